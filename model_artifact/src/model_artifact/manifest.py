@@ -1,0 +1,167 @@
+"""What an artifact says of itself: the files it unpacks to, where its tensors go, and how it was made.
+
+Pure: pydantic alone. The content digest covers `content` only, so it is the same whatever zlib packed the archive;
+`storage` says where the bytes are found, and every byte it yields is checked against `content` when unpacking.
+"""
+
+import hashlib
+import math
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from model_artifact.recipe import Contract, Recipe, canonical_json
+
+MANIFEST_ENTRY = "manifest.json"
+LARGEST_MANIFEST_BYTES = 64 * 2**20
+
+DType = Literal["int8", "int16", "float32"]
+ITEM_BYTES: dict[str, int] = {"int8": 1, "int16": 2, "float32": 4}
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _check_inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or "\\" in path or "\0" in path or path != "/".join(parts) or ".." in parts:
+        raise ValueError(f"{path!r} is not a plain relative path")
+    return path
+
+
+RelativePath = Annotated[str, AfterValidator(_check_inside)]
+
+
+class UnpackedFile(Contract):
+    """One file of the version folder."""
+
+    path: RelativePath
+    size_bytes: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+
+
+class Dataset(Contract):
+    """The data that a model was trained and measured on, as they were found."""
+
+    name: str
+    """What to call it beside a result; a copy that is not the published one says so here."""
+    digest: str
+    """`sha256:` of the raw records, training files first."""
+    training_images: int
+    test_images: int
+
+
+class Quality(Contract):
+    """How good the deployed model is, beside the float model it stands for."""
+
+    metric: Literal["Accuracy"] = "Accuracy"
+    unit: Literal["percent"] = "percent"
+    deployed: float
+    """Of the unpacked model.tflite."""
+    float_model: float
+    """Of the Keras model in float32 with the same compressed weights."""
+    samples: int
+
+
+class Epoch(Contract):
+    """One line of the training curve."""
+
+    epoch: int
+    loss: float
+    accuracy_percent: float
+    test_accuracy_percent: float
+    zeros_percent: float
+    steps_per_second: float
+
+
+class Layer(Contract):
+    """One compressed weight tensor, as the rule left it."""
+
+    name: str
+    shape: tuple[int, ...]
+    step: float | None = None
+    """q_k (paper 000, eq. 4); absent where bits is 32."""
+    zeros: int
+    saturated: int
+    """Weights whose code fell outside +-(2^(b-1) - 1) and was held at that edge."""
+
+
+class Provenance(Contract):
+    """How the artifact came to be."""
+
+    recipe: Recipe
+    trained: bool
+    """False when the weights are the initial ones: then size, speed and memory mean something, quality does not."""
+    dataset: Dataset | None = None
+    quality: Quality | None = None
+    curve: tuple[Epoch, ...] = ()
+    layers: tuple[Layer, ...]
+    versions: dict[str, str]
+    duration_seconds: float
+
+
+class Content(Contract):
+    """What the content digest covers."""
+
+    files: tuple[UnpackedFile, ...]
+    provenance: Provenance | None = None
+
+
+class Stream(Contract):
+    """One Deflated entry of the archive that carries part of a tensor."""
+
+    role: Literal["gaps", "plane"]
+    entry: str
+    size_bytes: Annotated[int, Field(ge=0)]
+    """Inflated size."""
+
+
+class StoredTensor(Contract):
+    """A weight tensor, stored once, from which the holes of the files are filled."""
+
+    name: str
+    shape: tuple[Annotated[int, Field(ge=0)], ...]
+    dtype: DType
+    step: float | None = None
+    """Multiplies the codes where a file holds them as float32; exactly a float32."""
+    coder: Literal["split", "dense"]
+    streams: tuple[Stream, ...]
+
+    @property
+    def elements(self) -> int:
+        """Number of weights."""
+        return math.prod(self.shape)
+
+
+class Hole(Contract):
+    """A stretch of a file that is left out of its entry and filled from a tensor."""
+
+    path: RelativePath
+    offset: Annotated[int, Field(ge=0)]
+    tensor: Annotated[int, Field(ge=0)]
+    axes: tuple[Annotated[int, Field(ge=0)], ...]
+    """The tensor's axes in the order in which the file holds them."""
+    form: Literal["codes", "values"]
+    """codes: the stored numbers; values: float32(code) * float32(step)."""
+
+
+class Storage(Contract):
+    """Where the bytes of the files come from."""
+
+    tensors: tuple[StoredTensor, ...]
+    holes: tuple[Hole, ...]
+    """Sorted by path, then offset."""
+
+
+class Manifest(Contract):
+    """The first entry of every artifact."""
+
+    format: Literal["modelpress-artifact"] = "modelpress-artifact"
+    format_version: Literal[1] = 1
+    content: Content
+    storage: Storage
+
+    @property
+    def digest(self) -> str:
+        """The content digest: `sha256:` and the SHA-256 of the canonical JSON of `content`."""
+        text = canonical_json(self.content.model_dump(mode="json", by_alias=True))
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,185 @@
+"""Version folder -> artifact.
+
+Each weight tensor is stored once; the stretches of the files that hold it, as codes or as code x step, in whatever
+layout, are left out and described as holes. What remains of the files is Deflated as it is.
+"""
+
+import hashlib
+import os
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from model_artifact.container import ArchiveWriter, Deflated, deflate
+from model_artifact.errors import UnpackableError
+from model_artifact.manifest import (
+    ITEM_BYTES,
+    MANIFEST_ENTRY,
+    Content,
+    Hole,
+    Manifest,
+    Provenance,
+    Storage,
+    StoredTensor,
+    Stream,
+    UnpackedFile,
+)
+from model_artifact.recipe import canonical_json
+from model_artifact.streams import Array, format_gaps, format_planes
+from model_artifact.weights import CodedTensor, plan_holes, read_weights
+
+Progress = Callable[[str], None]
+MODEL_FILE = "model.tflite"
+
+
+def pack(
+    folder: Path,
+    target: Path,
+    *,
+    tensors: list[CodedTensor] | None = None,
+    provenance: Provenance | None = None,
+    progress: Progress = lambda _: None,
+) -> Manifest:
+    """Write the artifact of a version folder, whole or not at all.
+
+    Args:
+        folder: the version folder; `model.tflite` stands at its top.
+        target: the artifact; replaced by a rename when it is complete.
+        tensors: the weights to be stored apart; by default those that the .tflite's schema names.
+        provenance: how the model was made; absent for a .tflite from elsewhere.
+        progress: told what is being done, a short sentence at a time.
+
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        UnpackableError: when the folder has no readable `model.tflite`, or a given tensor stands in no file.
+    """
+    files = _read_files(folder)
+    if MODEL_FILE not in files:
+        raise UnpackableError(f"{folder}: no {MODEL_FILE} in it; give the version folder that holds one")
+    weights = read_weights(files[MODEL_FILE]) if tensors is None else tensors
+    progress(f"{len(weights)} weight tensors, {sum(map(len, files.values())) / 1e6:.1f} MB in {len(files)} files")
+    holes = [hole for path, data in files.items() for hole in plan_holes(path, data, weights)]
+    _check_all_found(folder, weights, holes)
+    stored, streams = _store_tensors(weights, progress)
+    manifest = Manifest(
+        content=Content(files=tuple(_describe(path, data) for path, data in files.items()), provenance=provenance),
+        storage=Storage(tensors=tuple(stored), holes=tuple(holes)),
+    )
+    _write_whole(target, _entries(manifest, streams, files, holes))
+    return manifest
+
+
+def _read_files(folder: Path) -> dict[str, bytes]:
+    """Every regular file below the folder by its relative path, sorted."""
+    if not folder.is_dir():
+        raise UnpackableError(f"{folder}: not a folder; give the version folder that holds {MODEL_FILE}")
+    paths = sorted(path for path in folder.rglob("*") if not path.is_dir())
+    strange = [path for path in paths if path.is_symlink() or not path.is_file()]
+    if strange:
+        raise UnpackableError(f"{strange[0]}: neither a file nor a folder; an artifact holds nothing else")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def _check_all_found(folder: Path, weights: list[CodedTensor], holes: list[Hole]) -> None:
+    missing = set(range(len(weights))) - {hole.tensor for hole in holes}
+    if missing:
+        name = weights[min(missing)].name
+        raise UnpackableError(f"{folder}: the weights {name} stand in none of its files; export the folder again")
+
+
+def _describe(path: str, data: bytes) -> UnpackedFile:
+    return UnpackedFile(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def _store_tensors(
+    weights: list[CodedTensor], progress: Progress
+) -> tuple[list[StoredTensor], list[tuple[str, Deflated]]]:
+    """The tensors as the manifest names them, and their entries in order."""
+    stored, entries = [], []
+    for index, tensor in enumerate(weights):
+        progress(f"coding {tensor.name} ({tensor.codes.size:,} weights)")
+        coder, streams = _smaller_coding(tensor.codes)
+        described = []
+        for number, (role, data) in enumerate(streams):
+            entry = f"tensors/{index:03}/{number}-{role}"
+            entries.append((entry, data))
+            described.append(Stream(role=role, entry=entry, size_bytes=data.size_bytes))
+        stored.append(
+            StoredTensor(
+                name=tensor.name,
+                shape=tensor.codes.shape,
+                dtype=tensor.codes.dtype.name,
+                step=None if tensor.step is None else float(tensor.step),
+                coder=coder,
+                streams=tuple(described),
+            )
+        )
+    return stored, entries
+
+
+def _smaller_coding(codes: Array) -> tuple[str, list[tuple[str, Deflated]]]:
+    """The coding of the two that takes fewer bytes."""
+    flat = np.ascontiguousarray(codes).reshape(-1)
+    dense = [("plane", _huffman(plane)) for plane in format_planes(flat)]
+    gaps, nonzero = format_gaps(flat)
+    split = [("gaps", _huffman(gaps)), *(("plane", _huffman(plane)) for plane in format_planes(nonzero))]
+    return min(("split", split), ("dense", dense), key=lambda coding: sum(len(data.payload) for _, data in coding[1]))
+
+
+def _huffman(data: bytes) -> Deflated:
+    return deflate(data, zlib.Z_HUFFMAN_ONLY)
+
+
+def _entries(
+    manifest: Manifest, streams: list[tuple[str, Deflated]], files: dict[str, bytes], holes: list[Hole]
+) -> list[tuple[str, Deflated]]:
+    """All entries of the archive in order: manifest, tensors, what remains of the files."""
+    text = canonical_json(manifest.model_dump(mode="json", by_alias=True, exclude_none=True))
+    tensors = manifest.storage.tensors
+    remains = [
+        (f"files/{path}", _smaller_deflate(render_remainder(data, [h for h in holes if h.path == path], tensors)))
+        for path, data in files.items()
+    ]
+    return [(MANIFEST_ENTRY, _smaller_deflate(text.encode())), *streams, *remains]
+
+
+def _smaller_deflate(data: bytes) -> Deflated:
+    candidates = (deflate(data, strategy) for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY))
+    return min(candidates, key=lambda data: len(data.payload))
+
+
+def hole_bytes(hole: Hole, tensor: StoredTensor) -> int:
+    """Length of a hole in its file."""
+    return tensor.elements * (ITEM_BYTES[tensor.dtype] if hole.form == "codes" else ITEM_BYTES["float32"])
+
+
+def render_remainder(data: bytes, holes: list[Hole], tensors: tuple[StoredTensor, ...]) -> bytes:
+    """The file without its holes, which are sorted by offset."""
+    pieces, position = [], 0
+    for hole in holes:
+        pieces.append(data[position : hole.offset])
+        position = hole.offset + hole_bytes(hole, tensors[hole.tensor])
+    return b"".join([*pieces, data[position:]])
+
+
+def _write_whole(target: Path, entries: list[tuple[str, Deflated]]) -> None:
+    """Write beside the target and rename, so that no half artifact is ever seen under its name."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as out:
+        try:
+            writer = ArchiveWriter(out)
+            for name, data in entries:
+                writer.write(name, data)
+            writer.close()
+            out.flush()
+            os.fsync(out.fileno())
+            Path(out.name).chmod(0o644)
+            Path(out.name).replace(target)
+        except BaseException:
+            Path(out.name).unlink(missing_ok=True)
+            raise
