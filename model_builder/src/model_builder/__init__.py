@@ -1,0 +1,1 @@
+"""Trains a network with prune-then-quantise in every step, exports it and packs it as an artifact."""

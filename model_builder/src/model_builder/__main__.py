@@ -1,0 +1,82 @@
+"""`model-builder RECIPE.json ARTIFACT.zip`: one recipe in, one artifact out.
+
+Exit codes (docs/exit-codes.md): 0 done, 2 bad use or input, 5 the data set is missing, altered or did not arrive whole.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from model_artifact.errors import ArtifactError
+from model_artifact.recipe import Recipe, parse_recipe
+from model_builder.errors import BuildError, DataError
+
+EXIT_BAD_INPUT = 2
+EXIT_DATA = 5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build one artifact; errors are one sentence on stderr."""
+    options = _parser().parse_args(arguments)
+    try:
+        recipe = parse_recipe(options.recipe.read_text(), str(options.recipe))
+        _build(recipe, options.artifact)
+    except DataError as error:
+        return _fail(error, EXIT_DATA)
+    except (ArtifactError, BuildError, OSError, UnicodeDecodeError) as error:
+        return _fail(error, EXIT_BAD_INPUT)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="model-builder", description="Train with prune-then-quantise in every step and pack the result."
+    )
+    parser.add_argument("recipe", type=Path, help="what to build, JSON; see examples/recipes")
+    parser.add_argument("artifact", type=Path, help="the .zip to write")
+    return parser
+
+
+def _build(recipe: Recipe, target: Path) -> None:
+    _tell("loading TensorFlow")
+    with _quiet_stderr():
+        from model_builder.pipeline import build
+
+    built = build(recipe, target, os.environ, _tell)
+    print(f"{built.manifest.digest} {target.stat().st_size} bytes {target}")
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hold back what TensorFlow's libraries write while they load, and show it only when loading fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(f"model-builder: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
