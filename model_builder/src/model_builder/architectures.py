@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from model_artifact.recipe import Architecture
-from model_builder.errors import DataError
+from model_builder.errors import BuildError
 
 INPUT = "image"
 OUTPUT = "probabilities"
@@ -24,11 +24,11 @@ def build_network(architecture: Architecture, image_shape: tuple[int, int, int],
         classes: length of the softmax output.
 
     Raises:
-        DataError: when the images are too small for the network's pooling.
+        BuildError: when the images are too small for the network's pooling.
     """
     if min(image_shape[:2]) < SMALLEST_SIDE[architecture]:
         side = SMALLEST_SIDE[architecture]
-        raise DataError(
+        raise BuildError(
             f"{architecture} pools images down from at least {side}x{side} pixels, but these are"
             f" {image_shape[0]}x{image_shape[1]}; choose SmallCNN or another data set"
         )

@@ -19,8 +19,12 @@ from model_builder.training import CompressedTraining
 
 SIGNATURE = "serving_default"
 GOLDEN_IMAGES = 64
-GOLDEN_TOLERANCE = 0.01
-"""Largest difference of a probability between CPUs that is still the same model."""
+GOLDEN_TOLERANCE = 0.05
+"""Largest difference of a probability that is still the same model.
+
+Kernels differ in how they quantise activations on the fly: LiteRT with and without XNNPACK are 0.016 apart on
+these networks. Pixels scaled wrongly or channels in another order move some answer by more than 0.5.
+"""
 
 _LITERT_AXES = {4: (3, 0, 1, 2), 2: (1, 0)}
 

@@ -1,0 +1,43 @@
+"""Recipes and small data for the builder's tests."""
+
+import os
+
+import numpy as np
+import pytest
+
+from model_artifact.manifest import Dataset
+from model_artifact.recipe import Compression, Recipe, Training
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def make_recipe(*, alpha=1.25, bits=8, architecture="SmallCNN", dataset="Digits", **training):
+    """A recipe with the given fields."""
+    return Recipe(
+        compression=Compression(alpha=alpha, bits=bits),
+        training=Training(architecture=architecture, dataset=dataset, **training),
+    )
+
+
+@pytest.fixture
+def recipe():
+    """Makes recipes."""
+    return make_recipe
+
+
+@pytest.fixture
+def tiny_images():
+    """64 + 32 images of 8x8 whose class is how bright they are; learnable in seconds."""
+    from model_builder.dataset import LabelledImages
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 96).astype(np.int32)
+    images = (labels[:, None, None, None] * 25 + rng.integers(0, 20, (96, 8, 8, 1))).astype(np.uint8)
+    return LabelledImages(
+        images[:64],
+        labels[:64],
+        images[64:],
+        labels[64:],
+        tuple("0123456789"),
+        Dataset(name="tiny", digest="sha256:0", training_images=64, test_images=32),
+    )

@@ -1,0 +1,162 @@
+import json
+
+import numpy as np
+import pytest
+
+from model_artifact.inspection import inspect
+from model_artifact.unpacking import unpack
+from model_artifact.weights import read_weights
+from model_builder.__main__ import main
+from model_builder.evaluation import Predictor, accuracy_percent
+
+RECIPE = {
+    "compression": {"alpha": 1.25, "bits": 8},
+    "training": {"architecture": "SmallCNN", "dataset": "Digits", "epochs": 4, "learningRateSchedule": "Cosine"},
+}
+
+
+def build(folder, *, bits=8, alpha=1.25, **training):
+    recipe = {"compression": {"alpha": alpha, "bits": bits}, "training": {**RECIPE["training"], **training}}
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    assert main([str(folder / "recipe.json"), str(folder / "a.zip")]) == 0
+    unpack(folder / "a.zip", folder / "out")
+    return inspect(folder / "a.zip")
+
+
+def saved_weights(folder):
+    """The SavedModel's float32 kernels as TensorFlow loads them, in the order of their layers."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(folder))
+    return [weight.numpy() for weight in loaded.weights if weight.shape.rank in {2, 4}]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("built")
+    return folder, build(folder)
+
+
+def test_the_int8_weights_are_exactly_the_codes_with_one_step_per_layer(built):
+    folder, facts = built
+    stored = {tensor.name: tensor for tensor in facts.manifest.storage.tensors}
+    in_model = read_weights((folder / "out" / "model.tflite").read_bytes())
+    large = [tensor for tensor in in_model if tensor.codes.dtype == np.int8]
+    steps = sorted(float(tensor.step) for tensor in large)
+    assert steps == sorted(tensor.step for tensor in stored.values() if np.prod(tensor.shape) >= 256)
+    assert all(tensor.dtype == "int8" for tensor in stored.values())
+    assert {hole.path for hole in facts.manifest.storage.holes if hole.form == "codes"} == {"model.tflite"}
+    assert len([hole for hole in facts.manifest.storage.holes if hole.form == "codes"]) == len(stored) == 4
+
+
+def test_every_scale_of_a_layer_is_its_step(built):
+    from ai_edge_litert.interpreter import Interpreter
+
+    folder, facts = built
+    steps = {tensor.step for tensor in facts.manifest.storage.tensors}
+    details = Interpreter(str(folder / "out" / "model.tflite")).get_tensor_details()
+    scales = [detail["quantization_parameters"]["scales"] for detail in details if detail["dtype"] is np.int8]
+    assert len(scales) == 4
+    for scale in scales:
+        assert len(set(scale.tolist())) == 1
+        assert float(scale[0]) in steps
+
+
+def test_the_saved_models_variables_are_code_times_step(built):
+    folder, facts = built
+    layers = {layer.name: layer for layer in facts.manifest.content.provenance.layers}
+    kernels = saved_weights(folder / "out")
+    assert [kernel.shape for kernel in kernels] == [layer.shape for layer in layers.values()]
+    for kernel, layer in zip(kernels, layers.values(), strict=True):
+        codes = np.round(kernel / np.float32(layer.step))
+        assert np.array_equal(codes.astype(np.float32) * np.float32(layer.step), kernel)
+        assert np.abs(codes).max() <= 127
+        assert np.sum(kernel == 0) == layer.zeros
+
+
+def test_the_saved_model_answers_as_the_deployed_model(built):
+    import tensorflow as tf
+
+    folder, _ = built
+    images = np.load(folder / "out" / "assets.extra" / "golden" / "inputs.npy")
+    signature = tf.saved_model.load(str(folder / "out")).signatures["serving_default"]
+    answers = signature(image=tf.constant(images, tf.float32))["probabilities"].numpy()
+    deployed = Predictor(folder / "out" / "model.tflite").predict(images)
+    assert images.shape == (64, 8, 8, 1)
+    assert np.abs(answers - deployed).max() < 0.1
+    assert np.mean(answers.argmax(1) == deployed.argmax(1)) >= 62 / 64
+
+
+def test_golden_answers_are_those_of_the_deployed_model(built):
+    folder, _ = built
+    golden = folder / "out" / "assets.extra" / "golden"
+    facts = json.loads((golden / "golden.json").read_text())
+    deployed = Predictor(folder / "out" / "model.tflite").predict(np.load(golden / "inputs.npy"))
+    assert np.abs(deployed - np.load(golden / "outputs.npy")).max() <= facts["tolerance"]
+    assert (facts["signature"], facts["input"], facts["output"]) == ("serving_default", "image", "probabilities")
+
+
+def test_the_stated_quality_is_that_of_the_unpacked_model(built):
+    from model_builder.dataset import load_digits
+
+    folder, facts = built
+    digits = load_digits()
+    provenance = facts.manifest.content.provenance
+    answers = Predictor(folder / "out" / "model.tflite").predict(digits.test_images)
+    assert provenance.quality.deployed == pytest.approx(accuracy_percent(answers, digits.test_labels))
+    assert provenance.quality.deployed > 80
+    assert abs(provenance.quality.deployed - provenance.quality.float_model) < 3
+    assert provenance.dataset.name == "scikit-learn digits"
+    assert len(provenance.curve) == 4
+
+
+@pytest.mark.parametrize("bits", [2, 5, 12, 32])
+def test_other_widths_come_back_exactly(bits, tmp_path):
+    facts = build(tmp_path, bits=bits, alpha=0.5, epochs=1)
+    dtypes = {tensor.dtype for tensor in facts.tensors}
+    assert dtypes == {2: {"int8"}, 5: {"int8"}, 12: {"int16"}, 32: {"float32"}}[bits]
+    layers = facts.manifest.content.provenance.layers
+    for kernel, layer in zip(saved_weights(tmp_path / "out"), layers, strict=True):
+        assert np.sum(kernel == 0) == layer.zeros
+        assert layer.zeros > 0.2 * kernel.size
+        if bits != 32:
+            codes = np.round(kernel / np.float32(layer.step))
+            assert np.abs(codes).max() <= 2 ** (bits - 1) - 1
+    assert Predictor(tmp_path / "out" / "model.tflite").predict(np.zeros((3, 8, 8, 1), np.uint8)).shape == (3, 10)
+
+
+def test_no_epochs_need_no_data_and_say_untrained(tmp_path):
+    facts = build(tmp_path, epochs=0, dataset="CIFAR10")
+    provenance = facts.manifest.content.provenance
+    assert (provenance.trained, provenance.quality, provenance.dataset) == (False, None, None)
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "code", "words"),
+    [
+        (
+            "compression",
+            {"alpha": -1},
+            2,
+            "compression.alpha: Input should be greater than or equal to 0, but it is -1",
+        ),
+        ("compression", {"bits": 1}, 2, "compression.bits: bits must be 2 to 16, or 32"),
+        (
+            "training",
+            {"dataset": "MNIST"},
+            2,
+            "training.dataset: Input should be 'CIFAR10' or 'Digits', but it is 'MNIST'",
+        ),
+        ("training", {"architecture": "VGG16"}, 2, "VGG16 pools images down from at least 32x32 pixels"),
+        ("training", {"architecture": "CNN", "dataset": "CIFAR10"}, 5, "MODELPRESS_DATA"),
+    ],
+)
+def test_bad_input_is_one_sentence_with_a_documented_code(section, change, code, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MODELPRESS_DATA", str(tmp_path))
+    recipe = {**RECIPE, section: {**RECIPE[section], **change}}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    assert main([str(tmp_path / "recipe.json"), str(tmp_path / "a.zip")]) == code
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("model-builder: ")
+    assert words in last
+    assert not (tmp_path / "a.zip").exists()
