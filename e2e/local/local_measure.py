@@ -1,0 +1,139 @@
+"""Asks servers over REST and gRPC, and measures several interleaved, so that a drifting machine is fair to all."""
+
+import http.client
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+from local_servers import HOST, Server
+from numpy.typing import NDArray
+
+from model_server._protos.tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+BLOCK = 10
+WARM_UP = 20
+TIMEOUT_SECONDS = 30
+
+Images = NDArray[np.uint8]
+Ask = Callable[[], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One server under one client that waits for each answer before it asks again.
+
+    Attributes:
+        requests: how many were measured by each protocol.
+        rest_p50_milliseconds: from sending the request to having read the answer; likewise the others.
+        cpu_milliseconds_per_request: of the server process, by REST.
+        resident_mebibytes: after the run.
+        seconds_to_ready: from process start to readiness.
+    """
+
+    requests: int
+    rest_p50_milliseconds: float
+    rest_p95_milliseconds: float
+    grpc_p50_milliseconds: float
+    grpc_p95_milliseconds: float
+    cpu_milliseconds_per_request: float
+    resident_mebibytes: float
+    seconds_to_ready: float
+
+
+def rest_asker(server: Server, image: Images) -> Ask:
+    """Asks for one image over one kept connection, row format."""
+    connection = http.client.HTTPConnection(HOST, server.rest_port, timeout=TIMEOUT_SECONDS)
+    body = json.dumps({"instances": [image.tolist()]}).encode()
+    path = f"/v1/models/{server.name}:predict"
+
+    def ask() -> NDArray[np.float32]:
+        connection.request("POST", path, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+        if response.status != 200:
+            raise RuntimeError(f"{path}: {response.status} {answer}")
+        return np.array(answer["predictions"][0], np.float32)
+
+    return ask
+
+
+def grpc_asker(server: Server, image: Images) -> Ask:
+    """Asks for one image over one channel, raw float32 bytes."""
+    channel = grpc.insecure_channel(f"{HOST}:{server.grpc_port}")
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = server.name
+    tensor = request.inputs["image"]
+    tensor.dtype = 1  # DT_FLOAT
+    tensor.tensor_content = image.astype(np.float32).tobytes()
+    for size in (1, *image.shape):
+        tensor.tensor_shape.dim.add(size=size)
+
+    def ask() -> NDArray[np.float32]:
+        answer = stub.Predict(request, timeout=TIMEOUT_SECONDS)
+        return np.array(answer.outputs["probabilities"].float_val, np.float32)
+
+    return ask
+
+
+def measure(servers: Sequence[Server], image: Images, requests: int, progress: Callable[[str], None]) -> list[Measured]:
+    """Measure all servers in alternating blocks of ten requests, first by REST, then by gRPC."""
+    with _client_on_another_core(servers):
+        rest, cpu = _interleave(servers, [rest_asker(server, image) for server in servers], requests, progress)
+        grpc_times, _ = _interleave(servers, [grpc_asker(server, image) for server in servers], requests, progress)
+    return [
+        Measured(
+            requests=requests,
+            rest_p50_milliseconds=_percentile(rest[index], 50),
+            rest_p95_milliseconds=_percentile(rest[index], 95),
+            grpc_p50_milliseconds=_percentile(grpc_times[index], 50),
+            grpc_p95_milliseconds=_percentile(grpc_times[index], 95),
+            cpu_milliseconds_per_request=1000 * cpu[index] / requests,
+            resident_mebibytes=server.resident_mebibytes(),
+            seconds_to_ready=server.seconds_to_ready,
+        )
+        for index, server in enumerate(servers)
+    ]
+
+
+def _interleave(
+    servers: Sequence[Server], askers: Sequence[Ask], requests: int, progress: Callable[[str], None]
+) -> tuple[list[list[float]], list[float]]:
+    """Seconds of each request and CPU seconds in all, by server."""
+    times: list[list[float]] = [[] for _ in servers]
+    for ask in askers:
+        for _ in range(WARM_UP):
+            ask()
+    cpu = [-server.cpu_seconds() for server in servers]
+    reported = time.monotonic()
+    for start in range(0, requests, BLOCK):
+        for index, ask in enumerate(askers):
+            for _ in range(min(BLOCK, requests - start)):
+                begun = time.perf_counter()
+                ask()
+                times[index].append(time.perf_counter() - begun)
+        if time.monotonic() - reported > 5:
+            reported = time.monotonic()
+            progress(f"measuring: {start + BLOCK} of {requests} requests to each server")
+    return times, [used + server.cpu_seconds() for used, server in zip(cpu, servers, strict=True)]
+
+
+def _percentile(seconds: list[float], percent: float) -> float:
+    return 1000 * float(np.percentile(seconds, percent))
+
+
+@contextmanager
+def _client_on_another_core(servers: Sequence[Server]) -> Iterator[None]:
+    """Keep this process off the servers' core while it measures, where there is another."""
+    allowed = os.sched_getaffinity(0)
+    others = allowed - {server.core for server in servers}
+    os.sched_setaffinity(0, others or allowed)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
