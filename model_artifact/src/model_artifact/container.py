@@ -91,6 +91,10 @@ class ArchiveReader:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError) as error:
             raise CorruptArtifactError(f"{path}: not a whole artifact ({error}); fetch or pack it again") from error
+        names = self._zip.namelist()
+        if len(set(names)) != len(names):
+            self._zip.close()
+            raise CorruptArtifactError(f"{path}: two entries have the same name; fetch or pack it again")
 
     def __enter__(self) -> Self:
         """The reader itself."""

@@ -82,7 +82,8 @@ def _read_files(folder: Path) -> dict[str, bytes]:
     strange = [path for path in paths if path.is_symlink() or not path.is_file()]
     if strange:
         raise UnpackableError(f"{strange[0]}: neither a file nor a folder; an artifact holds nothing else")
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    return dict(sorted(files.items()))
 
 
 def _check_all_found(folder: Path, weights: list[CodedTensor], holes: list[Hole]) -> None:

@@ -210,6 +210,14 @@ def test_an_entry_that_is_gone_is_named(version_folder, tmp_path):
         unpack(tmp_path / "a.zip", tmp_path / "out")
 
 
+def test_two_entries_of_one_name_are_refused(version_folder, tmp_path):
+    pack(version_folder, tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip", "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("files/empty.txt", b"other")
+    with pytest.raises(CorruptArtifactError, match="two entries have the same name"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
 def test_the_digest_does_not_depend_on_the_deflate_encoder(version_folder, tmp_path):
     manifest = pack(version_folder, tmp_path / "a.zip")
     rewrite(tmp_path / "a.zip", lambda _, data: data)
