@@ -1,0 +1,1 @@
+"""What users write: the types, and the CRD and reference page generated from them."""

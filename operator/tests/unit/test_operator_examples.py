@@ -1,0 +1,125 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from model_artifact.recipe import parse_recipe
+from model_operator.api.crd import render_crd
+from model_operator.api.v1alpha1 import parse_model
+
+FOLDER = Path(__file__).parents[3] / "examples"
+CNN = {"architecture": "CNN", "dataset": "CIFAR10", "epochs": 1, "learningRate": 0.02, "learningRateSchedule": "Cosine"}
+DIGITS = {"architecture": "SmallCNN", "dataset": "Digits", "epochs": 20, "learningRateSchedule": "Cosine"}
+VGG16 = {"architecture": "VGG16", "dataset": "CIFAR10"}
+# Name, compression and training without the fields that have their default, and the digest under which it is built.
+EXAMPLES = [
+    (
+        "cnn-a0-b32",
+        {"alpha": 0, "bits": 32},
+        CNN,
+        "sha256:860bdffcc4448710ae337021f2186d5bc4a53c2d9bade2b8411c88de81d5356c",
+    ),
+    (
+        "cnn-a125-b8",
+        {"alpha": 1.25, "bits": 8},
+        CNN,
+        "sha256:d4407eeefbd42554c472b03fb1e0366ad73c06078b357f65ac31c172b2463317",
+    ),
+    (
+        "digits-a0-b32",
+        {"alpha": 0, "bits": 32},
+        DIGITS,
+        "sha256:18b8ef102877d82cd631e8bea6b9fe6a0bf6a838f8eb886b04ee3d135309be07",
+    ),
+    (
+        "digits-a125-b8",
+        {"alpha": 1.25, "bits": 8},
+        DIGITS,
+        "sha256:5297f830f0b7409b44d6a0783943bc0c107b4526dd81022170ea0bbeef501a39",
+    ),
+    (
+        "vgg16-a125-b8",
+        {"alpha": 1.25, "bits": 8},
+        VGG16,
+        "sha256:dacb31dd81822dff9a6f28be589f65f78d457f244f3d26c17c683d2c17ffd425",
+    ),
+]
+NAMES = [name for name, *_ in EXAMPLES]
+JSON_TYPES = {"object": dict, "string": str, "integer": int, "number": (int, float)}
+
+
+def load(name):
+    return yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def problems(value, schema, path):
+    """Where `value` departs from a structural schema; a field that the schema lacks would be pruned, so it counts."""
+    if isinstance(value, bool) or not isinstance(value, JSON_TYPES[schema["type"]]):
+        return [f"{path} is no {schema['type']}"]
+    found = []
+    if value not in schema.get("enum", [value]):
+        found.append(f"{path} is none of {schema['enum']}")
+    if "minimum" in schema and value < schema["minimum"]:
+        found.append(f"{path} is too small")
+    if "maximum" in schema and value > schema["maximum"]:
+        found.append(f"{path} is too large")
+    if schema["type"] == "object" and "properties" in schema:
+        fields = schema["properties"]
+        found += [f"{path}.{name} is missing" for name in schema["required"] if name not in value]
+        found += [f"{path}.{name} is unknown" for name in value if name not in fields]
+        for name in value.keys() & fields.keys():
+            found += problems(value[name], fields[name], f"{path}.{name}")
+    return found
+
+
+def test_every_example_is_tested():
+    assert sorted(path.stem for path in FOLDER.glob("*.yaml")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_parses_under_the_name_of_its_file(name):
+    assert parse_model(load(name)).metadata.name == name
+
+
+@pytest.mark.parametrize(("name", "compression", "training", "digest"), EXAMPLES, ids=NAMES)
+def test_an_example_asks_for_the_recipe_that_is_written_as_json(name, compression, training, digest):
+    written = json.dumps({"recipeVersion": 1, "compression": compression, "training": training})
+    wanted = parse_model(load(name)).recipe()
+    assert wanted == parse_recipe(written, name)
+    assert wanted.digest == parse_recipe(written, name).digest == digest
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_fits_the_crd(name):
+    schema = render_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert problems(load(name), schema, name) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "problem"),
+    [
+        ("compression", {"bits": "8"}, "x.spec.compression.bits is no integer"),
+        ("compression", {"sparsity": 1}, "x.spec.compression.sparsity is unknown"),
+        ("compression", {"rule": "Round"}, "x.spec.compression.rule is none of ['Floor']"),
+        ("source", {"training": {**DIGITS, "seed": -1}}, "x.spec.source.training.seed is too small"),
+        ("source", {"training": {**DIGITS, "momentum": 2}}, "x.spec.source.training.momentum is too large"),
+        ("source", {"training": {"dataset": "Digits"}}, "x.spec.source.training.architecture is missing"),
+    ],
+)
+def test_the_schema_check_sees_what_is_wrong(part, change, problem):
+    changed = load("digits-a125-b8")
+    changed["spec"][part] |= change
+    schema = render_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert problems(changed, schema, "x") == [problem]
+
+
+def test_the_readme_lists_each_example_with_its_values():
+    rows = [line for line in (FOLDER / "README.md").read_text(encoding="utf-8").splitlines() if ".yaml" in line]
+    expected = set()
+    for name in NAMES:
+        spec = parse_model(load(name)).spec
+        training = spec.source.training
+        cells = (f"`{name}.yaml`", training.architecture, training.dataset, training.epochs)
+        expected.add(f"| {' | '.join(map(str, cells))} | {spec.compression.alpha:g} | {spec.compression.bits} |")
+    assert set(rows) == expected

@@ -1,0 +1,50 @@
+import copy
+import json
+
+from model_artifact.recipe import parse_recipe
+from model_operator.api.v1alpha1 import parse_model
+
+
+def test_the_recipe_is_what_the_spec_says(body):
+    assert json.loads(parse_model(body).recipe().canonical_json()) == {
+        "recipeVersion": 1,
+        "compression": {"alpha": 1.0, "bits": 8},
+        "training": {"architecture": "SmallCNN", "dataset": "Digits"},
+    }
+
+
+def test_the_digest_of_a_spec_never_changes(body):
+    digest = "sha256:18a68b9d87b91f7e1a475b270aed8b1a3aaf1d882be0149a1b5acf5c243b870f"
+    assert parse_model(body).recipe().digest == digest
+
+
+def test_stating_a_default_keeps_the_digest(body):
+    stated = copy.deepcopy(body)
+    stated["spec"]["compression"] |= {"alpha": 1.0, "rule": "Floor"}
+    stated["spec"]["source"]["training"] |= {"epochs": 50, "batchSize": 64, "learningRate": 0.05, "seed": 0}
+    assert parse_model(stated).recipe().digest == parse_model(body).recipe().digest
+
+
+def test_metadata_has_no_part_in_the_digest(body):
+    other = body | {"metadata": {"name": "other", "namespace": "elsewhere", "generation": 4}}
+    assert parse_model(other).recipe() == parse_model(body).recipe()
+
+
+def test_every_field_reaches_the_recipe(body):
+    changes = {
+        "compression": {"alpha": 0.5, "bits": 4},
+        "training": {
+            "architecture": "CNN",
+            "dataset": "CIFAR10",
+            "epochs": 3,
+            "batchSize": 32,
+            "learningRate": 0.1,
+            "learningRateSchedule": "Cosine",
+            "momentum": 0.5,
+            "seed": 9,
+        },
+    }
+    body["spec"] = {"compression": changes["compression"], "source": {"training": changes["training"]}}
+    written = json.dumps({"recipeVersion": 1, **changes})
+    assert parse_model(body).recipe() == parse_recipe(written, "test")
+    assert json.loads(parse_model(body).recipe().canonical_json()) == {"recipeVersion": 1, **changes}

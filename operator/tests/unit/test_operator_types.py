@@ -1,0 +1,242 @@
+import copy
+from types import MappingProxyType
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from model_artifact import recipe
+from model_operator.api import v1alpha1
+from model_operator.api.problem import format_problem
+from model_operator.api.v1alpha1 import parse_model
+from model_operator.errors import InvalidModelError, ModelOperatorError
+
+NAME_REMEDY = (
+    "metadata.name must be a DNS label that begins with a letter and has at most 45 characters (a-z, 0-9, -);"
+    " create the object under such a name"
+)
+ALPHA_REMEDY = "alpha must be at least 0 and less than 5; 0 prunes nothing"
+BITS_REMEDY = "bits must be 2 to 16, or 32 to leave weights unquantised"
+
+
+def with_value(body, field, value):
+    """A copy of the object with `field`, a dotted path, set to `value`."""
+    changed = copy.deepcopy(body)
+    *parents, last = field.split(".")
+    node = changed
+    for parent in parents:
+        node = node[parent]
+    node[last] = value
+    return changed
+
+
+def message_of(body):
+    with pytest.raises(InvalidModelError) as caught:
+        parse_model(body)
+    return str(caught.value)
+
+
+def test_required_fields_are_enough_and_the_rest_has_the_defaults(body):
+    model = parse_model(body)
+    assert model.metadata.name == "small"
+    assert model.spec.model_dump(by_alias=True) == {
+        "compression": {"alpha": 1.0, "bits": 8, "rule": "Floor"},
+        "source": {
+            "training": {
+                "task": "Classification",
+                "architecture": "SmallCNN",
+                "dataset": "Digits",
+                "epochs": 50,
+                "batchSize": 64,
+                "learningRate": 0.05,
+                "learningRateSchedule": "Constant",
+                "momentum": 0.9,
+                "seed": 0,
+            }
+        },
+    }
+
+
+def test_stated_fields_replace_the_defaults(body):
+    stated = {
+        "task": "Classification",
+        "architecture": "VGG16",
+        "dataset": "CIFAR10",
+        "epochs": 0,
+        "batchSize": 65_536,
+        "learningRate": 10,
+        "learningRateSchedule": "Cosine",
+        "momentum": 0,
+        "seed": 2**31 - 1,
+    }
+    model = parse_model(with_value(body, "spec.source.training", stated))
+    assert model.spec.source.training.model_dump(by_alias=True) == stated
+
+
+def test_any_mapping_is_taken(body):
+    assert parse_model(MappingProxyType(body)) == parse_model(body)
+
+
+def test_unknown_fields_are_ignored_at_every_level(body):
+    expected = parse_model(body)
+    for parent in ("", "metadata.", "spec.", "spec.compression.", "spec.source.", "spec.source.training."):
+        assert parse_model(with_value(body, f"{parent}later", {"a": 1})) == expected
+
+
+def test_a_python_name_is_not_a_wire_name(body):
+    assert parse_model(with_value(body, "spec.source.training.batch_size", 7)).spec.source.training.batch_size == 64
+
+
+def test_models_are_frozen(body):
+    with pytest.raises(ValidationError, match="frozen"):
+        parse_model(body).spec.compression.bits = 4
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("spec.compression.alpha", 0),
+        ("spec.compression.alpha", 4.999),
+        ("spec.compression.bits", 2),
+        ("spec.compression.bits", 16),
+        ("spec.compression.bits", 32),
+        ("spec.source.training.epochs", 10_000),
+        ("spec.source.training.batchSize", 1),
+        ("metadata.name", "a"),
+        ("metadata.name", "a-9"),
+        ("metadata.name", "a" * 45),
+    ],
+)
+def test_values_at_the_edge_are_accepted(body, field, value):
+    parse_model(with_value(body, field, value))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("spec.compression.alpha", -0.1, f"-0.1; {ALPHA_REMEDY}"),
+        ("spec.compression.alpha", 5, f"5; {ALPHA_REMEDY}"),
+        ("spec.compression.alpha", "1.25", '"1.25"; it must be a number'),
+        ("spec.compression.alpha", True, "true; it must be a number"),
+        ("spec.compression.alpha", float("nan"), "NaN; it must be a finite number"),
+        ("spec.compression.bits", 1, f"1; {BITS_REMEDY}"),
+        ("spec.compression.bits", 17, f"17; {BITS_REMEDY}"),
+        ("spec.compression.bits", 8.5, "8.5; it must be a whole number"),
+        ("spec.compression.bits", None, "null; it must be a whole number"),
+        ("spec.compression.rule", "Round", "\"Round\"; it must be 'Floor'"),
+        ("spec.source.training.task", "Regression", "\"Regression\"; it must be 'Classification'"),
+        ("spec.source.training.architecture", "cnn", "\"cnn\"; it must be 'CNN', 'SmallCNN' or 'VGG16'"),
+        ("spec.source.training.dataset", 10, "10; it must be 'CIFAR10' or 'Digits'"),
+        ("spec.source.training.epochs", -1, "-1; it must be at least 0"),
+        ("spec.source.training.epochs", 10_001, "10001; it must be at most 10000"),
+        ("spec.source.training.batchSize", 0, "0; it must be at least 1"),
+        ("spec.source.training.batchSize", 65_537, "65537; it must be at most 65536"),
+        ("spec.source.training.learningRate", 0, "0; it must be greater than 0.0"),
+        ("spec.source.training.learningRate", 10.5, "10.5; it must be at most 10.0"),
+        ("spec.source.training.learningRateSchedule", "Step", "\"Step\"; it must be 'Constant' or 'Cosine'"),
+        ("spec.source.training.momentum", -0.5, "-0.5; it must be at least 0.0"),
+        ("spec.source.training.momentum", 1, "1; it must be less than 1.0"),
+        ("spec.source.training.seed", -1, "-1; it must be at least 0"),
+        ("spec.source.training.seed", 2**31, "2147483648; it must be at most 2147483647"),
+        ("spec.compression", "8 bits", '"8 bits"; it must be a mapping of fields'),
+        ("spec", ["x" * 80], f'["{"x" * 58}…; it must be a mapping of fields'),
+    ],
+)
+def test_a_bad_value_is_named_with_its_field_and_remedy(body, field, value, problem):
+    assert message_of(with_value(body, field, value)) == f"CompressedModel press/small: {field} is {problem}"
+
+
+@pytest.mark.parametrize("name", ["9a", "-a", "a-", "A", "a.b", "a" * 46, "a\n", ""])
+def test_a_name_that_children_could_not_carry_is_refused(body, name):
+    assert message_of(with_value(body, "metadata.name", name)).endswith(f"; {NAME_REMEDY}")
+
+
+@pytest.mark.parametrize(
+    ("parent", "field"),
+    [
+        ("spec", "compression"),
+        ("spec", "source"),
+        ("spec.compression", "alpha"),
+        ("spec.compression", "bits"),
+        ("spec.source", "training"),
+        ("spec.source.training", "architecture"),
+        ("spec.source.training", "dataset"),
+    ],
+)
+def test_a_missing_field_is_named(body, parent, field):
+    node = body
+    for part in parent.split("."):
+        node = node[part]
+    del node[field]
+    assert message_of(body) == f"CompressedModel press/small: {parent}.{field} is missing; state it"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"name": "small"}, "CompressedModel small: spec is missing; state it"),
+        ({}, "CompressedModel without a name: metadata.name is missing; state it"),
+        ("small", 'CompressedModel without a name: metadata is "small"; it must be a mapping of fields'),
+        ({"name": 7}, "CompressedModel 7: metadata.name is 7; it must be a string"),
+    ],
+)
+def test_an_object_is_named_by_what_it_states(body, metadata, expected):
+    del body["spec"]
+    assert message_of(body | {"metadata": metadata}) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("kind", "Deployment", 'kind is "Deployment"; it must be CompressedModel'),
+        ("kind", None, "kind is null; it must be CompressedModel"),
+        ("apiVersion", "modelpress.dev/v1", 'apiVersion is "modelpress.dev/v1"; it must be modelpress.dev/v1alpha1'),
+    ],
+)
+def test_another_kind_or_version_is_refused(body, field, value, problem):
+    assert message_of(body | {field: value}) == f"CompressedModel press/small: {problem}"
+
+
+def test_an_error_without_a_remedy_of_ours_still_says_what_is_wrong():
+    class Timed(BaseModel):
+        at: bytes
+
+    with pytest.raises(ValidationError) as caught:
+        Timed.model_validate({"at": 3})
+    assert format_problem(caught.value) == "at is 3; Input should be a valid bytes"
+
+
+def test_errors_have_one_root():
+    assert issubclass(InvalidModelError, ModelOperatorError)
+
+
+@pytest.mark.parametrize("part", ["Compression", "Training"])
+def test_limits_choices_and_defaults_are_those_of_the_recipe(part):
+    def facts(model):
+        texts = {"title", "description", v1alpha1.CEL_RULES}
+        schema = model.model_json_schema()
+        fields = {
+            name: {key: value for key, value in field.items() if key not in texts}
+            for name, field in schema["properties"].items()
+        }
+        # The recipe states alpha's range as numbers; the API states it as a rule, which has a test of its own.
+        if "alpha" in fields:
+            fields["alpha"] = {"type": fields["alpha"]["type"]}
+        return fields, schema["required"]
+
+    assert facts(getattr(v1alpha1, part)) == facts(getattr(recipe, part))
+
+
+@pytest.mark.parametrize("bits", range(-1, 41))
+@pytest.mark.parametrize("alpha", [-1e-9, 0, 1.25, 4.999999, 5])
+def test_what_the_api_takes_the_recipe_takes(body, alpha, bits):
+    def takes(check, *arguments):
+        try:
+            check(*arguments)
+        except (InvalidModelError, ValidationError):
+            return False
+        return True
+
+    compression = {"alpha": alpha, "bits": bits}
+    by_api = takes(parse_model, with_value(body, "spec.compression", compression))
+    assert by_api == takes(recipe.Compression.model_validate, compression)
+    assert by_api == (0 <= alpha < 5 and (bits == 32 or bits in range(2, 17)))
