@@ -11,10 +11,10 @@ help: ## list the targets
 
 init: ## install what is missing: system packages, uv, and the locked environments
 	@scripts/bootstrap
-	@$(UV) sync --locked --quiet
-	@UV_PROJECT_ENVIRONMENT=.envs/operator $(UV) sync --locked --quiet --no-default-groups --package modelpress-operator --group test
-	@UV_PROJECT_ENVIRONMENT=.envs/server $(UV) sync --locked --quiet --no-default-groups --package modelpress-server --group test
-	@UV_PROJECT_ENVIRONMENT=.envs/client $(UV) sync --locked --quiet --only-group client
+	@$(UV) sync --locked --quiet --compile-bytecode
+	@UV_PROJECT_ENVIRONMENT=.envs/operator $(UV) sync --locked --quiet --compile-bytecode --no-default-groups --package modelpress-operator --group test
+	@UV_PROJECT_ENVIRONMENT=.envs/server $(UV) sync --locked --quiet --compile-bytecode --no-default-groups --package modelpress-server --group test
+	@UV_PROJECT_ENVIRONMENT=.envs/client $(UV) sync --locked --quiet --compile-bytecode --only-group client
 
 check: init ## format, lint, types, import contracts, lock, generated files
 	@$(RUN) scripts/stages check

@@ -30,7 +30,7 @@ OUT = ROOT / "build" / "local"
 PAIRS = {"CIFAR10": ("cnn-a125-b8", "cnn-a0-b32"), "Digits": ("digits-a125-b8", "digits-a0-b32")}
 SHAPES = ("vgg16-untrained-a125-b8", "vgg16-untrained-a0-b32")
 REQUESTS, SHAPE_REQUESTS = 500, 200
-SILENCE_SECONDS = 5
+SILENCE_SECONDS = 8
 EXIT_DATA = 5
 
 _begun = time.monotonic()

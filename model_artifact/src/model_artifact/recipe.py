@@ -34,6 +34,11 @@ def _check_bits(bits: int) -> int:
     return bits
 
 
+def _drop_sign_of_zero(number: float) -> float:
+    """Minus zero is zero: both must have one canonical form, hence one digest."""
+    return number + 0.0
+
+
 class Contract(BaseModel):
     """What every document of the contract shares: camelCase on the wire, frozen, nothing unknown."""
 
@@ -45,7 +50,7 @@ class Contract(BaseModel):
 class Compression(Contract):
     """How hard to prune and how finely to quantise (paper 000, eq. 1-4)."""
 
-    alpha: Annotated[float, Field(ge=0, lt=5, allow_inf_nan=False)]
+    alpha: Annotated[float, Field(ge=0, lt=5, allow_inf_nan=False), AfterValidator(_drop_sign_of_zero)]
     """Pruning strength: weights below alpha times their layer's standard deviation become zero. 0 prunes nothing."""
     bits: Annotated[int, AfterValidator(_check_bits)]
     """Bits of a weight (b): 2 to 16, or 32 for weights that are not quantised."""
@@ -65,7 +70,7 @@ class Training(Contract):
     learning_rate: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.05
     learning_rate_schedule: LearningRateSchedule = "Constant"
     """Constant, as in the papers, or Cosine: from the learning rate to zero over all steps."""
-    momentum: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.9
+    momentum: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), AfterValidator(_drop_sign_of_zero)] = 0.9
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
 

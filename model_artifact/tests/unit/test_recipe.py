@@ -30,6 +30,11 @@ def test_writing_a_default_out_is_the_same_recipe():
     assert parse_recipe(spelled, "r.json").digest == parse_recipe(json.dumps(GOOD), "r.json").digest
 
 
+def test_minus_zero_is_zero():
+    texts = [changed("compression", alpha=zero) for zero in (0, 0.0, -0.0)]
+    assert len({parse_recipe(text, "r.json").digest for text in texts}) == 1
+
+
 def test_any_other_value_is_another_recipe():
     digests = {
         parse_recipe(text, "r.json").digest

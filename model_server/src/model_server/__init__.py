@@ -1,0 +1,1 @@
+"""TensorFlow Serving's command line, gRPC, REST and metrics over LiteRT, without TensorFlow."""

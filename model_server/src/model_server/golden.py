@@ -1,0 +1,85 @@
+"""Golden answers: a version is served only after the engine gave them back within their tolerance."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from model_artifact.golden import GoldenAnswers
+from model_server import versions
+from model_server.errors import LoadError, ServingError
+
+Array = NDArray[np.generic]
+Answer = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """The document with its two arrays: inputs (n, ...), outputs (n, k)."""
+
+    document: GoldenAnswers
+    inputs: Array
+    outputs: Array
+
+
+def read_golden(folder: Path) -> Golden | None:
+    """The folder's golden answers, or None where it has no golden.json.
+
+    Raises:
+        LoadError: The document or an array cannot be read, or they do not belong together.
+    """
+    path = folder / versions.GOLDEN_DOCUMENT
+    if not path.exists():
+        return None
+    try:
+        document = GoldenAnswers.model_validate_json(path.read_bytes())
+        inputs = np.load(folder / versions.GOLDEN_INPUTS, allow_pickle=False)
+        outputs = np.load(folder / versions.GOLDEN_OUTPUTS, allow_pickle=False)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise LoadError(f"{path} is not a golden document: {where}: {problem['msg']}.") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise LoadError(f"The golden arrays beside {path} cannot be read: {error}.") from error
+    if inputs.dtype.kind not in "iufb" or inputs.ndim < 1 or outputs.ndim != 2 or not 0 < len(inputs) == len(outputs):
+        raise LoadError(
+            f"The golden arrays beside {path} have the shapes {list(inputs.shape)} and {list(outputs.shape)}:"
+            " numbers, as many outputs as inputs, and outputs of two dimensions are needed."
+        )
+    return Golden(document, inputs, outputs)
+
+
+def verify_golden(golden: Golden, answer: Answer) -> None:
+    """Ask for all inputs at once and for the first alone, and compare.
+
+    Raises:
+        LoadError: The engine refuses the inputs, or an answer is too far from the golden one.
+    """
+    for batch in (len(golden.inputs), 1):
+        try:
+            actual = answer(golden.inputs[:batch])
+        except ServingError as error:
+            raise LoadError(f"The engine refuses {batch} golden inputs: {error}") from error
+        _compare(actual, golden.outputs[:batch], golden.document.tolerance)
+
+
+def _compare(actual: Array, expected: Array, tolerance: float) -> None:
+    batch, values = expected.shape
+    if actual.size != expected.size:
+        raise LoadError(
+            f"The engine answers {batch} golden inputs with the shape {list(actual.shape)}"
+            f" instead of {[batch, values]}: model.tflite and its golden answers are of different models."
+        )
+    difference = np.abs(actual.reshape(batch, values).astype(np.float64) - expected.astype(np.float64))
+    # An answer that is not a number, or a difference of two infinities, is no match; equal infinities are.
+    difference[np.isnan(difference)] = np.inf
+    difference[actual.reshape(batch, values) == expected] = 0.0
+    item, position = np.unravel_index(int(np.argmax(difference)), difference.shape)
+    if difference[item, position] > tolerance:
+        raise LoadError(
+            f"The golden answers are not reproduced in a batch of {batch}: output {int(position)} of item {int(item)}"
+            f" differs by {difference[item, position]:.6g}, and {tolerance:.6g} is allowed."
+        )

@@ -1,0 +1,74 @@
+"""Arrays as JSON text, number by number as TensorFlow Serving prints them. Pure."""
+
+import base64
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+
+# Digits that always survive a decimal round trip, and digits that always restore the binary value.
+_DIGITS = {"float16": (3, 5), "float32": (6, 9), "float64": (15, 17)}
+
+
+def format_tensor(array: Array, *, as_bytes: bool = False) -> str:
+    """The array as nested JSON lists; `as_bytes` writes strings as base64 objects."""
+    values = _format_values(array.reshape(-1), as_bytes=as_bytes)
+    return _nest(values, array.shape, 0)[0]
+
+
+def format_rows(array: Array, *, as_bytes: bool = False) -> list[str]:
+    """The items of the first dimension, each as nested JSON lists."""
+    values = _format_values(array.reshape(-1), as_bytes=as_bytes)
+    rows, start = [], 0
+    for _ in range(array.shape[0]):
+        row, start = _nest(values, array.shape[1:], start)
+        rows.append(row)
+    return rows
+
+
+def _nest(values: list[str], shape: tuple[int, ...], start: int) -> tuple[str, int]:
+    if not shape:
+        return values[start], start + 1
+    if len(shape) == 1:
+        return "[" + ", ".join(values[start : start + shape[0]]) + "]", start + shape[0]
+    parts = []
+    for _ in range(shape[0]):
+        part, start = _nest(values, shape[1:], start)
+        parts.append(part)
+    return "[" + ", ".join(parts) + "]", start
+
+
+def _format_values(flat: Array, *, as_bytes: bool) -> list[str]:
+    if flat.dtype.kind == "f":
+        return format_floats(flat)
+    if flat.dtype.kind == "b":
+        return ["true" if value else "false" for value in flat.tolist()]
+    if flat.dtype.hasobject:
+        return [_format_string(value, as_bytes=as_bytes) for value in flat.tolist()]
+    return [str(value) for value in flat.tolist()]
+
+
+def _format_string(value: bytes, *, as_bytes: bool) -> str:
+    if as_bytes:
+        return json.dumps({"b64": base64.b64encode(value).decode("ascii")})
+    return json.dumps(value.decode("utf-8", errors="replace"), ensure_ascii=False)
+
+
+def format_floats(flat: Array) -> list[str]:
+    """Six significant digits (15 for doubles), or as many as restore the value; whole numbers end in ".0"."""
+    few, all_digits = _DIGITS[flat.dtype.name]
+    numbers = flat.tolist()
+    texts = [f"{number:.{few}g}" for number in numbers]
+    with np.errstate(over="ignore"):
+        restored = np.array(texts, dtype=np.float64).astype(flat.dtype)
+    for position in np.flatnonzero((restored != flat) & np.isfinite(flat)).tolist():
+        texts[position] = f"{numbers[position]:.{all_digits}g}"
+    return [_mark_float(text) for text in texts]
+
+
+def _mark_float(text: str) -> str:
+    if text[-1] in "nf":
+        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[text]
+    return text if "." in text or "e" in text else text + ".0"

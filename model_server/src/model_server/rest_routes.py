@@ -1,0 +1,172 @@
+"""What each REST path answers: one request in, one response out; no sockets here."""
+
+import json
+import logging
+import re
+import time
+import zlib
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from model_server.errors import InvalidArgumentError, ServingError, UnimplementedError
+from model_server.metadata import render_metadata_json, render_status_json
+from model_server.predict import DataPlane, ModelSpec
+from model_server.wire_rest import format_error, format_outputs, parse_body, parse_inputs
+
+_LOGGER = logging.getLogger(__name__)
+
+_VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+PREDICTION_PATH = re.compile(
+    rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>classify|regress|predict)", re.IGNORECASE | re.ASCII
+)
+_MODEL_PATH = re.compile(
+    rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?P<metadata>/metadata)?", re.IGNORECASE | re.ASCII
+)
+LARGEST_INFLATED_BYTES = 100 * 1024 * 1024
+LARGEST_VERSION = 2**63 - 1
+CORS_HEADERS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"POST, GET"),
+    (b"access-control-allow-headers", b"Content-Type"),
+)
+
+
+@dataclass(frozen=True)
+class RestRequest:
+    """A request with its whole body; `path` includes the query, as TensorFlow Serving matches it."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    gzipped: bool = False
+    arrived_seconds: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(frozen=True)
+class RestResponse:
+    """A whole response."""
+
+    status: int
+    body: str
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True)
+class RestSettings:
+    """Where to listen, and how requests are taken; no metrics path means no metrics."""
+
+    bind_address: str
+    port: int
+    threads: int
+    timeout_seconds: float
+    metrics_path: str | None
+    cors: bool
+
+
+class RestRoutes:
+    """Answers every path; errors become their status and a JSON body here."""
+
+    def __init__(self, data_plane: DataPlane, settings: RestSettings) -> None:
+        self._data_plane = data_plane
+        self._settings = settings
+
+    def answer(self, request: RestRequest) -> RestResponse:
+        """The response to the request, whatever it is."""
+        try:
+            return self._route(request)
+        except ServingError as error:
+            return RestResponse(error.http, format_error(str(error)))
+        except Exception:
+            _LOGGER.exception("%s %s failed", request.method, request.path)
+            return RestResponse(500, format_error("The server failed: its log says where."))
+
+    def _route(self, request: RestRequest) -> RestResponse:
+        path = request.path.partition("?")[0]
+        if request.path[:4].lower() == "/v1/":
+            return self._answer_model(request)
+        if path == self._settings.metrics_path:
+            return RestResponse(200, self._data_plane.metrics.format_page(), "text/plain")
+        if path == "/healthz":
+            return RestResponse(200, "ok\n", "text/plain")
+        if path == "/readyz":
+            ready = self._data_plane.ready
+            return RestResponse(200 if ready else 503, "ready\n" if ready else "not ready\n", "text/plain")
+        return RestResponse(404, format_error(f"Not found: {path}"))
+
+    def _answer_model(self, request: RestRequest) -> RestResponse:
+        if self._settings.cors and request.method == "OPTIONS":
+            return RestResponse(200, "")
+        if request.method == "POST" and (found := PREDICTION_PATH.fullmatch(request.path)):
+            return self._answer_prediction(request, _parse_spec(found), found["method"].lower())
+        if request.method == "GET" and (found := _MODEL_PATH.fullmatch(request.path)):
+            return self._answer_get(request, _parse_spec(found), metadata=bool(found["metadata"]))
+        raise InvalidArgumentError(f"Malformed request: {request.method} {request.path}")
+
+    def _answer_get(self, request: RestRequest, spec: ModelSpec, *, metadata: bool) -> RestResponse:
+        metrics = self._data_plane.metrics
+        try:
+            if not spec.name:
+                raise InvalidArgumentError("Missing model name in request.")
+            if metadata:
+                with self._data_plane.acquire(spec) as servable:
+                    document = render_metadata_json(servable)
+            else:
+                document = render_status_json(self._data_plane.statuses(spec))
+        except ServingError as error:
+            metrics.count_request(spec.name, error.grpc.name)
+            raise
+        metrics.count_request(spec.name, "OK")
+        metrics.observe_request(spec.name, "", "REST", time.perf_counter() - request.arrived_seconds)
+        return RestResponse(200, json.dumps(document, indent=1) + "\n")
+
+    def _answer_prediction(self, request: RestRequest, spec: ModelSpec, method: str) -> RestResponse:
+        metrics = self._data_plane.metrics
+        try:
+            if method != "predict":
+                raise UnimplementedError(f"The method {method} is not served.")
+            text, version = self._predict(request, spec)
+        except ServingError as error:
+            metrics.count_request(spec.name, error.grpc.name)
+            raise
+        seconds = time.perf_counter() - request.arrived_seconds
+        metrics.count_request(spec.name, "OK")
+        metrics.observe_request(spec.name, method, "REST", seconds)
+        metrics.observe_predict(spec.name, version, method, "REST", seconds)
+        return RestResponse(200, text)
+
+    def _predict(self, request: RestRequest, spec: ModelSpec) -> tuple[str, int]:
+        body = parse_body(inflate(request.body) if request.gzipped else request.body)
+        with self._data_plane.acquire(spec) as servable:
+            name = body.signature_name or spec.signature
+            signature = servable.signatures.get(name)
+            if signature is None:
+                raise InvalidArgumentError(f'Serving signature name: "{name}" not found in signature def')
+            inputs, row_format = parse_inputs(body, signature)
+            left_seconds = request.arrived_seconds + self._settings.timeout_seconds - time.perf_counter()
+            outputs = self._data_plane.run(servable, signature, inputs, timeout_seconds=left_seconds)
+            return format_outputs(outputs, row_format=row_format), servable.version
+
+
+def _parse_spec(found: re.Match[str]) -> ModelSpec:
+    version = None if found["version"] is None else int(found["version"])
+    if version is not None and version > LARGEST_VERSION:
+        raise InvalidArgumentError(f"Failed to convert version: {version} to numeric.")
+    return ModelSpec(unquote(found["name"] or ""), version, unquote(found["label"] or ""))
+
+
+def inflate(body: bytes) -> bytes:
+    """The gzip body's content, at most 100 MB of it.
+
+    Raises:
+        InvalidArgumentError: It is no gzip, or it holds more.
+    """
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        content = inflater.decompress(body, LARGEST_INFLATED_BYTES)
+    except zlib.error as error:
+        raise InvalidArgumentError(f"Failed to uncompress request body: {error}.") from error
+    if inflater.unconsumed_tail or not inflater.eof:
+        raise InvalidArgumentError(
+            f"Failed to uncompress request body: it is cut short or exceeds {LARGEST_INFLATED_BYTES} bytes."
+        )
+    return content

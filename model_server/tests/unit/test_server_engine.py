@@ -1,0 +1,120 @@
+import threading
+
+import numpy as np
+import pytest
+
+from model_server.engine import Engine
+from model_server.errors import DeadlineExceededError, InvalidArgumentError, LoadError, UnavailableError
+
+
+@pytest.fixture
+def load(models):
+    def open_engine(name, interpreters=1):
+        return Engine(models / name / "model.tflite", interpreters=interpreters, threads=1)
+
+    return open_engine
+
+
+def floats(*shape):
+    return np.ones(shape, np.float32)
+
+
+def test_every_signature_of_the_file_answers(load):
+    engine = load("half_plus_two")
+    x = np.array([[1.0], [2.0]], np.float32)
+    assert engine.run("serving_default", {"x": x})["y"].tolist() == [[2.5], [3.0]]
+    assert engine.run("triple", {"x": x})["y"].tolist() == [[3.0], [6.0]]
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (0, 1), (3, 4, 5), (1, 7)])
+def test_rank_is_not_enforced_where_the_graph_takes_it(load, shape):
+    y = load("half_plus_two").run("serving_default", {"x": floats(*shape)})["y"]
+    np.testing.assert_array_equal(y, np.full(shape, 2.5, np.float32))
+
+
+def test_batch_sizes_may_change_from_request_to_request(load):
+    engine = load("tiny_image")
+    images = np.random.default_rng(0).normal(size=(5, 8, 8, 3)).astype(np.float32)
+    alone = np.concatenate([engine.run("serving_default", {"image": images[i : i + 1]})["scores"] for i in range(5)])
+    together = engine.run("serving_default", {"image": images})["scores"]
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (8, 8, 3),
+        (192,),
+        (),
+        (1, 8, 8, 4),
+        (1, 9, 9, 3),
+        (1, 4, 4, 3),
+        (1, 1, 8, 8, 3),
+        (1, 0, 8, 3),
+        (0,),
+        (1, 8, 8),
+    ],
+)
+def test_shapes_that_the_graph_cannot_take_are_refused_and_do_no_harm(load, shape):
+    engine = load("tiny_image")
+    before = engine.run("serving_default", {"image": floats(1, 8, 8, 3)})["scores"]
+    with pytest.raises(InvalidArgumentError, match="The graph cannot take the shapes image"):
+        engine.run("serving_default", {"image": floats(*shape)})
+    np.testing.assert_array_equal(engine.run("serving_default", {"image": floats(1, 8, 8, 3)})["scores"], before)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "int32", "uint8", "complex64", "bool", "object"])
+def test_other_dtypes_are_refused(load, dtype):
+    with pytest.raises(InvalidArgumentError, match=f"has dtype {dtype}, but the model takes float32"):
+        load("half_plus_two").run("serving_default", {"x": np.ones((1, 1)).astype(dtype)})
+
+
+def test_sizes_beyond_32_bits_are_refused(load):
+    with pytest.raises(InvalidArgumentError, match="too large"):
+        load("half_plus_two").run("serving_default", {"x": np.empty((0, 2**20, 2**20), np.float32)})
+
+
+def test_threads_never_see_each_others_answers(load):
+    engine = load("half_plus_two", interpreters=2)
+    wrong = []
+
+    def ask(seed):
+        for step in range(50):
+            x = np.full((1 + (seed + step) % 3, 1), seed, np.float32)
+            if not np.array_equal(engine.run("serving_default", {"x": x})["y"], x / 2 + 2):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_waiting_for_an_interpreter_ends_with_the_deadline(load):
+    engine = load("half_plus_two")
+    with engine._checked_out(None), pytest.raises(DeadlineExceededError):
+        engine.run("serving_default", {"x": floats(1, 1)}, timeout_seconds=0.01)
+    assert engine.run("serving_default", {"x": floats(1, 1)}, timeout_seconds=1)["y"].tolist() == [[2.5]]
+
+
+def test_closed_engine_is_unavailable(load):
+    engine = load("half_plus_two")
+    engine.close()
+    with pytest.raises(UnavailableError):
+        engine.run("serving_default", {"x": floats(1, 1)})
+
+
+@pytest.mark.parametrize("size_bytes", [0, 100, 1000, 3471])
+def test_cut_short_file_is_refused(models, tmp_path, size_bytes):
+    file = tmp_path / "model.tflite"
+    file.write_bytes((models / "tiny_image/model.tflite").read_bytes()[:size_bytes])
+    with pytest.raises(LoadError, match="cannot be run by LiteRT"):
+        Engine(file, interpreters=1, threads=1)
+
+
+def test_strings_pass_through(load):
+    payload = np.array([b"a", b"\xff\x00b", b""], dtype=object)
+    echo = load("echo_bytes").run("serving_default", {"payload": payload})["echo_bytes"]
+    assert echo.reshape(-1).tolist() == payload.tolist()
