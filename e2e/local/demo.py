@@ -184,11 +184,12 @@ def ask_once(server: Server, facts: ArtifactFacts, image: np.ndarray) -> None:
     labels = labels_file.read_text().split() if labels_file.exists() else None
     if labels and sys.stdout.isatty():
         print(format_picture(image))
-    for protocol, ask in (("REST", rest_asker(server, image)), ("gRPC", grpc_asker(server, image))):
-        ask()
-        begun = time.perf_counter()
-        answer = ask()
-        took = 1000 * (time.perf_counter() - begun)
+    for protocol, asker in (("REST", rest_asker), ("gRPC", grpc_asker)):
+        with asker(server, image) as ask:
+            ask()
+            begun = time.perf_counter()
+            answer = ask()
+            took = 1000 * (time.perf_counter() - begun)
         best = int(answer.argmax())
         label = labels[best] if labels else f"class {best} (untrained)"
         say(f"{server.name} by {protocol}: {label}, {100 * answer[best]:.1f} %, {took:.2f} ms, artifact {facts.digest}")

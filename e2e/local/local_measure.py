@@ -5,7 +5,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 import grpc
@@ -45,7 +45,8 @@ class Measured:
     seconds_to_ready: float
 
 
-def rest_asker(server: Server, image: Images) -> Ask:
+@contextmanager
+def rest_asker(server: Server, image: Images) -> Iterator[Ask]:
     """Asks for one image over one kept connection, row format."""
     connection = http.client.HTTPConnection(HOST, server.rest_port, timeout=TIMEOUT_SECONDS)
     body = json.dumps({"instances": [image.tolist()]}).encode()
@@ -59,10 +60,12 @@ def rest_asker(server: Server, image: Images) -> Ask:
             raise RuntimeError(f"{path}: {response.status} {answer}")
         return np.array(answer["predictions"][0], np.float32)
 
-    return ask
+    with closing(connection):
+        yield ask
 
 
-def grpc_asker(server: Server, image: Images) -> Ask:
+@contextmanager
+def grpc_asker(server: Server, image: Images) -> Iterator[Ask]:
     """Asks for one image over one channel, raw float32 bytes."""
     channel = grpc.insecure_channel(f"{HOST}:{server.grpc_port}")
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -78,14 +81,18 @@ def grpc_asker(server: Server, image: Images) -> Ask:
         answer = stub.Predict(request, timeout=TIMEOUT_SECONDS)
         return np.array(answer.outputs["probabilities"].float_val, np.float32)
 
-    return ask
+    with channel:
+        yield ask
 
 
 def measure(servers: Sequence[Server], image: Images, requests: int, progress: Callable[[str], None]) -> list[Measured]:
     """Measure all servers in alternating blocks of ten requests, first by REST, then by gRPC."""
-    with _client_on_another_core(servers):
-        rest, cpu = _interleave(servers, [rest_asker(server, image) for server in servers], requests, progress)
-        grpc_times, _ = _interleave(servers, [grpc_asker(server, image) for server in servers], requests, progress)
+    with ExitStack() as open_now:
+        open_now.enter_context(_client_on_another_core(servers))
+        askers = [open_now.enter_context(rest_asker(server, image)) for server in servers]
+        rest, cpu = _interleave(servers, askers, requests, progress)
+        askers = [open_now.enter_context(grpc_asker(server, image)) for server in servers]
+        grpc_times, _ = _interleave(servers, askers, requests, progress)
     return [
         Measured(
             requests=requests,
