@@ -5,6 +5,7 @@ SHELL := /bin/bash
 export UV_PYTHON_DOWNLOADS := never
 UV := scripts/uv
 RUN := $(UV) run --frozen --no-sync
+STATE ?= build/cluster
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -20,12 +21,23 @@ check: init ## format, lint, types, import contracts, lock, generated files
 	@$(RUN) scripts/stages check
 
 test: init ## all tests
+	@scripts/bootstrap node
 	@$(RUN) scripts/stages test
 
 demo: demo-local ## the main job on real input (at this stage: the local chain)
 
 demo-local: init ## train, pack, unpack, serve and measure a compressed model beside its uncompressed twin
 	@$(RUN) python e2e/local/demo.py
+
+cluster: init ## a real Kubernetes node on this machine, or heal the one that is there (STATE=folder: another)
+	@scripts/bootstrap node
+	@PYTHONPATH=e2e $(RUN) python -m cluster up --state $(STATE)
+
+cluster-status: init ## how the node is; fails when a component does not run
+	@PYTHONPATH=e2e $(RUN) python -m cluster status --state $(STATE)
+
+cluster-down: init ## end the node and remove every trace of it
+	@PYTHONPATH=e2e $(RUN) python -m cluster down --state $(STATE)
 
 crds: init ## write crds/ and docs/api.md from the API types
 	@$(RUN) python -m model_operator.api.crd
@@ -40,4 +52,4 @@ fmt: init ## format and mend what ruff can mend
 clean: ## remove what was built here: environments, caches, demo artifacts
 	@rm -rf .venv .envs .uv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: help init check test demo demo-local crds protos fmt clean
+.PHONY: help init check test cluster cluster-status cluster-down demo demo-local crds protos fmt clean

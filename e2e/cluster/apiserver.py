@@ -1,0 +1,89 @@
+"""An API server with its store and nothing else, for tests: no rights needed, on loopback ports that are free."""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cluster.components import ADMISSION, render_apiserver, render_etcd
+from cluster.pki import format_kubeconfig, write_certificates
+from cluster.places import Places
+from cluster.processes import ClusterError, Processes
+
+READY_SECONDS = 60
+
+
+class ApiServer:
+    """`with ApiServer(binaries) as server:` runs etcd and kube-apiserver until the block ends.
+
+    Attributes:
+        kubeconfig: of an administrator.
+        seconds_to_ready: from start to a server that answers.
+    """
+
+    def __init__(self, binaries: Path) -> None:
+        self._binaries = binaries
+        self._open = ExitStack()
+        self.seconds_to_ready = 0.0
+
+    def __enter__(self) -> Self:
+        """Start both and wait until the server is ready."""
+        state = Path(tempfile.mkdtemp(prefix="modelpress-api-"))
+        self._open.callback(shutil.rmtree, state, ignore_errors=True)
+        places = Places(state, self._binaries)
+        self.kubeconfig = places.kubeconfig
+        self._kubectl = places.program("kubectl")
+        api_port, client_port, peer_port = _free_ports(3)
+        write_certificates(places.pki)
+        (state / "admission.yaml").write_text(ADMISSION)
+        places.kubeconfig.write_text(format_kubeconfig(places.pki, f"https://127.0.0.1:{api_port}", "admin"))
+        loopback = ["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"]
+        self.processes = Processes(state / "pids", state / "logs")
+        begun = time.monotonic()
+        try:
+            self._start("etcd", render_etcd(places, client_port, peer_port))
+            self._start("kube-apiserver", render_apiserver(places, api_port, client_port) + loopback)
+            self._wait_until_ready(begun + READY_SECONDS)
+        except BaseException:
+            self._open.close()
+            raise
+        self.seconds_to_ready = time.monotonic() - begun
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """End both and remove their folder."""
+        self._open.close()
+
+    def _start(self, name: str, command: list[str]) -> None:
+        self.processes.start(name, command)
+        self._open.callback(self.processes.stop, name)
+
+    def _wait_until_ready(self, deadline: float) -> None:
+        while self.kubectl("get", "--raw", "/readyz").returncode != 0:
+            for name in ("etcd", "kube-apiserver"):
+                if self.processes.pid(name) is None:
+                    raise ClusterError(f"{name} ended: {self.processes.last_words(name)}")
+            if time.monotonic() > deadline:
+                raise ClusterError(f"not ready after {READY_SECONDS} s: {self.processes.last_words('kube-apiserver')}")
+            time.sleep(0.05)
+
+    def kubectl(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        """Run kubectl as the administrator; its output is captured and its status is the caller's to judge."""
+        command = [self._kubectl, f"--kubeconfig={self.kubeconfig}", *arguments]
+        return subprocess.run(command, input=text, check=False, capture_output=True, text=True)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

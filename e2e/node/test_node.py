@@ -1,0 +1,234 @@
+"""The node does what the demo and the operator's tests stand on."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from cluster.components import render_node_commands
+from cluster.images import import_image, write_archive
+from cluster.node import Node, cgroup_folders
+from cluster.places import Places
+from cluster.processes import read_start_time
+
+IMAGE = "localhost/busybox:test"
+
+RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+POD_SECURITY = {"runAsNonRoot": True, "runAsUser": 1000, "fsGroup": 2000, "seccompProfile": {"type": "RuntimeDefault"}}
+RESOURCES = {"requests": {"cpu": "50m", "memory": "16Mi"}, "limits": {"cpu": "500m", "memory": "64Mi"}}
+
+
+@pytest.fixture(scope="session")
+def busybox(node, tmp_path_factory):
+    """A small image with a shell, known to the node."""
+    program = shutil.which("busybox", path="/bin:/usr/bin")
+    assert program is not None, "busybox is missing: apt-get install busybox-static"
+    archive = tmp_path_factory.mktemp("busybox") / "busybox.tar"
+    write_archive(archive, IMAGE, {"bin/busybox": Path(program).read_bytes()}, ["/bin/busybox"])
+    import_image(node.node.places, archive)
+    return IMAGE
+
+
+def container(command, **fields):
+    return {
+        "name": "main",
+        "image": IMAGE,
+        "imagePullPolicy": "Never",
+        "command": ["/bin/busybox", *command],
+        "securityContext": RESTRICTED,
+        "resources": RESOURCES,
+        **fields,
+    }
+
+
+def pod_spec(command, volumes=(), **fields):
+    return {
+        "securityContext": POD_SECURITY,
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 1,
+        "containers": [container(command, **fields)],
+        "volumes": list(volumes),
+    }
+
+
+def pod(name, command, volumes=(), **fields):
+    metadata = {"name": name, "labels": {"app": name}}
+    return json.dumps(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod_spec(command, volumes, **fields)}
+    )
+
+
+def apply(node, namespace, text):
+    node.kubectl("apply", "-n", namespace, "-f", "-", text=text)
+
+
+def wait_for_pod(node, namespace, name):
+    node.kubectl("wait", "-n", namespace, f"pod/{name}", "--for=condition=Ready", "--timeout=60s")
+
+
+def serve(node, namespace, name):
+    """A pod that answers HTTP on 8080 with its name under /hostname, and a Service for it."""
+    apply(node, namespace, pod(name, ["httpd", "-f", "-p", "8080", "-h", "/etc"]))
+    wait_for_pod(node, namespace, name)
+    service = {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]}
+    metadata = {"name": name, "namespace": namespace}
+    apply(node, namespace, json.dumps({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service}))
+
+
+def test_the_node_is_ready_and_of_the_version_that_go_mod_names(node):
+    (found,) = json.loads(node.kubectl("get", "nodes", "-o", "json"))["items"]
+    conditions = {condition["type"]: condition["status"] for condition in found["status"]["conditions"]}
+    assert conditions["Ready"] == "True"
+    version = json.loads(node.kubectl("version", "-o", "json"))
+    assert version["serverVersion"]["gitVersion"] == version["clientVersion"]["gitVersion"] == "v1.34.4"
+    assert found["status"]["nodeInfo"]["kubeletVersion"] == "v1.34.4"
+
+
+def test_the_namespace_has_no_uplink(node):
+    routes = subprocess.run(
+        [*node.node.places.enter(), "ip", "-j", "route"], check=True, capture_output=True, text=True
+    )
+    assert {route["dev"] for route in json.loads(routes.stdout)} <= {"node0", "cni0"}
+    links = subprocess.run([*node.node.places.enter(), "ip", "-j", "link"], check=True, capture_output=True, text=True)
+    assert "node0-peer" in {link["ifname"] for link in json.loads(links.stdout)}
+
+
+@pytest.mark.usefixtures("busybox")
+def test_a_pod_reaches_a_service_by_its_name(node, namespace):
+    serve(node, namespace, "answer")
+    apply(node, namespace, pod("ask", ["sleep", "600"]))
+    wait_for_pod(node, namespace, "ask")
+    request = r'printf "GET /hostname HTTP/1.0\r\n\r\n"'
+    script = f"{request} | /bin/busybox nc answer.{namespace}.svc.cluster.local 80"
+    asked = node.wait_until(
+        lambda: node.kubectl("exec", "-n", namespace, "ask", "--", "/bin/busybox", "sh", "-c", script, check=False),
+        lambda done: "200 OK" in done.stdout,
+        30,
+        "asking the service",
+    )
+    assert asked.stdout.splitlines()[-1] == "answer"
+
+
+@pytest.mark.usefixtures("busybox")
+def test_logs_and_exec_work(node, namespace):
+    apply(node, namespace, pod("talk", ["sh", "-c", "echo said; exec sleep 600"]))
+    wait_for_pod(node, namespace, "talk")
+    assert node.kubectl("logs", "-n", namespace, "talk") == "said\n"
+    assert node.kubectl("exec", "-n", namespace, "talk", "--", "/bin/busybox", "id", "-u") == "1000\n"
+
+
+def test_a_pod_that_is_not_restricted_is_refused(node, namespace):
+    loose = json.loads(pod("loose", ["sleep", "1"]))
+    del loose["spec"]["securityContext"]
+    refused = node.kubectl("apply", "-n", namespace, "-f", "-", text=json.dumps(loose), check=False)
+    assert refused.returncode != 0
+    assert 'violates PodSecurity "restricted' in refused.stderr
+
+
+@pytest.mark.usefixtures("busybox")
+def test_a_restricted_pod_writes_to_a_claim_of_the_default_class(node, namespace):
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "store"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    apply(node, namespace, json.dumps(claim))
+    volume = {"name": "store", "persistentVolumeClaim": {"claimName": "store"}}
+    command = ["sh", "-c", "echo kept > /store/file && exec sleep 600"]
+    apply(node, namespace, pod("write", command, [volume], volumeMounts=[{"name": "store", "mountPath": "/store"}]))
+    wait_for_pod(node, namespace, "write")
+    shown = node.kubectl("exec", "-n", namespace, "write", "--", "/bin/busybox", "stat", "-c", "%g", "/store")
+    assert shown.strip() == "2000"
+    assert node.kubectl("exec", "-n", namespace, "write", "--", "/bin/busybox", "cat", "/store/file") == "kept\n"
+
+
+@pytest.mark.usefixtures("busybox")
+def test_container_metrics_have_all_labels(node, namespace):
+    apply(node, namespace, pod("measured", ["sleep", "600"]))
+    wait_for_pod(node, namespace, "measured")
+    labels = ('container="main"', f'namespace="{namespace}"', 'pod="measured"')
+
+    def sample(path, metric):
+        text = node.kubectl("get", "--raw", f"/api/v1/nodes/node0/proxy/metrics/{path}")
+        return [
+            line for line in text.splitlines() if line.startswith(metric) and all(label in line for label in labels)
+        ]
+
+    metric = "container_memory_working_set_bytes"
+    for path in ("cadvisor", "resource"):
+        node.wait_until(
+            lambda path=path: sample(path, metric), lambda lines: len(lines) == 1, 60, f"{metric} in {path}"
+        )
+
+
+@pytest.mark.usefixtures("busybox")
+def test_an_hpa_scales_on_cpu_and_comes_back(node, namespace):
+    spec = {
+        "replicas": 1,
+        "selector": {"matchLabels": {"app": "busy"}},
+        "template": {
+            "metadata": {"labels": {"app": "busy"}},
+            "spec": pod_spec(["sh", "-c", "while [ ! -e /tmp/calm ]; do :; done; exec sleep 600"])
+            | {"volumes": [{"name": "tmp", "emptyDir": {}}]},
+        },
+    }
+    spec["template"]["spec"]["containers"][0]["volumeMounts"] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "busy"}, "spec": spec}
+    apply(node, namespace, json.dumps(deployment))
+    node.kubectl("autoscale", "-n", namespace, "deployment/busy", "--cpu=50%", "--min=1", "--max=2")
+
+    def replicas():
+        return node.kubectl("get", "-n", namespace, "deployment/busy", "-o", "jsonpath={.status.readyReplicas}")
+
+    node.wait_until(replicas, lambda seen: seen == "2", 120, "ready replicas under load")
+    names = node.kubectl("get", "pods", "-n", namespace, "-l", "app=busy", "-o", "name").split()
+    for name in names:
+        node.kubectl("exec", "-n", namespace, name, "--", "/bin/busybox", "touch", "/tmp/calm")  # noqa: S108
+    node.wait_until(replicas, lambda seen: seen == "1", 150, "ready replicas when calm")
+
+
+@pytest.mark.timeout(600)
+def test_a_killed_component_is_noticed_and_healed(node):
+    assert node.node.problems() == []
+    for name, pid in node.node.component_pids().items():
+        os.kill(pid, signal.SIGKILL)
+        node.wait_until(
+            lambda name=name: node.node.component_pids()[name], lambda seen: seen is None, 10, f"{name} gone"
+        )
+        problems = node.node.problems()
+        assert any(problem.startswith(f"{name} does not run") for problem in problems)
+        node.node.up(lambda _: None)
+        node.wait_until(node.node.problems, lambda seen: seen == [], 60, f"after {name} was killed")
+
+
+@pytest.mark.timeout(300)
+def test_a_second_node_lives_beside_the_first_and_leaves_nothing(node, binaries, tmp_path):
+    second = Node(Places(tmp_path / "second", binaries))
+    before = set(Path("/run/netns").iterdir())
+    try:
+        second.up(lambda _: None)
+        assert second.problems() == []
+        assert node.node.problems() == []
+        assert second.places.port != node.node.places.port
+        assert second.up(lambda _: None) < 60
+    finally:
+        pids = [pid for pid in second.component_pids().values() if pid]
+        second.down(lambda _: None)
+    assert len(pids) == len(render_node_commands(second.places))
+    assert [pid for pid in pids if read_start_time(pid)] == []
+    assert set(Path("/run/netns").iterdir()) == before
+    assert not second.places.state.exists()
+    assert not second.places.sockets.exists()
+    assert [folder for folder in cgroup_folders(second.places) if folder.exists()] == []
+    mounts = Path("/proc/mounts").read_text()
+    assert str(tmp_path) not in mounts
+    assert second.places.namespace not in mounts
+    assert node.node.problems() == []
