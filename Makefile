@@ -39,6 +39,9 @@ cluster-status: init ## how the node is; fails when a component does not run
 cluster-down: init ## end the node and remove every trace of it
 	@PYTHONPATH=e2e $(RUN) python -m cluster down --state $(STATE)
 
+clean-room: ## the README's two commands on a fresh Debian with empty caches; seconds and bytes by stage
+	@scripts/clean-room
+
 crds: init ## write crds/ and docs/api.md from the API types
 	@$(RUN) python -m model_operator.api.crd
 
@@ -52,4 +55,4 @@ fmt: init ## format and mend what ruff can mend
 clean: ## remove what was built here: environments, caches, demo artifacts
 	@rm -rf .venv .envs .uv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: help init check test cluster cluster-status cluster-down demo demo-local crds protos fmt clean
+.PHONY: clean-room help init check test cluster cluster-status cluster-down demo demo-local crds protos fmt clean
