@@ -27,7 +27,7 @@ test: init ## all tests
 demo: demo-local ## the main job on real input (at this stage: the local chain)
 
 demo-local: init ## train, pack, unpack, serve and measure a compressed model beside its uncompressed twin
-	@$(RUN) python e2e/local/demo.py
+	@PYTHONPATH=e2e $(RUN) python e2e/local/demo.py
 
 cluster: init ## a real Kubernetes node on this machine, or heal the one that is there (STATE=folder: another)
 	@scripts/bootstrap node

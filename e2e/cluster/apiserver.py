@@ -1,7 +1,6 @@
 """An API server with its store and nothing else, for tests: no rights needed, on loopback ports that are free."""
 
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -9,6 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from loopback import free_ports
 
 from cluster.components import ADMISSION, render_apiserver, render_etcd
 from cluster.pki import format_kubeconfig, write_certificates
@@ -38,7 +39,7 @@ class ApiServer:
         places = Places(state, self._binaries)
         self.kubeconfig = places.kubeconfig
         self._kubectl = places.program("kubectl")
-        api_port, client_port, peer_port = _free_ports(3)
+        api_port, client_port, peer_port = free_ports(3)
         write_certificates(places.pki)
         (state / "admission.yaml").write_text(ADMISSION)
         places.kubeconfig.write_text(format_kubeconfig(places.pki, f"https://127.0.0.1:{api_port}", "admin"))
@@ -76,14 +77,3 @@ class ApiServer:
         """Run kubectl as the administrator; its output is captured and its status is the caller's to judge."""
         command = [self._kubectl, f"--kubeconfig={self.kubeconfig}", *arguments]
         return subprocess.run(command, input=text, check=False, capture_output=True, text=True)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import grpc
 import numpy as np
-from local_servers import HOST, Server
+from local_servers import Server
+from loopback import HOST
 from numpy.typing import NDArray
 
 from model_server._protos.tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc

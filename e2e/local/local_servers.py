@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -13,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from loopback import HOST, free_ports
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / ".envs" / "server" / "bin" / "tensorflow_model_server"
-HOST = "127.0.0.1"
 READY_SECONDS = 60
 
 
@@ -116,15 +116,3 @@ class Server:
         assert self.process is not None  # noqa: S101
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that nothing listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
