@@ -29,9 +29,9 @@ demo: demo-local ## the main job on real input (at this stage: the local chain)
 demo-local: init ## train, pack, unpack, serve and measure a compressed model beside its uncompressed twin
 	@PYTHONPATH=e2e $(RUN) python e2e/local/demo.py
 
-cluster: init ## a real Kubernetes node on this machine, or heal the one that is there (STATE=folder: another)
-	@scripts/bootstrap node
-	@PYTHONPATH=e2e $(RUN) python -m cluster up --state $(STATE)
+cluster: init ## a real Kubernetes node on this machine, or heal it (STATE=folder: another; CLUSTER=current: kubectl's)
+	@$(if $(CLUSTER),,scripts/bootstrap node)
+	@PYTHONPATH=e2e $(RUN) python -m cluster up --state $(STATE) --use "$(CLUSTER)"
 
 cluster-status: init ## how the node is; fails when a component does not run
 	@PYTHONPATH=e2e $(RUN) python -m cluster status --state $(STATE)
@@ -41,6 +41,10 @@ cluster-down: init ## end the node and remove every trace of it
 
 clean-room: ## the README's two commands on a fresh Debian with empty caches; seconds and bytes by stage
 	@scripts/clean-room
+
+images: init ## container images into archives, or with PUSH=registry/prefix into a registry
+	@scripts/bootstrap node
+	@PYTHONPATH=e2e $(RUN) python -m images $(if $(PUSH),--push $(PUSH))
 
 crds: init ## write crds/ and docs/api.md from the API types
 	@$(RUN) python -m model_operator.api.crd
@@ -55,4 +59,4 @@ fmt: init ## format and mend what ruff can mend
 clean: ## remove what was built here: environments, caches, demo artifacts
 	@rm -rf .venv .envs .uv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: clean-room help init check test cluster cluster-status cluster-down demo demo-local crds protos fmt clean
+.PHONY: clean-room help init check test cluster cluster-status cluster-down demo demo-local images crds protos fmt clean

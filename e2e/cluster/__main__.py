@@ -9,10 +9,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from cluster.current import use_cluster
 from cluster.node import Node
 from cluster.places import Places
 from cluster.preflight import read_problems
-from cluster.processes import ClusterError
+from cluster.processes import ClusterError, read_resident_mebibytes
 from cluster.toolchain import binaries_folder, build_programs
 
 _begun = time.monotonic()
@@ -24,12 +25,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="cluster", description="A real Kubernetes node in a network namespace of its own."
     )
     parser.add_argument("command", choices=("preflight", "build", "up", "down", "status"))
+    parser.add_argument("--use", default="", help="no node: `current` or the name of a kubectl context")
     parser.add_argument(
         "--state", type=Path, default=Path("build/cluster"), help="the node's folder: another, another node"
     )
     options = parser.parse_args(arguments)
     node = Node(Places(options.state.resolve(), binaries_folder()))
     try:
+        if options.use:
+            print(f"using the cluster of kubectl's context {use_cluster(options.use)}; nothing is built or started")
+            return 0
         return {"preflight": _preflight, "build": _build, "up": _up, "down": _down, "status": _status}[options.command](
             node
         )
@@ -76,8 +81,12 @@ def _down(node: Node) -> int:
 
 def _status(node: Node) -> int:
     problems = node.problems()
+    total = 0.0
     for name, pid in node.component_pids().items():
-        print(f"{name:24} {f'pid {pid}' if pid else 'not running'}")
+        memory = read_resident_mebibytes(pid) if pid else 0.0
+        total += memory
+        print(f"{name:24} " + (f"pid {pid:<8} {memory:6.0f} MiB" if pid else "not running"))
+    print(f"{'in all':24} {'':12} {total:6.0f} MiB")
     if problems:
         return _complain(problems)
     print(f"the node is Ready; KUBECONFIG={node.places.kubeconfig}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import time
 from dataclasses import dataclass
@@ -81,3 +82,13 @@ def read_start_time(pid: int) -> str | None:
     with contextlib.suppress(ChildProcessError):  # not ours to reap when another run of the tool started it
         os.waitpid(pid, os.WNOHANG)
     return None
+
+
+def read_resident_mebibytes(pid: int) -> float:
+    """Resident memory of a process; 0 when it has gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else 0.0

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from cluster.components import render_node_commands
+from cluster.current import use_cluster
 from cluster.images import import_image, write_archive
 from cluster.node import Node, cgroup_folders
 from cluster.places import Places
-from cluster.processes import read_start_time
+from cluster.processes import ClusterError, read_start_time
 
 IMAGE = "localhost/busybox:test"
 
@@ -193,6 +194,37 @@ def test_an_hpa_scales_on_cpu_and_comes_back(node, namespace):
     for name in names:
         node.kubectl("exec", "-n", namespace, name, "--", "/bin/busybox", "touch", "/tmp/calm")  # noqa: S108
     node.wait_until(replicas, lambda seen: seen == "1", 150, "ready replicas when calm")
+
+
+def test_helm_installs_a_chart_that_asks_for_a_kubernetes_version(node, namespace, tmp_path):
+    chart = tmp_path / "chart"
+    (chart / "templates").mkdir(parents=True)
+    (chart / "Chart.yaml").write_text('apiVersion: v2\nname: small\nversion: 0.1.0\nkubeVersion: ">=1.34.0 <1.35.0"\n')
+    (chart / "templates" / "map.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: from-helm}\n")
+    places = node.node.places
+    helm = [places.program("helm"), f"--kubeconfig={places.kubeconfig}", "-n", namespace]
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    subprocess.run([*helm, "install", "small", chart], check=True, capture_output=True, env=environment)
+    assert node.kubectl("get", "-n", namespace, "configmap/from-helm", "-o", "name") == "configmap/from-helm\n"
+    subprocess.run([*helm, "uninstall", "small"], check=True, capture_output=True, env=environment)
+    assert node.kubectl("get", "-n", namespace, "configmap/from-helm", check=False).returncode != 0
+
+
+def test_a_cluster_that_is_there_is_used_only_when_known_or_named(node, tmp_path, monkeypatch):
+    places = node.node.places
+    monkeypatch.setenv("PATH", f"{places.binaries}:{os.environ['PATH']}")
+    monkeypatch.setenv("KUBECONFIG", str(places.kubeconfig))
+    assert use_cluster("current") == "modelpress"
+    renamed = tmp_path / "config"
+    renamed.write_text(places.kubeconfig.read_text().replace("name: modelpress\n", "name: production\n", 9))
+    renamed.write_text(renamed.read_text().replace("cluster: modelpress,", "cluster: production,"))
+    renamed.write_text(renamed.read_text().replace("current-context: modelpress", "current-context: production"))
+    monkeypatch.setenv("KUBECONFIG", str(renamed))
+    with pytest.raises(ClusterError, match="say CLUSTER=production if it is meant"):
+        use_cluster("current")
+    assert use_cluster("production") == "production"
+    with pytest.raises(ClusterError, match="KUBECONFIG names the cluster you mean"):
+        use_cluster("elsewhere")
 
 
 @pytest.mark.timeout(600)
