@@ -44,7 +44,12 @@ class NodeClient:
     def kubectl(self, *arguments, text="", check=True):
         """Run kubectl; its standard output. A failure shows what kubectl said."""
         places = self.node.places
-        command = [places.program("kubectl"), f"--kubeconfig={places.kubeconfig}", *arguments]
+        command = [
+            places.program("kubectl"),
+            f"--kubeconfig={places.kubeconfig}",
+            f"--cache-dir={places.state}/kubectl",
+            *arguments,
+        ]
         done = subprocess.run(command, input=text, check=False, capture_output=True, text=True)
         if check and done.returncode != 0:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")

@@ -75,5 +75,6 @@ class ApiServer:
 
     def kubectl(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
         """Run kubectl as the administrator; its output is captured and its status is the caller's to judge."""
-        command = [self._kubectl, f"--kubeconfig={self.kubeconfig}", *arguments]
+        cache = self.kubeconfig.with_name("kubectl")
+        command = [self._kubectl, f"--kubeconfig={self.kubeconfig}", f"--cache-dir={cache}", *arguments]
         return subprocess.run(command, input=text, check=False, capture_output=True, text=True)

@@ -112,7 +112,13 @@ class Node:
     def _kubectl(self, *arguments: str, inner: bool = False, text: str = "") -> subprocess.CompletedProcess[str]:
         config = self.places.inner_kubeconfig if inner else self.places.kubeconfig
         prefix = self.places.enter() if inner else []
-        command = [*prefix, self.places.program("kubectl"), f"--kubeconfig={config}", *arguments]
+        command = [
+            *prefix,
+            self.places.program("kubectl"),
+            f"--kubeconfig={config}",
+            f"--cache-dir={self.places.state}/kubectl",
+            *arguments,
+        ]
         return subprocess.run(command, input=text, check=False, capture_output=True, text=True)
 
     def component_pids(self) -> dict[str, int | None]:
@@ -145,6 +151,7 @@ class Node:
         _kill_pods(self.places)
         self.processes.stop("containerd")
         _kill_shims(self.places)
+        _remove_runtime_state(self.places)
         _unmount(self.places)
         remove_namespace(self.places)
         for cgroup in cgroup_folders(self.places):
@@ -220,6 +227,20 @@ def _kill_shims(places: Places) -> None:
             continue
         if words[0].endswith(b"containerd-shim-runc-v2") and str(places.containerd_socket).encode() in words:
             _kill(int(entry.parent.name))
+
+
+def _remove_runtime_state(places: Places) -> None:
+    """What runc, shims, CNI and kubelet keep of our pods in folders that all nodes of a machine share."""
+    for task in (places.sockets / "containerd" / "io.containerd.runtime.v2.task" / "k8s.io").glob("*"):
+        shutil.rmtree(Path("/run/containerd/runc/k8s.io") / task.name, ignore_errors=True)
+        address = task / "address"
+        if address.exists():
+            Path(address.read_text().removeprefix("unix://")).unlink(missing_ok=True)
+        for result in Path("/var/lib/cni/results").glob(f"*-{task.name}-*"):
+            result.unlink()
+    for link in Path("/var/log/containers").glob("*.log"):
+        if link.is_symlink() and link.readlink().is_relative_to(places.state.resolve()):
+            link.unlink()
 
 
 def _kill(pid: int) -> None:

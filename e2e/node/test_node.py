@@ -16,6 +16,8 @@ from cluster.places import Places
 from cluster.processes import ClusterError, read_start_time
 
 IMAGE = "localhost/busybox:test"
+# where containerd, runc and the kubelet leave things that no setting moves into the node's own folder
+SHARED_FOLDERS = ("/run/netns", "/run/containerd", "/var/log/containers", "/var/log/pods", "/var/lib/cni")
 
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
@@ -27,14 +29,19 @@ RESOURCES = {"requests": {"cpu": "50m", "memory": "16Mi"}, "limits": {"cpu": "50
 
 
 @pytest.fixture(scope="session")
-def busybox(node, tmp_path_factory):
-    """A small image with a shell, known to the node."""
+def busybox_archive(tmp_path_factory):
+    """A small image with a shell."""
     program = shutil.which("busybox", path="/bin:/usr/bin")
     assert program is not None, "busybox is missing: apt-get install busybox-static"
     archive = tmp_path_factory.mktemp("busybox") / "busybox.tar"
     write_archive(archive, IMAGE, {"bin/busybox": Path(program).read_bytes()}, ["/bin/busybox"])
-    import_image(node.node.places, archive)
-    return IMAGE
+    return archive
+
+
+@pytest.fixture(scope="session")
+def busybox(node, busybox_archive):
+    """That image, known to the node."""
+    import_image(node.node.places, busybox_archive)
 
 
 def container(command, **fields):
@@ -242,11 +249,16 @@ def test_a_killed_component_is_noticed_and_healed(node):
 
 
 @pytest.mark.timeout(300)
-def test_a_second_node_lives_beside_the_first_and_leaves_nothing(node, binaries, tmp_path):
+def test_a_second_node_lives_beside_the_first_and_leaves_nothing(node, binaries, busybox_archive, tmp_path):
     second = Node(Places(tmp_path / "second", binaries))
-    before = set(Path("/run/netns").iterdir())
+    before = [set(Path(folder).glob("**/*")) for folder in SHARED_FOLDERS]
     try:
         second.up(lambda _: None)
+        import_image(second.places, busybox_archive)
+        client = type(node)(second)
+        client.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+        client.kubectl("apply", "-f", "-", text=pod("held", ["sleep", "600"]))
+        client.kubectl("wait", "pod/held", "--for=condition=Ready", "--timeout=60s")
         assert second.problems() == []
         assert node.node.problems() == []
         assert second.places.port != node.node.places.port
@@ -256,7 +268,7 @@ def test_a_second_node_lives_beside_the_first_and_leaves_nothing(node, binaries,
         second.down(lambda _: None)
     assert len(pids) == len(render_node_commands(second.places))
     assert [pid for pid in pids if read_start_time(pid)] == []
-    assert set(Path("/run/netns").iterdir()) == before
+    assert [set(Path(folder).glob("**/*")) for folder in SHARED_FOLDERS] == before
     assert not second.places.state.exists()
     assert not second.places.sockets.exists()
     assert [folder for folder in cgroup_folders(second.places) if folder.exists()] == []
