@@ -1,4 +1,4 @@
-"""`python -m cluster preflight|build|up|down|status`: one real Kubernetes node on this machine.
+"""`python -m cluster preflight|build|up|load|down|status`: one real Kubernetes node on this machine.
 
 Exit codes: 0 done (status: all is well), 1 something is wrong, said in a sentence on stderr.
 """
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cluster.current import use_cluster
+from cluster.images import import_image
 from cluster.node import Node
 from cluster.places import Places
 from cluster.preflight import read_problems
@@ -24,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="cluster", description="A real Kubernetes node in a network namespace of its own."
     )
-    parser.add_argument("command", choices=("preflight", "build", "up", "down", "status"))
+    parser.add_argument("command", choices=("preflight", "build", "up", "load", "down", "status"))
+    parser.add_argument("--archive", type=Path, action="append", default=[], help="load: an image archive; repeat it")
     parser.add_argument("--use", default="", help="no node: `current` or the name of a kubectl context")
     parser.add_argument(
         "--state", type=Path, default=Path("build/cluster"), help="the node's folder: another, another node"
@@ -35,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.use:
             print(f"using the cluster of kubectl's context {use_cluster(options.use)}; nothing is built or started")
             return 0
+        if options.command == "load":
+            return _load(node, options.archive)
         return {"preflight": _preflight, "build": _build, "up": _up, "down": _down, "status": _status}[options.command](
             node
         )
@@ -70,6 +74,13 @@ def _up(node: Node) -> int:
     print(f"the node is Ready after {seconds:.1f} s; make cluster-down ends it and removes all of it. To use it:")
     print(f"  export KUBECONFIG={node.places.kubeconfig} PATH={node.places.binaries}:$PATH")
     print("  kubectl get nodes")
+    return 0
+
+
+def _load(node: Node, archives: list[Path]) -> int:
+    for archive in archives:
+        import_image(node.places, archive)
+        _say(f"{archive.name} is known to the node")
     return 0
 
 
