@@ -21,13 +21,18 @@ def make_namespace(places: Places) -> None:
         f"ip addr add {NODE_ADDRESS}/24 dev node0",
         "ip link set node0 up",
         "ip route add default dev node0",
-        "sysctl -qw net.ipv4.ip_forward=1",
     ):
         _run(*places.enter(), *command.split())
+    _set(places, "ipv4/ip_forward")
     # absent where the kernel has no br_netfilter: pods on one bridge then reach services through routing alone
     subprocess.run(["modprobe", "br_netfilter"], check=False, capture_output=True)
-    bridged = [*places.enter(), "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1"]
-    subprocess.run(bridged, check=False, capture_output=True)
+    _set(places, "bridge/bridge-nf-call-iptables", must=False)
+
+
+def _set(places: Places, setting: str, *, must: bool = True) -> None:
+    """Write 1 to a network setting of the namespace."""
+    command = [*places.enter(), "sh", "-c", f"echo 1 > /proc/sys/net/{setting}"]
+    subprocess.run(command, check=must, capture_output=True)
 
 
 def remove_namespace(places: Places) -> None:

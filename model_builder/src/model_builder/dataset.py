@@ -6,6 +6,7 @@ under the published name.
 """
 
 import hashlib
+import shutil
 import tarfile
 import tempfile
 import time
@@ -198,9 +199,20 @@ def download_cifar10(
             raise DownloadError(
                 f"{url}: SHA-256 is {found}, not the published {sha256}; try again, or set {DATA_VARIABLE}"
             )
-        with tarfile.open(archive) as tar:
-            tar.extractall(half, filter="data")
+        _extract_files(archive, Path(half))
         (Path(half) / FOLDER).replace(parent / FOLDER)
+
+
+def _extract_files(archive: Path, target: Path) -> None:
+    """The six binary files and nothing else of the archive."""
+    (target / FOLDER).mkdir()
+    with tarfile.open(archive) as tar:
+        for name in (*TRAINING_FILES, TEST_FILE):
+            member = tar.extractfile(f"{FOLDER}/{name}")
+            if member is None:
+                raise DownloadError(f"{FOLDER}/{name} in the archive is no file; fetch it again")
+            with member, (target / FOLDER / name).open("wb") as out:
+                shutil.copyfileobj(member, out)
 
 
 def _fetch(url: str, target: Path, size: int, progress: Progress) -> str:

@@ -52,12 +52,13 @@ def archive_server():
 
 @pytest.fixture
 def small_archive():
-    """A .tar.gz with the published folder and one file; (bytes, sha256)."""
+    """A .tar.gz with the published folder and its six files, each holding its name; (bytes, sha256)."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
-        info = tarfile.TarInfo(f"{FOLDER}/{TEST_FILE}")
-        info.size = 5
-        tar.addfile(info, io.BytesIO(b"bytes"))
+        for name in (*TRAINING_FILES, TEST_FILE):
+            info = tarfile.TarInfo(f"{FOLDER}/{name}")
+            info.size = len(name)
+            tar.addfile(info, io.BytesIO(name.encode()))
     return out.getvalue(), hashlib.sha256(out.getvalue()).hexdigest()
 
 
@@ -105,7 +106,8 @@ def test_a_whole_download_is_unpacked(archive_server, small_archive, tmp_path):
     body, sha256 = small_archive
     download_cifar10(tmp_path, print, url=archive_server(body, len(body)), size=len(body), sha256=sha256)
     assert [path.name for path in tmp_path.iterdir()] == [FOLDER]
-    assert (tmp_path / FOLDER / TEST_FILE).read_bytes() == b"bytes"
+    found = {path.name: path.read_text() for path in (tmp_path / FOLDER).iterdir()}
+    assert found == {name: name for name in (*TRAINING_FILES, TEST_FILE)}
 
 
 def test_a_truncated_download_leaves_nothing(archive_server, small_archive, tmp_path):
