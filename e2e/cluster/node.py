@@ -141,16 +141,11 @@ class Node:
 
     def down(self, progress: Progress) -> None:
         """End every process, take away every mount, namespace, cgroup and file of the node."""
-        for name in (
-            "kubelet",
-            *(name for name in reversed(render_node_commands(self.places)) if name != "containerd"),
-        ):
-            if name != "kubelet" or self.processes.pid(name) is not None:
-                self.processes.stop(name)
+        for name in ("kubelet", "containerd", *reversed(render_node_commands(self.places))):
+            self.processes.stop(name)
         progress("ending pods")
-        _kill_pods(self.places)
-        self.processes.stop("containerd")
         _kill_shims(self.places)
+        _kill_pods(self.places)
         _remove_runtime_state(self.places)
         _unmount(self.places)
         remove_namespace(self.places)
@@ -231,12 +226,14 @@ def _kill_shims(places: Places) -> None:
 
 def _remove_runtime_state(places: Places) -> None:
     """What runc, shims, CNI and kubelet keep of our pods in folders that all nodes of a machine share."""
-    for task in (places.sockets / "containerd" / "io.containerd.runtime.v2.task" / "k8s.io").glob("*"):
-        shutil.rmtree(Path("/run/containerd/runc/k8s.io") / task.name, ignore_errors=True)
-        address = task / "address"
+    tasks = places.sockets / "containerd" / "io.containerd.runtime.v2.task" / "k8s.io"
+    sandboxes = places.state / "containerd" / "root" / "io.containerd.grpc.v1.cri" / "sandboxes"
+    for identity in {folder.name for known in (tasks, sandboxes) for folder in known.glob("*")}:
+        shutil.rmtree(Path("/run/containerd/runc/k8s.io") / identity, ignore_errors=True)
+        address = tasks / identity / "address"
         if address.exists():
             Path(address.read_text().removeprefix("unix://")).unlink(missing_ok=True)
-        for result in Path("/var/lib/cni/results").glob(f"*-{task.name}-*"):
+        for result in Path("/var/lib/cni/results").glob(f"*-{identity}-*"):
             result.unlink()
     for link in Path("/var/log/containers").glob("*.log"):
         if link.is_symlink() and link.readlink().is_relative_to(places.state.resolve()):
