@@ -72,7 +72,8 @@ def needles():
     own = bundle.read_text().split("-----BEGIN CERTIFICATE-----")[1:] if bundle.is_file() else []
     return {
         "the first line of each build secret": MARKER,
-        "the path of the repository": str(ROOT),
+        # with a folder of it, since a checkout may lie where any file could be, such as /src
+        "a path in the repository": str(ROOT / "model_artifact"),
         **{name: os.environ[name] for name in INDEX_VARIABLES if os.environ.get(name)},
         **{f"certificate {index}": text.strip() for index, text in enumerate(own)},
     }
