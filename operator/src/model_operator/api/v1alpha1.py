@@ -7,7 +7,7 @@ classes and fields are what `kubectl explain` prints.
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -38,6 +38,16 @@ NAME_MESSAGE = (
 )
 
 
+URI_PATTERN = "^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_][-A-Za-z0-9_.]*)+$"
+URI_MESSAGE = "uri must be pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the same namespace"
+DIGEST_PATTERN = "^sha256:[0-9a-f]{64}$"
+DIGEST_MESSAGE = "digest must be sha256: and 64 hexadecimal digits; model-artifact inspect prints it"
+WINDOW_PATTERN = "^[1-9][0-9]{0,4}[smh]$"
+WINDOW_MESSAGE = "window must be a whole number and s, m or h, for example 5m"
+
+Quantity = str | int
+
+
 def _cel(rule: str, message: str) -> dict[str, Any]:
     """JSON schema keywords that have the API server check `rule`; it must compile on Kubernetes 1.26."""
     return {CEL_RULES: [{"rule": rule, "message": message}]}
@@ -59,6 +69,24 @@ def _check_name(name: str) -> str:
     if not re.fullmatch(names.MODEL_NAME_PATTERN, name) or len(name) > names.LARGEST_MODEL_NAME_LENGTH:
         raise ValueError(NAME_MESSAGE)
     return name
+
+
+def _check_uri(uri: str) -> str:
+    if not re.fullmatch(URI_PATTERN, uri):
+        raise ValueError(URI_MESSAGE)
+    return uri
+
+
+def _check_digest(digest: str) -> str:
+    if not re.fullmatch(DIGEST_PATTERN, digest):
+        raise ValueError(DIGEST_MESSAGE)
+    return digest
+
+
+def _check_window(window: str) -> str:
+    if not re.fullmatch(WINDOW_PATTERN, window):
+        raise ValueError(WINDOW_MESSAGE)
+    return window
 
 
 class ApiObject(BaseModel):
@@ -115,17 +143,142 @@ class Training(ApiObject):
     """Seed of the initial weights and of the order of the images."""
 
 
-class Source(ApiObject):
-    """Where the model comes from."""
+class ArtifactSource(ApiObject):
+    """An artifact that is built already: it is verified and served."""
 
-    training: Training
+    uri: Annotated[
+        str, Field(json_schema_extra=_cel(f"self.matches('{URI_PATTERN}')", URI_MESSAGE)), AfterValidator(_check_uri)
+    ]
+    """Where it is: pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the model's namespace."""
+    digest: Annotated[
+        str,
+        Field(json_schema_extra=_cel(f"self.matches('{DIGEST_PATTERN}')", DIGEST_MESSAGE)),
+        AfterValidator(_check_digest),
+    ]
+    """Its content digest, as `model-artifact inspect` prints it; another artifact is never served."""
+
+
+class Source(ApiObject):
+    """Where the model comes from: exactly one of training and artifact."""
+
+    training: Training | None = None
+    artifact: ArtifactSource | None = None
+
+
+class Resources(ApiObject):
+    """Requests and limits of the container, as in a pod."""
+
+    requests: dict[str, Quantity] = {}
+    limits: dict[str, Quantity] = {}
+
+
+class Toleration(ApiObject):
+    """A taint that pods tolerate, as in a pod."""
+
+    key: str | None = None
+    operator: Literal["Equal", "Exists"] | None = None
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: int | None = None
+
+
+class Placement(ApiObject):
+    """Where pods run and what they may use."""
+
+    resources: Resources | None = None
+    """Absent: the operator's own choice, which docs/operations.md states."""
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[Toleration, ...] = ()
+
+
+class Build(Placement):
+    """How the model is built; nothing here changes the artifact."""
+
+    queue_name: str = ""
+    """Kueue's LocalQueue: the Job starts suspended and Kueue admits it."""
+    timeout_seconds: Annotated[int, Field(ge=1)] = 86_400
+    """Of one attempt."""
+    retries: Annotated[int, Field(ge=0, le=10)] = 2
+    """Further attempts after one that failed for a reason that may pass."""
+
+
+class Serving(Placement):
+    """How the model is served."""
+
+    image: str = ""
+    """Image with TensorFlow Serving's command line; empty: the operator's setting."""
+
+
+class Autoscaling(ApiObject):
+    """A HorizontalPodAutoscaler (autoscaling/v2) for the model."""
+
+    min_replicas: Annotated[int, Field(ge=1)] = 1
+    max_replicas: Annotated[int, Field(ge=1)] = 5
+    target_cpu_utilization_percentage: Annotated[int, Field(ge=1)] = 70
+    """Of the requested CPU, mean over pods; used unless metrics are given."""
+    metrics: tuple[dict[str, Any], ...] = ()
+    """autoscaling/v2 metrics as they are; they replace the CPU target."""
+    behavior: dict[str, Any] | None = None
+    """autoscaling/v2 behavior as it is."""
+
+
+class QualityObjective(ApiObject):
+    """How good the model must be."""
+
+    metric: Literal["Accuracy"] = "Accuracy"
+    minimum: float | None = None
+    """Least value, in the metric's unit (Accuracy: percent)."""
+    maximum_loss: float | None = None
+    """Greatest loss against the baseline's value, in the metric's unit (Accuracy: points)."""
+
+
+class Objectives(ApiObject):
+    """What the served model must keep to; each absent one is not asked for."""
+
+    p95_latency_milliseconds: Annotated[float, Field(gt=0)] | None = None
+    cpu_millicores: Annotated[float, Field(gt=0)] | None = None
+    """Mean of a pod."""
+    memory_mebibytes: Annotated[float, Field(gt=0)] | None = None
+    """Working set, mean of a pod."""
+    error_percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    window: Annotated[
+        str,
+        Field(json_schema_extra=_cel(f"self.matches('{WINDOW_PATTERN}')", WINDOW_MESSAGE)),
+        AfterValidator(_check_window),
+    ] = "5m"
+    """Over which KPIs are measured: a number and s, m or h."""
+    quality: QualityObjective | None = None
+
+
+class BaselineReference(ApiObject):
+    """The CompressedModel of the same namespace that savings are measured against."""
+
+    name: str
+
+
+class Rollout(ApiObject):
+    """How a new revision replaces the one that is served."""
+
+    strategy: Literal["Rolling", "Recreate"] = "Rolling"
+    """Rolling starts new pods before it ends old ones; Recreate ends the old ones first."""
 
 
 class CompressedModelSpec(ApiObject):
     """What is wanted."""
 
-    compression: Compression
+    compression: Compression | None = None
+    """Needed with source.training; with source.artifact the artifact itself says it."""
     source: Source
+    build: Build = Build()
+    serving: Serving = Serving()
+    autoscaling: Autoscaling | None = None
+    replicas: Annotated[int, Field(ge=0)] = 1
+    """Used only while autoscaling is absent."""
+    objectives: Objectives = Objectives()
+    baseline: BaselineReference | None = None
+    rollout: Rollout = Rollout()
+    suspend: bool = False
+    """True: the operator changes nothing of this model and goes on to report."""
 
 
 class Metadata(ApiObject):
@@ -133,6 +286,7 @@ class Metadata(ApiObject):
 
     name: Annotated[str, AfterValidator(_check_name)]
     """Name of the model and of what is made for it."""
+    namespace: str = "default"
 
 
 class CompressedModel(ApiObject):
@@ -149,14 +303,12 @@ class CompressedModel(ApiObject):
     metadata: Metadata
     spec: CompressedModelSpec
 
-    def recipe(self) -> Recipe:
-        """The recipe whose build gives the model that this spec asks for; metadata has no part in it."""
-        return Recipe.model_validate(
-            {
-                "compression": self.spec.compression.model_dump(),
-                "training": self.spec.source.training.model_dump(),
-            }
-        )
+    def recipe(self) -> Recipe | None:
+        """The recipe whose build gives what this spec asks for (metadata has no part); None where an artifact is given."""
+        training, compression = self.spec.source.training, self.spec.compression
+        if training is None or compression is None:
+            return None
+        return Recipe.model_validate({"compression": compression.model_dump(), "training": training.model_dump()})
 
 
 def parse_model(body: Mapping[str, Any]) -> CompressedModel:

@@ -1,0 +1,145 @@
+"""What was found in the cluster and in Prometheus for one model: frozen facts, no client, no decision."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from model_artifact.summary import ArtifactSummary, BuildProgress, Failure
+
+Object = Mapping[str, Any]
+"""A Kubernetes object as JSON."""
+
+
+@dataclass(frozen=True)
+class BuildAttempt:
+    """One build Job of the model's recipe, and how it stands."""
+
+    job: str
+    owners: frozenset[str]
+    """UIDs of the models that own it."""
+    build_hash: str
+    """Its LABEL_BUILD."""
+    attempt: int
+    state: Literal["Pending", "Suspended", "Running", "Succeeded", "Failed"]
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    progress: BuildProgress | None = None
+    summary: ArtifactSummary | None = None
+    """Of a build that succeeded."""
+    failure: Failure | None = None
+    """Of a build that failed and could say why."""
+    reason: str = ""
+    """Kubernetes' own word: OOMKilled, DeadlineExceeded, Evicted, Unschedulable, ImagePullBackOff, FailedCreate, …"""
+    message: str = ""
+    """What Kubernetes or the end of the log said; one line."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The ConfigMap that keeps what a recipe's build gave."""
+
+    owners: frozenset[str]
+    summary: ArtifactSummary
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The store's PersistentVolumeClaim."""
+
+    name: str
+    phase: Literal["Missing", "Pending", "Bound", "Lost"]
+
+
+@dataclass(frozen=True)
+class Pod:
+    """One serving pod."""
+
+    name: str
+    template_hash: str
+    """Its pod-template-hash label."""
+    revision: str
+    """Content digest of the artifact (ANNOTATION_REVISION)."""
+    ready: bool
+    terminating: bool
+    reason: str = ""
+    """Why it does not run: CrashLoopBackOff, ImagePullBackOff, Unschedulable, OOMKilled, …; empty when all is well."""
+    message: str = ""
+    restarts: int = 0
+    unpack_exit_code: int | None = None
+    """Of the last ended unpack container: 0 done, 3 corrupt, 4 other digest (docs/exit-codes.md)."""
+    unpack_message: str = ""
+    """Its termination message: an ArtifactSummary when it ended well, a Failure or log lines otherwise."""
+
+
+@dataclass(frozen=True)
+class Children:
+    """The live objects of the model's name, whoever made them; None where there is none."""
+
+    deployment: Object | None = None
+    service: Object | None = None
+    autoscaler: Object | None = None
+    disruption_budget: Object | None = None
+
+
+@dataclass(frozen=True)
+class Kpis:
+    """What Prometheus measured over one window, of the pods of one revision; None where it has no data."""
+
+    window_seconds: int
+    measured_at: datetime
+    pods: int
+    """Pods that CPU and memory were measured on."""
+    requests: float | None = None
+    requests_per_second: float | None = None
+    p95_latency_milliseconds: float | None = None
+    cpu_millicores: float | None = None
+    """Mean of a pod."""
+    memory_mebibytes: float | None = None
+    """Working set, mean of a pod."""
+    cpu_milliseconds_per_request: float | None = None
+    error_percent: float | None = None
+
+
+@dataclass(frozen=True)
+class KpiProblem:
+    """Why there are no KPIs."""
+
+    reason: Literal["PrometheusNotConfigured", "PrometheusUnavailable"]
+    message: str
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The model that savings are measured against."""
+
+    name: str
+    exists: bool
+    ready: bool = False
+    artifact: Object = field(default_factory=dict)
+    """Its `status.artifact`."""
+    kpis: Kpis | KpiProblem | None = None
+    """Over the compared model's window; None where it serves nothing."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Everything that planning for one model may know."""
+
+    uid: str
+    generation: int
+    status: Object
+    """The model's status as it was last written."""
+    attempts: tuple[BuildAttempt, ...] = ()
+    """Of the model's recipe, oldest first."""
+    record: Record | None = None
+    store: Claim | None = None
+    """None when the model needs no store of ours."""
+    data: Claim | None = None
+    """None when no data claim is configured, or nothing is to be built."""
+    children: Children = Children()
+    pods: tuple[Pod, ...] = ()
+    kpis: Kpis | KpiProblem | None = None
+    """None while nothing is served."""
+    baseline: Baseline | None = None
+    """None when the spec names none."""

@@ -1,0 +1,46 @@
+"""How this operator is set up: environment variables MODELPRESS_*, in the order of the chart's values.
+
+Built once in `__main__` and passed down. A value that is not allowed ends the operator at its start with a sentence.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The operator's settings."""
+
+    model_config = SettingsConfigDict(env_prefix="MODELPRESS_", frozen=True, extra="ignore")
+
+    watch_namespaces: Annotated[str, Field(title="Namespaces")] = ""
+    """Comma-separated namespaces to serve; empty: all."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 4
+    """Models that are reconciled at the same time."""
+    resync_seconds: Annotated[int, Field(ge=5, le=3600)] = 60
+    """Every model is looked at again after this long, whatever a watch said."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    builder_image: str = "ghcr.io/modelpress/modelpress-builder:0.1.0"
+    server_image: str = "tensorflow/serving:2.20.0"
+    """Serves the models unless `spec.serving.image` names another one."""
+    unpack_image: str = "ghcr.io/modelpress/modelpress-server:0.1.0"
+    """Holds `model-artifact`; verifies and unpacks before the server starts."""
+    image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+    image_pull_secrets: str = ""
+    """Comma-separated names of Secrets in the models' namespaces."""
+
+    store_claim_name: str = "modelpress-store"
+    """The PersistentVolumeClaim, one a namespace, that holds artifacts."""
+    data_claim_name: str = ""
+    """A PersistentVolumeClaim with data sets that builds read; empty: builds download them."""
+
+    prometheus_url: str = ""
+    """Where KPIs are read; empty: they stay Unknown."""
+    prometheus_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    kpi_seconds: Annotated[int, Field(ge=5, le=3600)] = 15
+    """KPIs of a model that serves are read this often."""
+
+    health_port: int = 8080
+    metrics_port: int = 8081
