@@ -4,6 +4,7 @@ Writes below build/local: artifacts by recipe digest (a known recipe is not trai
 results.json with provenance. Ends every process that it started.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -12,15 +13,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from local_measure import grpc_asker, measure, rest_asker
+from load.asking import grpc_asker, rest_asker
+from local_measure import measure
 from local_servers import ROOT, Server, ServerError
 from local_table import Row, format_picture, format_rows, format_savings
+from stages import format_stages, say, timed
 
 from model_artifact.inspection import ArtifactFacts, inspect
 from model_artifact.recipe import Recipe, parse_recipe
@@ -33,8 +36,6 @@ REQUESTS, SHAPE_REQUESTS = 500, 200
 SILENCE_SECONDS = 8
 EXIT_DATA = 5
 
-_begun = time.monotonic()
-
 
 class DemoError(Exception):
     """A step that failed; its own output stands above."""
@@ -44,38 +45,28 @@ class DemoError(Exception):
         self.code = code
 
 
-def say(message: str) -> None:
-    """One line of progress with the time since the start."""
-    seconds = int(time.monotonic() - _begun)
-    print(f"[{seconds // 60}:{seconds % 60:02}] {message}", flush=True)
-
-
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the chain; 0 when the tables stand."""
+    parser = argparse.ArgumentParser(prog="demo.py", description="The whole chain on this machine.")
+    parser.add_argument("--first-table", action="store_true", help="the trained pair only, without VGG-16's shape")
+    options = parser.parse_args(arguments)
     stages: dict[str, float] = {}
     try:
         with timed(stages, "first table"):
             rows = run_trained_pair(stages)
-        with timed(stages, "VGG-16 shape"):
-            rows += run_pair(SHAPES, SHAPE_REQUESTS, stages)
+        if not options.first_table:
+            with timed(stages, "VGG-16 shape"):
+                rows += run_pair(SHAPES, SHAPE_REQUESTS, stages)
     except (DemoError, ServerError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
-    print_tables(rows)
-    say(", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in stages.items()))
+    if not options.first_table:
+        print_tables(rows)
+    say(format_stages(stages))
     write_results(rows, stages)
-    print_next_commands(rows[0])
+    if not options.first_table:
+        print_next_commands(rows[0])
     return 0
-
-
-@contextmanager
-def timed(stages: dict[str, float], name: str) -> Iterator[None]:
-    """Add the seconds of a step to its stage."""
-    begun = time.monotonic()
-    try:
-        yield
-    finally:
-        stages[name] = stages.get(name, 0.0) + time.monotonic() - begun
 
 
 def run_trained_pair(stages: dict[str, float]) -> list[Row]:

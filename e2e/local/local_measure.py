@@ -1,27 +1,17 @@
 """Asks servers over REST and gRPC, and measures several interleaved, so that a drifting machine is fair to all."""
 
-import http.client
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-import grpc
 import numpy as np
+from load.asking import Ask, Image, grpc_asker, rest_asker
 from local_servers import Server
-from loopback import HOST
-from numpy.typing import NDArray
-
-from model_server._protos.tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 BLOCK = 10
 WARM_UP = 20
-TIMEOUT_SECONDS = 30
-
-Images = NDArray[np.uint8]
-Ask = Callable[[], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -46,47 +36,7 @@ class Measured:
     seconds_to_ready: float
 
 
-@contextmanager
-def rest_asker(server: Server, image: Images) -> Iterator[Ask]:
-    """Asks for one image over one kept connection, row format."""
-    connection = http.client.HTTPConnection(HOST, server.rest_port, timeout=TIMEOUT_SECONDS)
-    body = json.dumps({"instances": [image.tolist()]}).encode()
-    path = f"/v1/models/{server.name}:predict"
-
-    def ask() -> NDArray[np.float32]:
-        connection.request("POST", path, body, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        answer = json.loads(response.read())
-        if response.status != 200:
-            raise RuntimeError(f"{path}: {response.status} {answer}")
-        return np.array(answer["predictions"][0], np.float32)
-
-    with closing(connection):
-        yield ask
-
-
-@contextmanager
-def grpc_asker(server: Server, image: Images) -> Iterator[Ask]:
-    """Asks for one image over one channel, raw float32 bytes."""
-    channel = grpc.insecure_channel(f"{HOST}:{server.grpc_port}")
-    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = server.name
-    tensor = request.inputs["image"]
-    tensor.dtype = 1  # DT_FLOAT
-    tensor.tensor_content = image.astype(np.float32).tobytes()
-    for size in (1, *image.shape):
-        tensor.tensor_shape.dim.add(size=size)
-
-    def ask() -> NDArray[np.float32]:
-        answer = stub.Predict(request, timeout=TIMEOUT_SECONDS)
-        return np.array(answer.outputs["probabilities"].float_val, np.float32)
-
-    with channel:
-        yield ask
-
-
-def measure(servers: Sequence[Server], image: Images, requests: int, progress: Callable[[str], None]) -> list[Measured]:
+def measure(servers: Sequence[Server], image: Image, requests: int, progress: Callable[[str], None]) -> list[Measured]:
     """Measure all servers in alternating blocks of ten requests, first by REST, then by gRPC."""
     with ExitStack() as open_now:
         open_now.enter_context(_client_on_another_core(servers))

@@ -38,6 +38,7 @@ class Server:
     base: Path
     core: int
     log: Path
+    host: str = HOST
     grpc_port: int = 0
     rest_port: int = 0
     process: subprocess.Popen[bytes] | None = None

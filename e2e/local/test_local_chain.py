@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from local_measure import grpc_asker, measure, rest_asker
+from load.asking import grpc_asker, rest_asker
+from local_measure import measure
 from local_servers import ROOT, Server, ServerError
 from local_table import Row, format_picture, format_rows, format_savings
 

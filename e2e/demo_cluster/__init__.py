@@ -1,0 +1,1 @@
+"""The main job on a real node: from `kubectl apply` to a served, scaled and measured compressed model."""
