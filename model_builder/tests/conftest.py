@@ -25,6 +25,12 @@ def recipe():
     return make_recipe
 
 
+@pytest.fixture(scope="session")
+def make_untrained():
+    """Makes recipes that keep the initial weights."""
+    return lambda **training: make_recipe(epochs=0, **training)
+
+
 @pytest.fixture
 def tiny_images():
     """64 + 32 images of 8x8 whose class is how bright they are; learnable in seconds."""

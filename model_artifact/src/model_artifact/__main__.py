@@ -1,20 +1,26 @@
 """`model-artifact`: pack, unpack and inspect from the command line.
 
 Exit codes (docs/exit-codes.md): 0 done, 2 bad use or input, 3 corrupt artifact, 4 not the artifact that was asked for.
+With `--summary`, unpacking also leaves a document for the operator: what the artifact is, or why it was not unpacked.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
 from model_artifact.errors import ArtifactError, CorruptArtifactError, DigestMismatchError
-from model_artifact.inspection import ArtifactFacts, inspect
+from model_artifact.inspection import ArtifactFacts, inspect, render_summary, unpack_and_inspect
 from model_artifact.packing import pack
+from model_artifact.summary import Failure
+from model_artifact.termination import TerminationLog, format_os_error
 from model_artifact.unpacking import unpack
 
+STORE = Path("/store")
+"""Where pods have the store mounted."""
 EXIT_BAD_INPUT = 2
 EXIT_CORRUPT = 3
 EXIT_DIGEST_MISMATCH = 4
@@ -34,8 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(error: Exception, code: int) -> int:
-    print(f"model-artifact: {error}", file=sys.stderr)
+    print(f"model-artifact: {_sentence(error)}", file=sys.stderr)
     return code
+
+
+def _sentence(error: Exception) -> str:
+    return format_os_error(error) if isinstance(error, OSError) else str(error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,8 +56,18 @@ def _parser() -> argparse.ArgumentParser:
     packing.add_argument("artifact", type=Path, help="the .zip to write")
     unpacking = commands.add_parser("unpack", help="artifact -> version folder, verified")
     unpacking.add_argument("artifact", type=Path)
-    unpacking.add_argument("folder", type=Path, help="folder to make; must not exist, or be empty")
+    unpacking.add_argument("folder", type=Path, help="folder to make; must not exist, be empty or hold the same files")
     unpacking.add_argument("--digest", help="content digest that is wanted, sha256:…")
+    unpacking.add_argument(
+        "--summary", type=Path, metavar="FILE", help="write the artifact's facts, or the failure, there as JSON"
+    )
+    unpacking.add_argument(
+        "--store",
+        type=Path,
+        default=STORE,
+        metavar="DIR",
+        help="root of the store, for the path in the facts (%(default)s)",
+    )
     inspecting = commands.add_parser("inspect", help="what an artifact holds")
     inspecting.add_argument("artifact", type=Path)
     inspecting.add_argument("--json", action="store_true", help="as JSON, with the whole manifest")
@@ -59,12 +79,33 @@ def _run(options: argparse.Namespace) -> int:
         manifest = pack(options.folder, options.artifact, progress=_tell)
         print(f"{manifest.digest} {options.artifact.stat().st_size} bytes")
     elif options.command == "unpack":
-        manifest = unpack(options.artifact, options.folder, digest=options.digest, progress=_tell)
-        print(manifest.digest)
+        print(_unpack(options))
     else:
         facts = inspect(options.artifact)
         print(format_json(facts) if options.json else format_table(facts))
     return 0
+
+
+def _unpack(options: argparse.Namespace) -> str:
+    """Unpack, leave the summary or the failure where that is wanted, and return the content digest."""
+    if options.summary is None:
+        return unpack(options.artifact, options.folder, digest=options.digest, progress=_tell).digest
+    with closing(TerminationLog(options.summary)) as log:
+        try:
+            facts = unpack_and_inspect(options.artifact, options.folder, digest=options.digest, progress=_tell)
+        except ArtifactError as error:
+            log.write(Failure(error=str(error), permanent=True))
+            raise
+        except OSError as error:  # a volume may be filled or mounted later
+            log.write(Failure(error=format_os_error(error), permanent=False))
+            raise
+        log.write(render_summary(facts, format_store_path(options.artifact, options.store)))
+    return facts.digest
+
+
+def format_store_path(artifact: Path, store: Path) -> str:
+    """The artifact's path below the store's root; of one that lies elsewhere, its name alone."""
+    return artifact.relative_to(store).as_posix() if artifact.is_relative_to(store) else artifact.name
 
 
 def _tell(message: str) -> None:

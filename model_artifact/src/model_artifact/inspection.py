@@ -1,14 +1,16 @@
 """What an artifact holds, layer by layer, measured from its own bytes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from model_artifact.container import ArchiveReader
-from model_artifact.manifest import Manifest, StoredTensor
-from model_artifact.streams import entropy_bits, is_nonzero
-from model_artifact.unpacking import read_manifest, read_tensor
+from model_artifact.manifest import ITEM_BYTES, Manifest, Quality, StoredTensor
+from model_artifact.streams import Array, entropy_bits, is_nonzero
+from model_artifact.summary import ArtifactSummary, QualitySummary
+from model_artifact.unpacking import read_manifest, read_tensor, unpack
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,32 @@ def inspect(artifact: Path) -> ArtifactFacts:
     with ArchiveReader(str(artifact)) as archive:
         manifest = read_manifest(archive)
         stored = archive.stored_bytes()
-        tensors = [_measure(archive, tensor, stored) for tensor in manifest.storage.tensors]
+        tensors = [_measure(tensor, read_tensor(archive, tensor), stored) for tensor in manifest.storage.tensors]
+    return _collect(artifact, manifest, tensors)
+
+
+def unpack_and_inspect(
+    artifact: Path, target: Path, *, digest: str | None = None, progress: Callable[[str], None] = lambda _: None
+) -> ArtifactFacts:
+    """Unpack an artifact as `unpack` does, and measure it while its tensors are at hand.
+
+    Raises:
+        ArtifactError: as `unpack` raises it.
+    """
+    with ArchiveReader(str(artifact)) as archive:
+        stored = archive.stored_bytes()
+    tensors: list[TensorFacts] = []
+
+    def measure(tensor: StoredTensor, weights: Array) -> None:
+        tensors.append(_measure(tensor, weights, stored))
+
+    manifest = unpack(artifact, target, digest=digest, progress=progress, watch=measure)
+    if len(tensors) != len(manifest.storage.tensors):
+        return inspect(artifact)  # it was unpacked before
+    return _collect(artifact, manifest, tensors)
+
+
+def _collect(artifact: Path, manifest: Manifest, tensors: list[TensorFacts]) -> ArtifactFacts:
     return ArtifactFacts(
         digest=manifest.digest,
         size_bytes=artifact.stat().st_size,
@@ -86,8 +113,8 @@ def inspect(artifact: Path) -> ArtifactFacts:
     )
 
 
-def _measure(archive: ArchiveReader, tensor: StoredTensor, stored: dict[str, int]) -> TensorFacts:
-    codes = read_tensor(archive, tensor).reshape(-1)
+def _measure(tensor: StoredTensor, weights: Array, stored: dict[str, int]) -> TensorFacts:
+    codes = weights.reshape(-1)
     return TensorFacts(
         name=tensor.name,
         shape=tensor.shape,
@@ -97,4 +124,39 @@ def _measure(archive: ArchiveReader, tensor: StoredTensor, stored: dict[str, int
         zeros=int(codes.size - np.count_nonzero(is_nonzero(codes))),
         entropy_bits_per_weight=entropy_bits(codes),
         stored_bytes=sum(stored[stream.entry] for stream in tensor.streams),
+    )
+
+
+def render_summary(facts: ArtifactFacts, path: str) -> ArtifactSummary:
+    """The facts as they are handed over to the operator.
+
+    Args:
+        facts: of the artifact.
+        path: where it is kept, below the root of the store.
+    """
+    made = facts.manifest.content.provenance
+    recipe = made.recipe if made else None
+    return ArtifactSummary(
+        recipe_digest=recipe.digest if recipe else None,
+        digest=facts.digest,
+        path=path,
+        size_bytes=facts.size_bytes,
+        float_bytes=ITEM_BYTES["float32"] * facts.weights,
+        weights=facts.weights,
+        bits_per_weight=round(facts.bits_per_weight, 4),
+        entropy_bits_per_weight=round(facts.entropy_bits_per_weight, 4),
+        sparsity_percent=round(facts.zeros_percent, 4),
+        alpha=recipe.compression.alpha if recipe else None,
+        bits=recipe.compression.bits if recipe else None,
+        rule=recipe.compression.rule if recipe else None,
+        trained=made.trained if made else False,
+        quality=_summarise_quality(made.quality) if made and made.quality else None,
+        dataset=made.dataset.name if made and made.dataset else None,
+        duration_seconds=made.duration_seconds if made else None,
+    )
+
+
+def _summarise_quality(quality: Quality) -> QualitySummary:
+    return QualitySummary(
+        metric=quality.metric, value=quality.deployed, float_value=quality.float_model, samples=quality.samples
     )

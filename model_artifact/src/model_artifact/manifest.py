@@ -90,7 +90,8 @@ class Provenance(Contract):
 
     recipe: Recipe
     trained: bool
-    """False when the weights are the initial ones: then size, speed and memory mean something, quality does not."""
+    """False when the recipe's training was not done in full, be it that it asks for 0 epochs or that `maximumSteps` cut
+    it short: then size, speed and memory mean something, quality does not."""
     dataset: Dataset | None = None
     quality: Quality | None = None
     curve: tuple[Epoch, ...] = ()

@@ -39,6 +39,10 @@ def _drop_sign_of_zero(number: float) -> float:
     return number + 0.0
 
 
+def _is_absent(value: object) -> bool:
+    return value is None
+
+
 class Contract(BaseModel):
     """What every document of the contract shares: camelCase on the wire, frozen, nothing unknown."""
 
@@ -66,6 +70,9 @@ class Training(Contract):
     dataset: Dataset
     epochs: Annotated[int, Field(ge=0, le=10_000)] = 50
     """Passes over the training images; 0 leaves the initial weights, and the result says that it is untrained."""
+    # Left out of every document where it is absent: content digests that older versions gave must stay as they are.
+    maximum_steps: Annotated[int | None, Field(ge=1, exclude_if=_is_absent)] = None
+    """Training ends after this many steps in all; when that cuts it short, the result says that it is untrained."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     learning_rate: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.05
     learning_rate_schedule: LearningRateSchedule = "Constant"

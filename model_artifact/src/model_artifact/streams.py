@@ -13,6 +13,8 @@ from model_artifact.errors import CorruptArtifactError
 Array = NDArray[np.generic]
 Bytes = NDArray[np.uint8]
 
+_CHUNK = 2**16
+
 ESCAPE = 255
 """A gap byte that stands for 255 zeros and no element."""
 
@@ -83,9 +85,23 @@ def parse_gaps(gaps: bytes, values: Array, elements: int) -> Array:
 
 
 def entropy_bits(flat: Array) -> float:
-    """Order-0 entropy of the elements in bits an element; 0 for an empty tensor."""
+    """Order-0 entropy of the elements in bits an element; 0 for an empty tensor.
+
+    Takes the memory of one more copy of the elements, however many different ones there are.
+    """
     if not flat.size:
         return 0.0
-    _, counts = np.unique(np.ascontiguousarray(flat).view(f"u{flat.dtype.itemsize}"), return_counts=True)
-    shares = counts / flat.size
-    return float(-(shares * np.log2(shares)).sum()) + 0.0
+    ordered = np.sort(np.ascontiguousarray(flat).view(f"u{flat.dtype.itemsize}"))
+    total, begun = 0.0, 0
+    for start in range(0, flat.size, _CHUNK):
+        after = ordered[start + 1 : start + 1 + _CHUNK]
+        ends = start + 1 + np.flatnonzero(after != ordered[start : start + len(after)])
+        total += _entropy_of_runs(ends, begun, flat.size)
+        begun = int(ends[-1]) if len(ends) else begun
+    return total + _entropy_of_runs(np.array([flat.size]), begun, flat.size) + 0.0
+
+
+def _entropy_of_runs(ends: NDArray[np.int64], begun: int, elements: int) -> float:
+    """What runs of equal elements add to the entropy: the first begins at `begun`, each other where one ended."""
+    shares = np.diff(ends, prepend=begun) / elements
+    return float(-(shares * np.log2(shares)).sum())

@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from model_artifact.manifest import (
     UnpackedFile,
 )
 from model_artifact.packing import hole_bytes
+from model_artifact.partial import partial_folder
 from model_artifact.streams import Array, parse_gaps, parse_planes
 from model_artifact.weights import render_bytes
 
@@ -93,14 +92,19 @@ def unpack(
     *,
     digest: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    watch: Callable[[StoredTensor, Array], None] = lambda _tensor, _weights: None,
 ) -> Manifest:
     """Rebuild the version folder, verify every file, and let it appear by a rename.
 
+    A target that holds exactly the artifact's files already is left as it is, so that unpacking again is no error; what
+    an unpacking that was killed left beside the target is removed. Holds one weight tensor at a time in memory.
+
     Args:
         artifact: the archive.
-        target: the folder to make; it must not exist, or be empty.
+        target: the folder to make, with its parents; it must not exist, or be empty, or hold the same files.
         digest: the content digest that is wanted (`sha256:…`); any, when absent.
         progress: told what is being done.
+        watch: given each stored tensor and its weights, before any file is complete; not when nothing is unpacked.
 
     Returns:
         The manifest.
@@ -108,63 +112,91 @@ def unpack(
     Raises:
         CorruptArtifactError: naming entry, tensor or file.
         DigestMismatchError: when the artifact is another one than was asked for; nothing is written.
-        TargetExistsError: when the target holds something.
+        TargetExistsError: when the target holds something else.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise TargetExistsError(f"{target}: exists and is not empty; remove it or name another folder")
     with ArchiveReader(str(artifact)) as archive:
         manifest = read_manifest(archive)
         if digest is not None and digest != manifest.digest:
             raise DigestMismatchError(f"{artifact}: the digest is {manifest.digest}, but {digest} was asked for")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        half = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-        try:
-            _write_files(archive, manifest, half, progress)
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            if not _holds(target, manifest):
+                raise TargetExistsError(f"{target}: exists and is not empty; remove it or name another folder")
+            progress(f"{target} holds these files already, verified")
+            return manifest
+        with partial_folder(target) as half:
+            _write_files(archive, manifest, half, progress, watch)
             half.chmod(0o755)
             half.replace(target)
-        except BaseException:
-            shutil.rmtree(half, ignore_errors=True)
-            raise
     return manifest
 
 
-def _write_files(archive: ArchiveReader, manifest: Manifest, folder: Path, progress: Callable[[str], None]) -> None:
-    tensors: list[Array] = []
-    for stored in manifest.storage.tensors:
-        progress(f"decoding {stored.name} ({stored.elements:,} weights)")
-        tensors.append(read_tensor(archive, stored))
-    for file in manifest.content.files:
-        progress(f"writing {file.path} ({file.size_bytes:,} bytes)")
-        holes = [hole for hole in manifest.storage.holes if hole.path == file.path]
-        data = _render_file(archive, file, holes, manifest.storage.tensors, tensors)
-        if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise CorruptArtifactError(f"{file.path}: not the bytes that were packed; fetch or pack the artifact again")
-        _write_durably(folder / file.path, data)
+def _holds(folder: Path, manifest: Manifest) -> bool:
+    """Whether the folder holds the manifest's files, byte for byte, and no others."""
+    if not folder.is_dir():
+        return False
+    found = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    wanted = {file.path: file for file in manifest.content.files}
+    if {path.relative_to(folder).as_posix() for path in found} != set(wanted):
+        return False
+    return all(path.is_file() and not path.is_symlink() for path in found) and all(
+        _read_sha256(folder / file.path) == file.sha256 for file in wanted.values()
+    )
 
 
-def _render_file(
+def _read_sha256(path: Path) -> str:
+    with path.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+def _write_files(
     archive: ArchiveReader,
-    file: UnpackedFile,
-    holes: list[Hole],
-    stored: tuple[StoredTensor, ...],
-    tensors: list[Array],
-) -> bytes:
-    """The file's bytes: what the archive holds of it, with the holes filled."""
+    manifest: Manifest,
+    folder: Path,
+    progress: Callable[[str], None],
+    watch: Callable[[StoredTensor, Array], None],
+) -> None:
+    """Write what the files have of their own, then fill the holes tensor by tensor, then verify what stands there."""
+    holes, tensors = manifest.storage.holes, manifest.storage.tensors
+    for file in manifest.content.files:
+        _write_remainder(archive, file, [hole for hole in holes if hole.path == file.path], tensors, folder)
+    for index, stored in enumerate(tensors):
+        progress(f"decoding {stored.name} ({stored.elements:,} weights)")
+        weights = read_tensor(archive, stored)
+        watch(stored, weights)
+        for hole in holes:
+            if hole.tensor == index:
+                _fill_hole(folder / hole.path, hole, stored, weights)
+    for file in manifest.content.files:
+        progress(f"verifying {file.path} ({file.size_bytes:,} bytes)")
+        _verify_durably(folder / file.path, file)
+
+
+def _write_remainder(
+    archive: ArchiveReader, file: UnpackedFile, holes: list[Hole], stored: tuple[StoredTensor, ...], folder: Path
+) -> None:
+    """Write the file's bytes that stand in no hole, at their places."""
     missing = sum(hole_bytes(hole, stored[hole.tensor]) for hole in holes)
     rest = archive.read(f"files/{file.path}", file.size_bytes - missing)
-    pieces, taken, position = [], 0, 0
-    for hole in holes:
-        tensor = stored[hole.tensor]
-        upto = taken + hole.offset - position
-        step = np.float32(tensor.step) if hole.form == "values" and tensor.step is not None else None
-        pieces += [rest[taken:upto], render_bytes(tensors[hole.tensor], step, hole.axes)]
-        taken, position = upto, hole.offset + hole_bytes(hole, tensor)
-    return b"".join([*pieces, rest[taken:]])
-
-
-def _write_durably(path: Path, data: bytes) -> None:
+    path, taken, position = folder / file.path, 0, 0
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
+        for hole in holes:
+            upto = taken + hole.offset - position
+            out.write(rest[taken:upto])
+            taken, position = upto, hole.offset + hole_bytes(hole, stored[hole.tensor])
+            out.seek(position)
+        out.write(rest[taken:])
+
+
+def _fill_hole(path: Path, hole: Hole, stored: StoredTensor, weights: Array) -> None:
+    step = np.float32(stored.step) if hole.form == "values" and stored.step is not None else None
+    with path.open("r+b") as out:
+        out.seek(hole.offset)
+        out.write(render_bytes(weights, step, hole.axes))
+
+
+def _verify_durably(path: Path, file: UnpackedFile) -> None:
+    with path.open("rb") as data:
+        if hashlib.file_digest(data, "sha256").hexdigest() != file.sha256:
+            raise CorruptArtifactError(f"{file.path}: not the bytes that were packed; fetch or pack the artifact again")
+        os.fsync(data.fileno())

@@ -115,5 +115,5 @@ def render_bytes(codes: Array, step: np.float32 | None, axes: tuple[int, ...]) -
     """The bytes a file holds: the codes in that order of axes or, with a step, float32(code) * float32(step)."""
     ordered = np.transpose(codes, axes)
     if step is not None:
-        ordered = ordered.astype(np.float32) * np.float32(step)
+        ordered = np.multiply(ordered, np.float32(step), dtype=np.float32)
     return ordered.tobytes()

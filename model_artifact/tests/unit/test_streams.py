@@ -73,6 +73,14 @@ def test_entropy_of_known_distributions():
     assert entropy_bits(np.array([0, 0, 0, 1], np.int8)) == pytest.approx(0.8112781)
 
 
+@pytest.mark.parametrize("elements", [2**16 - 1, 2**16, 2**16 + 1, 3 * 2**16 + 5])
+@pytest.mark.parametrize("kinds", [1, 2, 7, 300, 10**6])
+def test_entropy_does_not_depend_on_where_runs_are_cut(elements, kinds):
+    flat = np.random.default_rng(kinds).integers(0, kinds, elements).astype(np.float32)
+    _, counts = np.unique(flat, return_counts=True)
+    assert entropy_bits(flat) == pytest.approx(-(counts / elements * np.log2(counts / elements)).sum(), abs=1e-9)
+
+
 def test_split_streams_stay_near_the_entropy(sparse_codes):
     flat = np.tile(sparse_codes.reshape(-1), 4)
     gaps, values = format_gaps(flat)

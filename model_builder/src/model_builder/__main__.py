@@ -6,14 +6,14 @@ Exit codes (docs/exit-codes.md): 0 done, 2 bad use or input, 5 the data set is m
 import argparse
 import os
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from model_artifact.errors import ArtifactError
 from model_artifact.recipe import Recipe, parse_recipe
+from model_artifact.summary import BuildProgress
 from model_builder.errors import BuildError, DataError
+from model_builder.loading import load_and_build
 
 EXIT_BAD_INPUT = 2
 EXIT_DATA = 5
@@ -42,35 +42,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _build(recipe: Recipe, target: Path) -> None:
-    _tell("loading TensorFlow")
-    with _quiet_stderr():
-        from model_builder.pipeline import build
-
-    built = build(recipe, target, os.environ, _tell)
-    print(f"{built.manifest.digest} {target.stat().st_size} bytes {target}")
+    manifest = load_and_build(recipe, target, os.environ, _tell)
+    print(f"{manifest.digest} {target.stat().st_size} bytes {target}")
 
 
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Hold back what TensorFlow's libraries write while they load, and show it only when loading fails."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+def _tell(progress: BuildProgress) -> None:
+    print(progress.message, file=sys.stderr, flush=True)
 
 
 def _fail(error: Exception, code: int) -> int:

@@ -6,13 +6,13 @@ under the published name.
 """
 
 import hashlib
+import http.client
 import shutil
 import tarfile
 import tempfile
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_artifact import manifest, recipe
+from model_artifact.summary import BuildProgress
 from model_builder.errors import DataError, DownloadError
+from model_builder.progress import Progress
 
 DATA_VARIABLE = "MODELPRESS_DATA"
 FOLDER = "cifar-10-batches-bin"
@@ -48,7 +50,6 @@ _SECONDS_BETWEEN_REPORTS = 5
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int32]
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -226,8 +227,9 @@ def _fetch(url: str, target: Path, size: int, progress: Progress) -> str:
                 received += len(chunk)
                 if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
                     reported = time.monotonic()
-                    progress(f"downloading CIFAR-10: {received / 1e6:.0f} of {size / 1e6:.0f} MB")
-    except (urllib.error.URLError, OSError) as error:
+                    message = f"downloading CIFAR-10: {received / 1e6:.0f} of {size / 1e6:.0f} MB"
+                    progress(BuildProgress(phase="Loading", message=message))
+    except (http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", error)
         raise DownloadError(
             f"{url}: cannot be downloaded ({reason}); set {DATA_VARIABLE} to a folder that holds {FOLDER}"

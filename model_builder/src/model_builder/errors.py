@@ -3,7 +3,8 @@
 BuildError
 ├── DataError            the data set is missing, altered or of the wrong layout
 │   └── DownloadError    the published download did not arrive whole
-└── ExportError          the converter changed a weight tensor, so that the codes cannot be written
+├── ExportError          the converter changed a weight tensor, so that the codes cannot be written
+└── StoreError           the store cannot be read or written
 """
 
 
@@ -21,3 +22,7 @@ class DownloadError(DataError):
 
 class ExportError(BuildError):
     """The exported graph does not hold the weights that were trained."""
+
+
+class StoreError(BuildError):
+    """The store is not there, full, or not writable for this user."""

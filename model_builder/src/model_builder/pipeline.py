@@ -14,13 +14,15 @@ import numpy as np
 from model_artifact.manifest import Layer, Manifest, Provenance, Quality
 from model_artifact.packing import MODEL_FILE, pack
 from model_artifact.recipe import Recipe
+from model_artifact.summary import BuildProgress
 from model_artifact.unpacking import unpack
 from model_artifact.weights import CodedTensor
 from model_builder import export
-from model_builder.dataset import LabelledImages, Progress, load_dataset
+from model_builder.dataset import LabelledImages, load_dataset
 from model_builder.evaluation import Predictor, accuracy_percent
+from model_builder.progress import Progress
 from model_builder.rules import Compressed
-from model_builder.training import CompressedTraining, build_model, train
+from model_builder.training import CompressedTraining, build_model, plan_schedule, train
 
 _SHAPES: dict[str, tuple[int, int, int]] = {"CIFAR10": (32, 32, 3), "Digits": (8, 8, 1)}
 _CLASSES = 10
@@ -47,7 +49,8 @@ def build(recipe: Recipe, target: Path, environment: Mapping[str, str], progress
     """Build the artifact of a recipe.
 
     Args:
-        recipe: what to build; 0 epochs keep the initial weights and need no data.
+        recipe: what to build; 0 epochs keep the initial weights and need no data. Quality is measured when training
+            was done in full, not when `maximumSteps` cut it short.
         target: the artifact to write.
         environment: where the data is (see `dataset.load_dataset`).
         progress: told what is being done.
@@ -59,30 +62,31 @@ def build(recipe: Recipe, target: Path, environment: Mapping[str, str], progress
     begun = time.monotonic()
     data = load_dataset(recipe.training.dataset, environment, progress) if recipe.training.epochs else None
     model = build_model(recipe, _SHAPES[recipe.training.dataset], _CLASSES)
-    progress(_describe(recipe, model, data))
+    progress(BuildProgress(phase="Loading", message=_describe(recipe, model, data)))
+    in_full = data is not None and plan_schedule(recipe.training, len(data.training_labels)).in_full
     curve = train(model, recipe, data, progress) if data is not None else []
     kernels = model.compressed_kernels()
     tensors = export.code_kernels(kernels, recipe.compression.bits)
     export.set_deployed_weights(model, tensors)
     with tempfile.TemporaryDirectory(prefix="modelpress-build-") as scratch:
         folder = Path(scratch) / "version"
-        progress("exporting SavedModel, model.tflite and golden answers")
+        progress(BuildProgress(phase="Exporting", message="exporting SavedModel, model.tflite and golden answers"))
         _write_folder(model, tensors, recipe, data, folder)
         provenance = Provenance(
             recipe=recipe,
-            trained=data is not None,
+            trained=in_full,
             dataset=data.facts if data else None,
             curve=tuple(curve),
             layers=tuple(_layer_facts(kernels, tensors)),
             versions=_versions(),
             duration_seconds=round(time.monotonic() - begun, 1),
         )
-        if data is not None:
+        if data is not None and in_full:
             quality = _measure_deployed(
                 model, folder=folder, tensors=tensors, data=data, scratch=Path(scratch), progress=progress
             )
             provenance = provenance.model_copy(update={"quality": quality})
-        progress("packing")
+        progress(BuildProgress(phase="Packing", message="packing"))
         return Built(target, pack(folder, target, tensors=list(tensors.values()), provenance=provenance))
 
 
@@ -136,7 +140,8 @@ def _measure_deployed(
     """Accuracy of the .tflite that comes out of pack and unpack, and of the float model with the same weights."""
     pack(folder, scratch / "trial.zip", tensors=list(tensors.values()))
     unpack(scratch / "trial.zip", scratch / "unpacked")
-    progress(f"measuring the unpacked model.tflite on {len(data.test_labels):,} test images")
+    message = f"measuring the unpacked model.tflite on {len(data.test_labels):,} test images"
+    progress(BuildProgress(phase="Measuring", message=message))
     deployed = Predictor(scratch / "unpacked" / MODEL_FILE, os.cpu_count() or 1).predict(data.test_images)
     floats = model.predict(data.test_images.astype(np.float32), batch_size=256, verbose=0)
     return Quality(

@@ -131,6 +131,19 @@ def test_no_epochs_need_no_data_and_say_untrained(tmp_path):
     assert (provenance.trained, provenance.quality, provenance.dataset) == (False, None, None)
 
 
+def test_a_training_that_is_cut_short_says_untrained_and_measures_nothing(tmp_path):
+    from model_builder.dataset import load_digits
+
+    facts = build(tmp_path, maximumSteps=3)
+    provenance = facts.manifest.content.provenance
+    assert (provenance.trained, provenance.quality, provenance.curve) == (False, None, ())
+    assert provenance.dataset.name == "scikit-learn digits"
+    assert provenance.recipe.training.maximum_steps == 3
+    golden = tmp_path / "out" / "assets.extra" / "golden"
+    assert np.array_equal(np.load(golden / "inputs.npy"), load_digits().test_images[:64])
+    assert (tmp_path / "out" / "assets.extra" / "labels.txt").read_text().split() == [str(digit) for digit in range(10)]
+
+
 @pytest.mark.parametrize(
     ("section", "change", "code", "words"),
     [

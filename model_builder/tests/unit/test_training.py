@@ -1,8 +1,10 @@
+import re
+
 import numpy as np
 import pytest
 
 from model_builder.errors import BuildError
-from model_builder.training import build_model, train, zeros_percent
+from model_builder.training import build_model, plan_schedule, train, zeros_percent
 
 SHAPE = (8, 8, 1)
 
@@ -75,8 +77,67 @@ def test_progress_says_epoch_accuracy_and_zeros(recipe, tiny_images):
     lines = []
     chosen = recipe(epochs=1)
     train(build_model(chosen, SHAPE, 10), chosen, tiny_images, lines.append)
-    assert lines[-1].startswith("epoch 1/1 done: loss ")
-    assert "zeros" in lines[-1]
+    assert lines[-1].message.startswith("epoch 1/1 done: loss ")
+    assert (lines[-1].phase, lines[-1].epoch, lines[-1].epochs) == ("Training", 1, 1)
+    assert 0 <= lines[-1].accuracy_percent <= 100
+    assert lines[-1].zeros_percent > 60
+
+
+def test_progress_between_epochs_is_numbers_and_a_sentence(recipe, tiny_images, monkeypatch):
+    monkeypatch.setattr("model_builder.training._SECONDS_BETWEEN_REPORTS", 0.0)
+    told = []
+    chosen = recipe(epochs=2, batch_size=16)
+    train(build_model(chosen, SHAPE, 10), chosen, tiny_images, told.append)
+    steps = [progress for progress in told if progress.steps_per_second is not None]
+    assert [(step.epoch, step.epochs) for step in steps] == [(1, 2)] * 3 + [(2, 2)] * 4
+    assert all(step.eta_seconds >= 0 and step.steps_per_second > 0 for step in steps)
+    assert steps[-1].eta_seconds == 0
+    pattern = r"epoch 1/2  step 2/4  accuracy \d+\.\d %  zeros \d+\.\d %  \d+\.\d steps/s  ETA \d+:\d\d"
+    assert re.fullmatch(pattern, steps[0].message)
+    assert "epoch 1/2  batch 1 of the test images" in [progress.message for progress in told]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "images", "maximum", "steps", "full_epochs", "in_full"),
+    [
+        (2, 64, None, 8, 2, True),
+        (2, 64, 8, 8, 2, True),
+        (2, 64, 9, 8, 2, True),
+        (2, 64, 7, 7, 1, False),
+        (2, 64, 4, 4, 1, False),
+        (2, 65, 5, 5, 1, False),
+        (2, 64, 1, 1, 0, False),
+    ],
+)
+def test_a_maximum_of_steps_counts_over_all_epochs(epochs, images, maximum, steps, full_epochs, in_full, recipe):
+    training = recipe(epochs=epochs, batch_size=16, maximum_steps=maximum).training
+    schedule = plan_schedule(training, images)
+    assert (schedule.steps, schedule.full_epochs, schedule.in_full) == (steps, full_epochs, in_full)
+
+
+@pytest.mark.parametrize(("maximum", "entries"), [(3, 0), (4, 1), (6, 1)])
+def test_training_stops_after_the_maximum_of_steps(maximum, entries, recipe, tiny_images):
+    told = []
+    chosen = recipe(epochs=3, batch_size=16, maximum_steps=maximum)
+    model = build_model(chosen, SHAPE, 10)
+    curve = train(model, chosen, tiny_images, told.append)
+    assert int(model.optimizer.iterations) == maximum
+    assert [entry.epoch for entry in curve] == list(range(1, entries + 1))
+    cut = [progress.message for progress in told if "ended after" in progress.message]
+    assert len(cut) == (maximum % 4 > 0)
+    assert all(f" ended after {maximum} of 12 steps: loss " in message for message in cut)
+
+
+def test_the_first_steps_are_those_of_the_whole_training(recipe, tiny_images):
+    def first_kernel(**training):
+        chosen = recipe(batch_size=16, learning_rate_schedule="Cosine", **training)
+        model = build_model(chosen, SHAPE, 10)
+        train(model, chosen, tiny_images, lambda _: None)
+        return next(iter(kernels(model).values()))
+
+    limited = first_kernel(epochs=2, maximum_steps=4)
+    np.testing.assert_allclose(limited, first_kernel(epochs=2, maximum_steps=4), atol=1e-5)
+    assert not np.allclose(limited, first_kernel(epochs=1), atol=1e-5)  # whose learning rate falls to zero
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,148 @@
+"""`model-builder-job`: builds what a recipe in the environment asks for and hands it to the store and the operator.
+
+In: MODELPRESS_RECIPE (the recipe's JSON), MODELPRESS_STORE (a folder), MODELPRESS_DATA (a folder; optional). Out: JSON
+lines of progress on stdout, and, as the container's termination message, the artifact's summary or the failure.
+
+Exit codes (docs/exit-codes.md): 0 done, 1 broke off, 2 bad use or recipe, 5 data, 6 store, 143 ended by SIGTERM.
+"""
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+from model_artifact.errors import ArtifactError
+from model_artifact.recipe import Recipe, parse_recipe
+from model_artifact.summary import ArtifactSummary, BuildProgress, Failure, format_document
+from model_artifact.termination import TerminationLog, format_os_error
+from model_builder.dataset import DATA_VARIABLE
+from model_builder.errors import BuildError, DataError, DownloadError, StoreError
+from model_builder.loading import load_and_build
+from model_builder.store import Store
+
+RECIPE_VARIABLE = "MODELPRESS_RECIPE"
+STORE_VARIABLE = "MODELPRESS_STORE"
+LOG_VARIABLE = "MODELPRESS_TERMINATION_LOG"
+TERMINATION_LOG = "/dev/termination-log"
+
+EXIT_BROKE_OFF = 1
+EXIT_BAD_INPUT = 2
+EXIT_DATA = 5
+EXIT_STORE = 6
+EXIT_TERMINATED = 128 + signal.SIGTERM
+
+
+def main() -> int:
+    """Build, and end at once on SIGTERM."""
+    try:
+        log = TerminationLog(Path(os.environ.get(LOG_VARIABLE, TERMINATION_LOG)))
+    except OSError as error:
+        print(f"model-builder-job: {format_os_error(error)}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    store = Store(Path(os.environ.get(STORE_VARIABLE, "")))
+    end_on_sigterm(log, store)
+    with closing(log):
+        return run(os.environ, store, log)
+
+
+def end_on_sigterm(log: TerminationLog, store: Store) -> None:
+    """From now on SIGTERM removes what is half stored, says so in the log and ends the process with 143.
+
+    Python runs handlers in the main thread, which may be deep in TensorFlow for long; so a thread of its own waits for
+    the byte that Python's handler in C writes at once. Call it from the main thread.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
+    threading.Thread(target=_wait_for_sigterm, args=(reading, log, store), daemon=True).start()
+
+
+def _wait_for_sigterm(reading: int, log: TerminationLog, store: Store) -> None:
+    while os.read(reading, 1) != bytes([signal.SIGTERM]):
+        continue
+    try:
+        log.write(Failure(error="ended by SIGTERM before the artifact was there; it is built again", permanent=False))
+        store.discard_half()
+    finally:
+        os._exit(EXIT_TERMINATED)
+
+
+def run(environment: Mapping[str, str], store: Store, log: TerminationLog) -> int:
+    """Build into the store, leave the summary or the failure in the log, and return the exit code."""
+    try:
+        log.write(_make(environment, store))
+    except Exception as error:  # noqa: BLE001 whatever it is, the operator is told
+        code, failure = explain_failure(error)
+        if code == EXIT_BROKE_OFF:
+            traceback.print_exc()
+        print(f"model-builder-job: {failure.error}", file=sys.stderr)
+        log.write(failure)
+        return code
+    return 0
+
+
+def _make(environment: Mapping[str, str], store: Store) -> ArtifactSummary:
+    recipe = parse_recipe(_read_variable(environment, RECIPE_VARIABLE), RECIPE_VARIABLE)
+    _read_variable(environment, STORE_VARIABLE)
+    store.prepare(time.time())
+    known = _find_known(store, recipe)
+    if known:
+        return known
+    with tempfile.TemporaryDirectory(prefix="modelpress-job-") as scratch:
+        artifact = Path(scratch) / "artifact.zip"
+        load_and_build(recipe, artifact, environment, _tell)
+        known = _find_known(store, recipe)  # another build of the recipe may have been faster
+        if known:
+            return known
+        _tell(BuildProgress(phase="Storing", message=f"storing {artifact.stat().st_size:,} bytes"))
+        return store.keep(artifact, recipe.digest)
+
+
+def _read_variable(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name)
+    if not value:
+        raise BuildError(
+            f"{name} is not set; set {RECIPE_VARIABLE} to a recipe's JSON, {STORE_VARIABLE} to the store's folder and,"
+            f" where there are data sets, {DATA_VARIABLE} to theirs"
+        )
+    return value
+
+
+def _find_known(store: Store, recipe: Recipe) -> ArtifactSummary | None:
+    known = store.read_known(recipe.digest, lambda why: _tell(BuildProgress(phase="Loading", message=why)))
+    if known:
+        _tell(BuildProgress(phase="Storing", message=f"known: the store holds {known.path} for this recipe"))
+    return known
+
+
+def _tell(progress: BuildProgress) -> None:
+    print(format_document(progress), flush=True)
+
+
+def explain_failure(error: Exception) -> tuple[int, Failure]:
+    """The exit code, and what to tell: permanent is what the same recipe, data and builder would meet again."""
+    match error:
+        case DownloadError():
+            return EXIT_DATA, Failure(error=str(error), permanent=False)
+        case DataError():
+            return EXIT_DATA, Failure(error=str(error), permanent=True)
+        case StoreError():
+            return EXIT_STORE, Failure(error=str(error), permanent=False)
+        case ArtifactError() | BuildError():
+            return EXIT_BAD_INPUT, Failure(error=str(error), permanent=True)
+        case OSError():
+            return EXIT_BROKE_OFF, Failure(error=format_os_error(error), permanent=False)
+    first = (str(error).splitlines() or ["no message"])[0]
+    sentence = f"the build broke off: {type(error).__name__}: {first}; its log has the traceback"
+    return EXIT_BROKE_OFF, Failure(error=sentence, permanent=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
