@@ -1,11 +1,12 @@
-"""The node's programs, built from Go modules into a cache that is keyed by what they are built from."""
+"""Programs that are built from Go modules, into a cache that is keyed by what they are built from."""
 
 import hashlib
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cluster.places import cache_folder
@@ -13,6 +14,7 @@ from cluster.processes import ClusterError
 
 HERE = Path(__file__).resolve().parent
 MODULES = ("go", "metrics")
+CEL_MODULE = "cel"
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl")
 PROGRAMS = (*COMPONENTS, "helm", "coredns", "metrics-server", "pause")
 LEAST_GO = (1, 24)
@@ -24,12 +26,7 @@ Progress = Callable[[str], None]
 
 def binaries_folder() -> Path:
     """Where the programs of exactly these sources are, or will be."""
-    digest = hashlib.sha256()
-    for module in MODULES:
-        for file in sorted((HERE / module).glob("**/*")):
-            if file.is_file():
-                digest.update(f"{file.relative_to(HERE)}\0".encode() + file.read_bytes())
-    return cache_folder() / "cluster" / digest.hexdigest()[:16]
+    return _folder_of(MODULES)
 
 
 def build_programs(progress: Progress) -> Path:
@@ -41,9 +38,7 @@ def build_programs(progress: Progress) -> Path:
     target = binaries_folder()
     if all((target / name).exists() for name in PROGRAMS):
         return target
-    half = target.with_name(f".{target.name}.{os.getpid()}")
-    half.mkdir(parents=True, exist_ok=True)
-    try:
+    with _replacing(target) as half:
         go = find_go(progress)
         progress("building Kubernetes, kubectl, Helm and CoreDNS from Go modules (about 12 minutes on 2 cores, once)")
         _build(go, "go", ["-o", f"{half}/", "-ldflags", _version_flags(), "./kube", "./pause", "tool"], progress)
@@ -51,11 +46,46 @@ def build_programs(progress: Progress) -> Path:
         _build(go, "metrics", ["-o", f"{half}/", "-ldflags", "-s -w", "tool"], progress)
         for name in COMPONENTS:
             (half / name).symlink_to("kube")
+    return target
+
+
+def build_cel_check(progress: Progress) -> Path:
+    """Build the check of CRDs for Kubernetes 1.26 when it is not there yet, and return the program's path.
+
+    It stands apart from the node's programs, which no change of it shall have built again.
+
+    Raises:
+        ClusterError: when there is no Go, or the build fails.
+    """
+    target = _folder_of((CEL_MODULE,))
+    program = target / "cel-check"
+    if not program.exists():
+        with _replacing(target) as half:
+            progress("building the check of CRDs for Kubernetes 1.26")
+            _build(find_go(progress), CEL_MODULE, ["-o", f"{half}/cel-check", "-ldflags", "-s -w", "."], progress)
+    return program
+
+
+def _folder_of(modules: tuple[str, ...]) -> Path:
+    digest = hashlib.sha256()
+    for module in modules:
+        for file in sorted((HERE / module).glob("**/*")):
+            if file.is_file():
+                digest.update(f"{file.relative_to(HERE)}\0".encode() + file.read_bytes())
+    return cache_folder() / "cluster" / digest.hexdigest()[:16]
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """A folder to build in, which becomes `target` at the end of the block and is removed when the block fails."""
+    half = target.with_name(f".{target.name}.{os.getpid()}")
+    half.mkdir(parents=True, exist_ok=True)
+    try:
+        yield half
         shutil.rmtree(target, ignore_errors=True)
         half.rename(target)
     finally:
         shutil.rmtree(half, ignore_errors=True)
-    return target
 
 
 def _version_flags() -> str:

@@ -30,6 +30,30 @@ def test_metadata_has_no_part_in_the_digest(body):
     assert parse_model(other).recipe() == parse_model(body).recipe()
 
 
+def test_an_artifact_has_no_recipe(body):
+    artifact = {"uri": "pvc://store/a.zip", "digest": "sha256:" + "0" * 64}
+    assert parse_model(body | {"spec": {"source": {"artifact": artifact}}}).recipe() is None
+
+
+def test_how_it_is_built_and_served_has_no_part_in_the_digest(body):
+    stated = {
+        "build": {"retries": 0, "queueName": "night"},
+        "serving": {"image": "server:2"},
+        "autoscaling": {},
+        "objectives": {"cpuMillicores": 100},
+        "baseline": {"name": "big"},
+        "rollout": {"strategy": "Recreate"},
+        "suspend": True,
+    }
+    assert parse_model(body | {"spec": body["spec"] | stated}).recipe() == parse_model(body).recipe()
+
+
+def test_fewer_steps_are_another_recipe(body):
+    recipe = parse_model(body).recipe()
+    body["spec"]["source"]["training"]["maximumSteps"] = 100
+    assert parse_model(body).recipe().digest != recipe.digest
+
+
 def test_every_field_reaches_the_recipe(body):
     changes = {
         "compression": {"alpha": 0.5, "bits": 4},
@@ -42,6 +66,7 @@ def test_every_field_reaches_the_recipe(body):
             "learningRateSchedule": "Cosine",
             "momentum": 0.5,
             "seed": 9,
+            "maximumSteps": 100,
         },
     }
     body["spec"] = {"compression": changes["compression"], "source": {"training": changes["training"]}}

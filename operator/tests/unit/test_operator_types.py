@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 from model_artifact import recipe
 from model_operator.api import v1alpha1
 from model_operator.api.problem import format_problem
+from model_operator.api.structural import CEL_RULES
 from model_operator.api.v1alpha1 import parse_model
 from model_operator.errors import InvalidModelError, ModelOperatorError
 
@@ -15,6 +16,8 @@ NAME_REMEDY = (
     " create the object under such a name"
 )
 ALPHA_REMEDY = "alpha must be at least 0 and less than 5; 0 prunes nothing"
+QUANTITY = "it must be a quantity as in a pod, for example 500m or 1Gi"
+TRAINING = {"architecture": "SmallCNN", "dataset": "Digits"}
 BITS_REMEDY = "bits must be 2 to 16, or 32 to leave weights unquantised"
 
 
@@ -38,6 +41,8 @@ def message_of(body):
 def test_required_fields_are_enough_and_the_rest_has_the_defaults(body):
     model = parse_model(body)
     assert model.metadata.name == "small"
+    placement = {"resources": None, "nodeSelector": {}, "tolerations": ()}
+    objectives = ("p95LatencyMilliseconds", "cpuMillicores", "memoryMebibytes", "errorPercent", "quality")
     assert model.spec.model_dump(by_alias=True) == {
         "compression": {"alpha": 1.0, "bits": 8, "rule": "Floor"},
         "source": {
@@ -51,9 +56,51 @@ def test_required_fields_are_enough_and_the_rest_has_the_defaults(body):
                 "learningRateSchedule": "Constant",
                 "momentum": 0.9,
                 "seed": 0,
-            }
+                "maximumSteps": None,
+            },
+            "artifact": None,
         },
+        "build": placement | {"queueName": "", "timeoutSeconds": 86_400, "retries": 2},
+        "serving": placement | {"image": ""},
+        "autoscaling": None,
+        "replicas": 1,
+        "objectives": dict.fromkeys(objectives) | {"window": "5m"},
+        "baseline": None,
+        "rollout": {"strategy": "Rolling"},
+        "suspend": False,
     }
+
+
+def test_an_empty_autoscaling_has_the_defaults(body):
+    assert parse_model(with_value(body, "spec.autoscaling", {})).spec.autoscaling.model_dump(by_alias=True) == {
+        "minReplicas": 1,
+        "maxReplicas": 5,
+        "targetCPUUtilizationPercentage": 70,
+        "metrics": (),
+        "behavior": None,
+    }
+
+
+def test_what_kubernetes_defines_is_taken_as_it_is(body):
+    metric = {"type": "External", "external": {"metric": {"name": "queue"}, "target": {"type": "Value", "value": 3}}}
+    stated = {
+        "serving": {
+            "resources": {"requests": {"cpu": 1, "memory": "128Mi"}, "limits": {"example.com/chip": "2"}},
+            "nodeSelector": {"kubernetes.io/arch": "amd64"},
+            "tolerations": [{"key": "lent", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30}],
+        },
+        "autoscaling": {"metrics": [metric], "behavior": {"scaleDown": {"selectPolicy": "Disabled"}}},
+    }
+    spec = parse_model(body | {"spec": body["spec"] | stated}).spec
+    dumped = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    assert {part: dumped[part] for part in stated} == stated
+
+
+def test_a_known_artifact_needs_no_compression(body):
+    artifact = {"uri": "pvc://modelpress-store/artifacts/a.zip", "digest": "sha256:" + "0" * 64}
+    spec = parse_model(body | {"spec": {"source": {"artifact": artifact}}}).spec
+    assert (spec.source.artifact.uri, spec.source.artifact.digest) == (artifact["uri"], artifact["digest"])
+    assert (spec.source.training, spec.compression) == (None, None)
 
 
 def test_stated_fields_replace_the_defaults(body):
@@ -67,6 +114,7 @@ def test_stated_fields_replace_the_defaults(body):
         "learningRateSchedule": "Cosine",
         "momentum": 0,
         "seed": 2**31 - 1,
+        "maximumSteps": 1,
     }
     model = parse_model(with_value(body, "spec.source.training", stated))
     assert model.spec.source.training.model_dump(by_alias=True) == stated
@@ -101,6 +149,11 @@ def test_models_are_frozen(body):
         ("spec.compression.bits", 32),
         ("spec.source.training.epochs", 10_000),
         ("spec.source.training.batchSize", 1),
+        ("spec.replicas", 0),
+        ("spec.autoscaling", {"minReplicas": 3, "maxReplicas": 3}),
+        ("spec.build", {"retries": 0, "timeoutSeconds": 1}),
+        ("spec.objectives", {"errorPercent": 0, "quality": {"minimum": 0}}),
+        ("spec.baseline", {"name": "a" * 45}),
         ("metadata.name", "a"),
         ("metadata.name", "a-9"),
         ("metadata.name", "a" * 45),
@@ -137,6 +190,11 @@ def test_values_at_the_edge_are_accepted(body, field, value):
         ("spec.source.training.momentum", 1, "1; it must be less than 1.0"),
         ("spec.source.training.seed", -1, "-1; it must be at least 0"),
         ("spec.source.training.seed", 2**31, "2147483648; it must be at most 2147483647"),
+        ("spec.source.training.maximumSteps", 0, "0; it must be at least 1"),
+        ("spec.replicas", -1, "-1; it must be at least 0"),
+        ("spec.replicas", True, "true; it must be a whole number"),
+        ("spec.suspend", "yes", '"yes"; it must be true or false'),
+        ("spec.autoscaling", [], "[]; it must be a mapping of fields"),
         ("spec.compression", "8 bits", '"8 bits"; it must be a mapping of fields'),
         ("spec", ["x" * 80], f'["{"x" * 58}…; it must be a mapping of fields'),
     ],
@@ -145,19 +203,43 @@ def test_a_bad_value_is_named_with_its_field_and_remedy(body, field, value, prob
     assert message_of(with_value(body, field, value)) == f"CompressedModel press/small: {field} is {problem}"
 
 
+@pytest.mark.parametrize(
+    ("field", "stated", "problem"),
+    [
+        ("rollout", {"strategy": "Canary"}, "strategy is \"Canary\"; it must be 'Rolling' or 'Recreate'"),
+        ("build", {"retries": 11}, "retries is 11; it must be at most 10"),
+        ("build", {"queueName": "q" * 64}, f'queueName is "{"q" * 59}…; it must have at most 63 characters'),
+        ("serving", {"nodeSelector": ["a"]}, 'nodeSelector is ["a"]; it must be a mapping'),
+        ("serving", {"tolerations": "all"}, 'tolerations is "all"; it must be a list'),
+        ("serving", {"tolerations": [{}, {"effect": 1}]}, "tolerations.1.effect is 1; it must be 'NoSchedule', "),
+        ("serving", {"resources": {"requests": {"cpu": "much"}}}, f'resources.requests.cpu is "much"; {QUANTITY}'),
+        ("serving", {"resources": {"limits": {"cpu": -1}}}, f"resources.limits.cpu is -1; {QUANTITY}"),
+        ("serving", {"resources": {"limits": {"cpu": True}}}, f"resources.limits.cpu is true; {QUANTITY}"),
+        ("autoscaling", {"metrics": ["cpu"]}, 'metrics.0 is "cpu"; it must be a mapping'),
+        ("autoscaling", {"targetCPUUtilizationPercentage": 0}, "targetCPUUtilizationPercentage is 0; it must be at"),
+        ("objectives", {"window": "5 minutes"}, 'window is "5 minutes"; window must be a whole number and s, m or h'),
+        ("objectives", {"p95LatencyMilliseconds": 0}, "p95LatencyMilliseconds is 0; it must be greater than 0"),
+        ("objectives", {"errorPercent": 101}, "errorPercent is 101; it must be at most 100"),
+        ("baseline", {"name": "Big"}, 'name is "Big"; name must be a DNS label that begins with a letter'),
+        ("baseline", {}, "name is missing; state it"),
+    ],
+)
+def test_a_bad_part_is_named_with_its_field_and_remedy(body, field, stated, problem):
+    expected = f"CompressedModel press/small: spec.{field}.{problem}"
+    assert message_of(with_value(body, f"spec.{field}", stated))[: len(expected)] == expected
+
+
 @pytest.mark.parametrize("name", ["9a", "-a", "a-", "A", "a.b", "a" * 46, "a\n", ""])
 def test_a_name_that_children_could_not_carry_is_refused(body, name):
-    assert message_of(with_value(body, "metadata.name", name)).endswith(f"; {NAME_REMEDY}")
+    assert message_of(with_value(body, "metadata.name", name)).endswith(f": {NAME_REMEDY}")
 
 
 @pytest.mark.parametrize(
     ("parent", "field"),
     [
-        ("spec", "compression"),
         ("spec", "source"),
         ("spec.compression", "alpha"),
         ("spec.compression", "bits"),
-        ("spec.source", "training"),
         ("spec.source.training", "architecture"),
         ("spec.source.training", "dataset"),
     ],
@@ -212,7 +294,7 @@ def test_errors_have_one_root():
 @pytest.mark.parametrize("part", ["Compression", "Training"])
 def test_limits_choices_and_defaults_are_those_of_the_recipe(part):
     def facts(model):
-        texts = {"title", "description", v1alpha1.CEL_RULES}
+        texts = {"title", "description", CEL_RULES}
         schema = model.model_json_schema()
         fields = {
             name: {key: value for key, value in field.items() if key not in texts}

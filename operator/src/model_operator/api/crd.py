@@ -9,24 +9,37 @@ import yaml
 
 from model_operator import names
 from model_operator.api.reference import render_reference
+from model_operator.api.status import CompressedModelStatus
 from model_operator.api.structural import Schema, render_structural_schema
 from model_operator.api.v1alpha1 import CompressedModel
 from model_operator.errors import GenerationError
 
 CRD_FILE = f"crds/{names.PLURAL}.yaml"
+CHART_CRD_FILE = f"charts/modelpress/crds/{names.PLURAL}.yaml"
 REFERENCE_FILE = "docs/api.md"
 
-_NOTICE = "generated from operator/src/model_operator/api/v1alpha1.py; edit that and run make crds"
+_NOTICE = "generated from operator/src/model_operator/api; edit the types there and run make crds"
 _LINE_LENGTH = 120
+_READY = '.status.conditions[?(@.type=="Ready")]'
+_KPIS = ".status.kpis"
+_WIDE = 1
+# Name, type, JSON path, what it is, and the priority of what is printed with -o wide only.
 _PRINTER_COLUMNS = (
-    {"name": "ALPHA", "type": "number", "jsonPath": ".spec.compression.alpha", "description": "Pruning strength."},
-    {
-        "name": "BITS",
-        "type": "integer",
-        "jsonPath": ".spec.compression.bits",
-        "description": "Bits of a weight's code.",
-    },
-    {"name": "AGE", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    ("READY", "string", f"{_READY}.status", "Whether what is wanted is what is served.", 0),
+    ("ALPHA", "number", ".spec.compression.alpha", "Pruning strength.", 0),
+    ("BITS", "integer", ".spec.compression.bits", "Bits of a weight's code.", 0),
+    ("SIZE", "string", ".status.artifact.size", "Size of the artifact.", 0),
+    ("RATIO", "number", ".status.artifact.ratio", "How many times smaller it is than its baseline.", 0),
+    ("QUALITY", "number", ".status.artifact.quality.value", "Quality; percent for Accuracy.", 0),
+    ("P95", "number", f"{_KPIS}.p95LatencyMilliseconds", "p95 latency in milliseconds.", 0),
+    ("MCORES", "number", f"{_KPIS}.cpuMillicores", "Millicores that a pod uses.", 0),
+    ("MIB", "number", f"{_KPIS}.memoryMebibytes", "MiB that a pod uses.", 0),
+    ("REPLICAS", "integer", ".status.serving.replicas", "Pods that exist.", 0),
+    ("AGE", "date", ".metadata.creationTimestamp", "Time since the model was created.", 0),
+    ("RULE", "string", ".spec.compression.rule", "How a weight becomes a code.", _WIDE),
+    ("REVISION", "string", ".status.serving.revision", "The artifact that answers.", _WIDE),
+    ("DIGEST", "string", ".status.artifact.digest", "Content digest of the artifact of the spec.", _WIDE),
+    ("REASON", "string", f"{_READY}.reason", "Why it is ready or is not.", _WIDE),
 )
 
 
@@ -36,7 +49,15 @@ def render_crd() -> Schema:
         "name": names.VERSION,
         "served": True,
         "storage": True,
-        "additionalPrinterColumns": [dict(column) for column in _PRINTER_COLUMNS],
+        "additionalPrinterColumns": [_render_column(*column) for column in _PRINTER_COLUMNS],
+        "subresources": {
+            "status": {},
+            "scale": {
+                "specReplicasPath": ".spec.replicas",
+                "statusReplicasPath": ".status.serving.replicas",
+                "labelSelectorPath": ".status.serving.selector",
+            },
+        },
         "schema": {"openAPIV3Schema": _render_object_schema()},
     }
     return {
@@ -58,19 +79,30 @@ def render_crd() -> Schema:
     }
 
 
+def _render_column(name: str, kind: str, path: str, description: str, priority: int) -> Schema:
+    column = {"name": name, "type": kind, "jsonPath": path, "description": description}
+    return column | ({"priority": priority} if priority else {})
+
+
 def _render_object_schema() -> Schema:
-    """The schema of a whole object: the type's, with the three fields that the API server itself defines."""
+    """The schema of a whole object: the types', with the three fields that the API server itself defines."""
     schema = render_structural_schema(CompressedModel)
     envelope = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
     own = {name: field for name, field in schema["properties"].items() if name not in envelope}
-    return schema | {"required": list(own), "properties": envelope | own}
+    properties = envelope | own | {"status": render_structural_schema(CompressedModelStatus)}
+    return schema | {"required": list(own), "properties": properties}
 
 
 def render_files() -> dict[str, str]:
     """Every generated file: its path under the repository root, and its text."""
     crd = render_crd()
     text = yaml.safe_dump(crd, sort_keys=False, width=_LINE_LENGTH, allow_unicode=True)
-    return {CRD_FILE: f"# {_NOTICE}\n{text}", REFERENCE_FILE: f"<!-- {_NOTICE} -->\n{render_reference(crd)}"}
+    definition = f"# {_NOTICE}\n{text}"
+    return {
+        CRD_FILE: definition,
+        CHART_CRD_FILE: definition,
+        REFERENCE_FILE: f"<!-- {_NOTICE} -->\n{render_reference(crd)}",
+    }
 
 
 def read_outdated_files(root: Path) -> list[str]:

@@ -3,140 +3,227 @@
 Numbers are rounded to three significant digits where they are measured.
 """
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, PlainSerializer
 
+from model_operator.api.structural import LIST_MAP_KEYS, LIST_TYPE
 from model_operator.api.v1alpha1 import ApiObject
 
 ConditionType = Literal["Ready", "ArtifactReady", "Available", "Reconciling", "Stalled", "WithinObjectives", "Compared"]
-Time = Annotated[datetime, Field(json_schema_extra={"format": "date-time"})]
 
 
-class Condition(ApiObject):
+def format_time(time: datetime) -> str:
+    """The time as Kubernetes writes it: UTC, whole seconds."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_size(size_bytes: int) -> str:
+    """The size for people, in decimal units with three significant digits, as one word: `846kB`, `12.3MB`."""
+    size, unit = float(size_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        # 999.5 would be written as 1000.
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    digits = 0 if unit == "B" or size >= 99.95 else 1 if size >= 9.995 else 2
+    return f"{size:.{digits}f}{unit}"
+
+
+def _size_of(artifact: Mapping[str, Any]) -> str:
+    return format_size(artifact["size_bytes"])
+
+
+# JSON has no times: the API server hands back text, which these take too.
+Time = Annotated[datetime, Field(strict=False), PlainSerializer(format_time, return_type=str, when_used="json")]
+
+
+class StatusObject(ApiObject):
+    """A part of the status: the operator builds it by its Python names and reads it back by those of the wire."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+
+class Condition(StatusObject):
     """One observation about the model, as in every Kubernetes status."""
 
     type: ConditionType
+    """What is observed; Stalled and Reconciling are good while False, all others while True."""
     status: Literal["True", "False", "Unknown"]
+    """Whether it is so; Unknown where there is no data."""
     reason: str
     """A CamelCase word; docs/reasons.md says what each means and what to do."""
     message: str
     """What is so, where, and what to do about it."""
     last_transition_time: Time
+    """Since when the status is what it is."""
     observed_generation: int
+    """Generation of the spec that this is said about."""
 
 
-class BuildStatus(ApiObject):
-    """The build of the spec's recipe."""
+class BuildStatus(StatusObject):
+    """The build of the spec's recipe; absent where an artifact is given."""
 
     recipe_digest: str
+    """Digest of the recipe: the same recipe is never built twice."""
     job: str | None = None
+    """Name of the Job that builds, or has built, it."""
     attempt: int | None = None
-    """From 1."""
+    """Which attempt it is, from 1."""
     phase: str | None = None
+    """What the build does: Loading, Training, Exporting, Measuring, Packing or Storing."""
     epoch: int | None = None
+    """Epoch that is trained, from 1."""
     epochs: int | None = None
+    """Epochs in all."""
     steps_per_second: float | None = None
+    """Training steps a second."""
     eta_seconds: int | None = None
+    """Seconds until the end of training, estimated."""
     started_at: Time | None = None
+    """When the Job started."""
     finished_at: Time | None = None
+    """When the Job ended, well or not."""
     message: str | None = None
+    """What the build said last; after a failure: what was wrong and what to do."""
 
 
-class QualityStatus(ApiObject):
-    """How good the deployed model is."""
+class QualityStatus(StatusObject):
+    """How good the deployed model is, measured on the test images when it was built."""
 
     metric: str
+    """What is measured."""
     value: float
+    """Its value, in the metric's unit (Accuracy: percent)."""
     baseline_value: float | None = None
+    """The baseline's value."""
     loss: float | None = None
-    """Baseline's value minus this one's; positive is worse."""
+    """The baseline's value minus this one's, in the metric's unit (Accuracy: points); above 0 is worse."""
 
 
-class ArtifactStatus(ApiObject):
+class ArtifactStatus(StatusObject):
     """The artifact of the spec."""
 
     uri: str
+    """Where it is."""
     digest: str
+    """Its content digest."""
     size_bytes: int
+    """Its size."""
+    size: str = Field(default_factory=_size_of)
+    """The size for people, in decimal units (SIZE of kubectl get); derived from sizeBytes where it is not given."""
     baseline_size_bytes: int
-    """The baseline's artifact, or, without a baseline, the same weights as float32."""
+    """Size of the baseline's artifact or, without a baseline, of the same weights as float32."""
     ratio: float
-    """baselineSizeBytes / sizeBytes."""
+    """How many times smaller it is: baselineSizeBytes / sizeBytes."""
     bits_per_weight: float
+    """Stored bits for each weight of the network."""
     entropy_bits_per_weight: float
+    """Least bits for each weight that any coding of single codes could reach."""
     sparsity_percent: float
+    """Weights that are zero."""
     trained: bool
     """False when it was not trained in full: size, speed and memory mean something, quality does not."""
     dataset: str | None = None
+    """What it was trained on, as the build names it."""
     quality: QualityStatus | None = None
 
 
-class ServingStatus(ApiObject):
+class ServingStatus(StatusObject):
     """What is served."""
 
     revision: str | None = None
-    """Content digest (12 digits) of the artifact that answers."""
+    """The first 12 hexadecimal digits of the content digest of the artifact that answers."""
     candidate_revision: str | None = None
-    """The one that is being rolled out."""
+    """Those of the artifact that is being rolled out."""
     replicas: int = 0
+    """Pods that exist."""
     ready_replicas: int = 0
+    """Pods that answer."""
     selector: str
-    """For the scale subresource."""
+    """Labels of the pods, for the scale subresource."""
     http: str
+    """Address of the REST interface inside the cluster."""
     grpc: str
+    """Address of the gRPC interface inside the cluster."""
 
 
-class KpiStatus(ApiObject):
+class KpiStatus(StatusObject):
     """What Prometheus measured on the served revision; what it has no data for is absent."""
 
     p95_latency_milliseconds: float | None = None
+    """95 % of the requests were answered within this time, inside the server."""
     cpu_millicores: float | None = None
+    """CPU that a pod uses, mean over pods."""
     memory_mebibytes: float | None = None
+    """Working set of a pod, mean over pods."""
     cpu_milliseconds_per_request: float | None = None
+    """CPU time that a request costs."""
     requests_per_second: float | None = None
+    """Requests a second, of all pods."""
     error_percent: float | None = None
+    """Requests that failed."""
     requests: int | None = None
+    """Requests in the window, of all pods."""
     window: str
+    """Over which it was measured."""
     measured_at: Time
+    """When the window ended."""
 
 
-class SavingsStatus(ApiObject):
+class SavingsStatus(StatusObject):
     """Ratios baseline : model (2 means half as much), measured over the same window."""
 
     size: float
+    """Bytes of the artifact."""
     latency: float | None = None
+    """Latency that 95 % of the requests keep to."""
     cpu: float | None = None
-    """CPU time a request."""
+    """CPU time of a request."""
     memory: float | None = None
+    """Working set of a pod."""
     requests: int
-    """Of the model, in the window."""
+    """Requests of the model in the window."""
     baseline_requests: int
+    """Requests of the baseline in the window."""
     requests_per_second_per_pod: float
+    """Load of a pod of the model."""
     baseline_requests_per_second_per_pod: float
+    """Load of a pod of the baseline; within a factor of 2, or nothing is compared."""
     measured_at: Time
+    """When the window ended."""
 
 
-class Revision(ApiObject):
+class Revision(StatusObject):
     """A revision that was served before."""
 
     digest: str
+    """Content digest of its artifact."""
     replaced_at: Time
+    """When another revision took its place."""
     reason: str
+    """Why."""
 
 
-class CompressedModelStatus(ApiObject):
+class CompressedModelStatus(StatusObject):
     """What is, as the operator last saw it."""
 
     observed_generation: int
-    conditions: tuple[Condition, ...] = ()
+    """Generation of the spec that this status belongs to."""
+    conditions: Annotated[
+        tuple[Condition, ...],
+        Field(strict=False, json_schema_extra={LIST_TYPE: "map", LIST_MAP_KEYS: ["type"]}),
+    ] = ()
+    """How the model stands, one entry for each type."""
     build: BuildStatus | None = None
     artifact: ArtifactStatus | None = None
     serving: ServingStatus | None = None
     kpis: KpiStatus | None = None
     savings: SavingsStatus | None = None
-    history: tuple[Revision, ...] = ()
+    history: Annotated[tuple[Revision, ...], Field(strict=False, json_schema_extra={LIST_TYPE: "atomic"})] = ()
+    """The last revisions that were served before."""
 
     def to_json(self) -> dict[str, Any]:
         """As the API server takes it; what is absent is left out."""

@@ -5,6 +5,7 @@ A CRD takes less than JSON schema: no references, no unions with null, no numeri
 that a new kind of field is looked at once before it reaches a cluster.
 """
 
+import copy
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,11 +15,24 @@ from model_operator.errors import GenerationError
 Schema = dict[str, Any]
 
 CEL_RULES = "x-kubernetes-validations"
-_KEPT = ("description", "type", "enum", "default", "minimum", "maximum", "required", CEL_RULES)
+INT_OR_STRING = "x-kubernetes-int-or-string"
+LIST_TYPE = "x-kubernetes-list-type"
+LIST_MAP_KEYS = "x-kubernetes-list-map-keys"
+PRESERVE = "x-kubernetes-preserve-unknown-fields"
+
+_LIMITS = ("pattern", "maxLength", "maxItems", "maxProperties")
+_KEPT = (
+    *("description", "type", "format", "enum", "default", "minimum", "maximum", *_LIMITS),
+    *(LIST_TYPE, LIST_MAP_KEYS, "required", CEL_RULES),
+)
 _EXCLUSIVE = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
+_CHILDREN = ("properties", "additionalProperties", "items")
 _DROPPED = ("title", "$defs")
 # The CRD is read by people: what a field is comes first, what is in it last.
-_ORDER = (*_KEPT[:5], "exclusiveMinimum", "maximum", "exclusiveMaximum", "required", CEL_RULES, "properties")
+_ORDER = (
+    *(*_KEPT[:6], "exclusiveMinimum", "maximum", "exclusiveMaximum", *_KEPT[7:]),
+    *("anyOf", INT_OR_STRING, PRESERVE, *_CHILDREN),
+)
 
 
 def render_structural_schema(model: type[BaseModel]) -> Schema:
@@ -34,17 +48,46 @@ def render_structural_schema(model: type[BaseModel]) -> Schema:
 def _render_node(node: Schema, definitions: dict[str, Schema], path: str) -> Schema:
     flat = _flatten_null(_inline(node, definitions), definitions)
     _refuse_unknown(flat, path)
-    rendered = {keyword: flat[keyword] for keyword in _KEPT if keyword in flat}
+    kept = (*_KEPT, "anyOf", INT_OR_STRING) if INT_OR_STRING in flat else _KEPT
+    # Copies, since YAML would write anchors for what stands in a definition that is inlined twice.
+    rendered = {keyword: copy.deepcopy(flat[keyword]) for keyword in kept if keyword in flat}
     if "const" in flat:
         rendered["enum"] = [flat["const"]]
     for exclusive, limit in _EXCLUSIVE.items():
         if exclusive in flat:
             rendered |= {limit: flat[exclusive], exclusive: True}
-    if "properties" in flat:
-        rendered["properties"] = {
-            name: _render_node(child, definitions, f"{path}.{name}") for name, child in flat["properties"].items()
-        }
+    rendered |= _render_children(flat, definitions, path)
+    rendered = _with_structural_default(rendered)
     return {keyword: rendered[keyword] for keyword in _ORDER if keyword in rendered}
+
+
+def _render_children(node: Schema, definitions: dict[str, Schema], path: str) -> Schema:
+    rendered: Schema = {}
+    if "properties" in node:
+        rendered["properties"] = {
+            name: _render_node(child, definitions, f"{path}.{name}") for name, child in node["properties"].items()
+        }
+    elif node.get("additionalProperties") is True:
+        rendered[PRESERVE] = True
+    elif "additionalProperties" in node:
+        rendered["additionalProperties"] = _render_node(node["additionalProperties"], definitions, f"{path}.*")
+    if "items" in node:
+        rendered["items"] = _render_node(node["items"], definitions, f"{path}[]")
+    return rendered
+
+
+def _with_structural_default(node: Schema) -> Schema:
+    """The default of an object is `{}` where its fields have defaults, which the API server then fills in.
+
+    What is empty (no text, no entries) is no default: it would only be noise in every stored object.
+    """
+    if "default" not in node:
+        return node
+    without = {keyword: value for keyword, value in node.items() if keyword != "default"}
+    if "properties" in node:
+        filled = any("default" in child for child in node["properties"].values())
+        return without | {"default": {}} if filled else without
+    return without if node["default"] in ("", [], {}) else node
 
 
 def _inline(node: Schema, definitions: dict[str, Schema]) -> Schema:
@@ -67,10 +110,13 @@ def _flatten_null(node: Schema, definitions: dict[str, Schema]) -> Schema:
 
 
 def _refuse_unknown(node: Schema, path: str) -> None:
-    known = {*_KEPT, *_EXCLUSIVE, *_DROPPED, "const", "properties"}
-    if node.get("additionalProperties") is False and "properties" in node:
+    known = {*_KEPT, *_EXCLUSIVE, *_DROPPED, "const", "properties", "items"}
+    extra = node.get("additionalProperties")
+    if (extra is False) == ("properties" in node):
         known.add("additionalProperties")
+    if INT_OR_STRING in node:
+        known |= {INT_OR_STRING, "anyOf"}
     if unknown := sorted(node.keys() - known):
         raise GenerationError(f"{path}: {', '.join(unknown)} has no structural form here; change the field's type")
-    if "type" not in node:
+    if "type" not in node and INT_OR_STRING not in node:
         raise GenerationError(f"{path} has no type, which a structural schema needs; give the field one exact type")

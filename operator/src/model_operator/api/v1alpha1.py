@@ -5,116 +5,56 @@ Pure: no clock, no client. A field stands here only once something obeys it. Lim
 classes and fields are what `kubectl explain` prints.
 """
 
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from model_artifact.recipe import (
-    LARGEST_BITS,
-    NOT_QUANTISED,
-    Architecture,
-    Dataset,
-    LearningRateSchedule,
-    Recipe,
-    Rule,
-    Task,
-)
+from model_artifact.recipe import Architecture, Dataset, LearningRateSchedule, Recipe, Rule, Task
 from model_operator import names
+from model_operator.api import rules
 from model_operator.api.problem import format_problem, format_value
-from model_operator.api.structural import CEL_RULES
+from model_operator.api.rules import ApiRule, Quantity
 from model_operator.errors import InvalidModelError
 
-SMALLEST_BITS = 2
-ALPHA_LIMIT = 5.0
-
-ALPHA_MESSAGE = "alpha must be at least 0 and less than 5; 0 prunes nothing"
-BITS_MESSAGE = f"bits must be {SMALLEST_BITS} to {LARGEST_BITS}, or {NOT_QUANTISED} to leave weights unquantised"
-NAME_MESSAGE = (
-    f"metadata.name must be a DNS label that begins with a letter and has at most {names.LARGEST_MODEL_NAME_LENGTH}"
-    " characters (a-z, 0-9, -); create the object under such a name"
-)
+_LARGEST_INT32 = 2**31 - 1
 
 
-URI_PATTERN = "^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_][-A-Za-z0-9_.]*)+$"
-URI_MESSAGE = "uri must be pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the same namespace"
-DIGEST_PATTERN = "^sha256:[0-9a-f]{64}$"
-DIGEST_MESSAGE = "digest must be sha256: and 64 hexadecimal digits; model-artifact inspect prints it"
-WINDOW_PATTERN = "^[1-9][0-9]{0,4}[smh]$"
-WINDOW_MESSAGE = "window must be a whole number and s, m or h, for example 5m"
-
-Quantity = str | int
-
-
-def _cel(rule: str, message: str) -> dict[str, Any]:
-    """JSON schema keywords that have the API server check `rule`; it must compile on Kubernetes 1.26."""
-    return {CEL_RULES: [{"rule": rule, "message": message}]}
-
-
-def _check_alpha(alpha: float) -> float:
-    if not 0 <= alpha < ALPHA_LIMIT:
-        raise ValueError(ALPHA_MESSAGE)
-    return alpha
-
-
-def _check_bits(bits: int) -> int:
-    if not (SMALLEST_BITS <= bits <= LARGEST_BITS or bits == NOT_QUANTISED):
-        raise ValueError(BITS_MESSAGE)
-    return bits
-
-
-def _check_name(name: str) -> str:
-    if not re.fullmatch(names.MODEL_NAME_PATTERN, name) or len(name) > names.LARGEST_MODEL_NAME_LENGTH:
-        raise ValueError(NAME_MESSAGE)
-    return name
-
-
-def _check_uri(uri: str) -> str:
-    if not re.fullmatch(URI_PATTERN, uri):
-        raise ValueError(URI_MESSAGE)
-    return uri
-
-
-def _check_digest(digest: str) -> str:
-    if not re.fullmatch(DIGEST_PATTERN, digest):
-        raise ValueError(DIGEST_MESSAGE)
-    return digest
-
-
-def _check_window(window: str) -> str:
-    if not re.fullmatch(WINDOW_PATTERN, window):
-        raise ValueError(WINDOW_MESSAGE)
-    return window
+def _add_rules(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    if issubclass(model, ApiObject) and model.rules:
+        schema |= rules.render_rules(*model.rules)
 
 
 class ApiObject(BaseModel):
     """What every part of the API shares: camelCase on the wire, frozen, exact types, unknown fields ignored."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, frozen=True, extra="ignore", strict=True, use_attribute_docstrings=True
+        alias_generator=to_camel,
+        frozen=True,
+        extra="ignore",
+        strict=True,
+        use_attribute_docstrings=True,
+        json_schema_extra=_add_rules,
     )
+    rules: ClassVar[tuple[ApiRule, ...]] = ()
+    """How its fields must fit together."""
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> Self:
+        for rule in self.rules:
+            rule.check(self)
+        return self
 
 
 class Compression(ApiObject):
     """How hard the weights are pruned and how finely they are quantised."""
 
     alpha: Annotated[
-        float,
-        Field(allow_inf_nan=False, json_schema_extra=_cel(f"self >= 0.0 && self < {ALPHA_LIMIT}", ALPHA_MESSAGE)),
-        AfterValidator(_check_alpha),
+        float, Field(allow_inf_nan=False, json_schema_extra=rules.ALPHA.schema), AfterValidator(rules.ALPHA.check)
     ]
     """Pruning strength: weights smaller than alpha times the standard deviation of their layer become zero."""
-    bits: Annotated[
-        int,
-        Field(
-            json_schema_extra=_cel(
-                f"(self >= {SMALLEST_BITS} && self <= {LARGEST_BITS}) || self == {NOT_QUANTISED}", BITS_MESSAGE
-            )
-        ),
-        AfterValidator(_check_bits),
-    ]
+    bits: Annotated[int, Field(json_schema_extra=rules.BITS.schema), AfterValidator(rules.BITS.check)]
     """Bits of a weight's code."""
     rule: Rule = "Floor"
     """How a weight becomes a code: Floor divides it by the step of its layer and rounds down."""
@@ -122,6 +62,8 @@ class Compression(ApiObject):
 
 class Training(ApiObject):
     """Train a known network on a known data set, pruning and quantising as it learns."""
+
+    rules = (rules.IMAGE_SIZE,)
 
     task: Task = "Classification"
     """What the network learns to do."""
@@ -141,19 +83,17 @@ class Training(ApiObject):
     """Momentum of stochastic gradient descent."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     """Seed of the initial weights and of the order of the images."""
+    maximum_steps: Annotated[int, Field(ge=1)] | None = None
+    """Training ends after this many steps in all; the artifact then counts as not trained in full."""
 
 
 class ArtifactSource(ApiObject):
     """An artifact that is built already: it is verified and served."""
 
-    uri: Annotated[
-        str, Field(json_schema_extra=_cel(f"self.matches('{URI_PATTERN}')", URI_MESSAGE)), AfterValidator(_check_uri)
-    ]
+    uri: Annotated[str, Field(max_length=1024, json_schema_extra=rules.URI.schema), AfterValidator(rules.URI.check)]
     """Where it is: pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the model's namespace."""
     digest: Annotated[
-        str,
-        Field(json_schema_extra=_cel(f"self.matches('{DIGEST_PATTERN}')", DIGEST_MESSAGE)),
-        AfterValidator(_check_digest),
+        str, Field(max_length=128, json_schema_extra=rules.DIGEST.schema), AfterValidator(rules.DIGEST.check)
     ]
     """Its content digest, as `model-artifact inspect` prints it; another artifact is never served."""
 
@@ -161,43 +101,57 @@ class ArtifactSource(ApiObject):
 class Source(ApiObject):
     """Where the model comes from: exactly one of training and artifact."""
 
+    rules = (rules.ONE_SOURCE,)
+
     training: Training | None = None
     artifact: ArtifactSource | None = None
+
+
+Amounts = Annotated[dict[str, Quantity], Field(max_length=16)]
 
 
 class Resources(ApiObject):
     """Requests and limits of the container, as in a pod."""
 
-    requests: dict[str, Quantity] = {}
-    limits: dict[str, Quantity] = {}
+    requests: Amounts = {}
+    """What the container is given at least, by resource (cpu, memory)."""
+    limits: Amounts = {}
+    """What the container may use at most, by resource."""
 
 
 class Toleration(ApiObject):
     """A taint that pods tolerate, as in a pod."""
 
-    key: str | None = None
+    key: Annotated[str, Field(max_length=316)] | None = None
+    """Key of the taint; absent with operator Exists: every taint."""
     operator: Literal["Equal", "Exists"] | None = None
-    value: str | None = None
+    """Equal (also when absent) compares value; Exists takes any."""
+    value: Annotated[str, Field(max_length=63)] | None = None
+    """Value of the taint."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint; absent: every effect."""
     toleration_seconds: int | None = None
+    """How long a NoExecute taint is tolerated; absent: for ever."""
 
 
 class Placement(ApiObject):
     """Where pods run and what they may use."""
 
     resources: Resources | None = None
-    """Absent: the operator's own choice, which docs/operations.md states."""
-    node_selector: dict[str, str] = {}
-    tolerations: tuple[Toleration, ...] = ()
+    """Requests and limits of the container; absent: the operator's own choice, which docs/operations.md states."""
+    node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=32)] = {}
+    """Labels that the pods' nodes must have."""
+    tolerations: Annotated[tuple[Toleration, ...], Field(strict=False, max_length=32)] = ()
+    """Taints of nodes that the pods tolerate."""
 
 
 class Build(Placement):
     """How the model is built; nothing here changes the artifact."""
 
-    queue_name: str = ""
-    """Kueue's LocalQueue: the Job starts suspended and Kueue admits it."""
-    timeout_seconds: Annotated[int, Field(ge=1)] = 86_400
-    """Of one attempt."""
+    queue_name: Annotated[str, Field(max_length=63)] = ""
+    """Kueue's LocalQueue: the Job starts suspended and Kueue admits it. Empty: the Job starts at once."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=_LARGEST_INT32)] = 86_400
+    """Longest time of one attempt."""
     retries: Annotated[int, Field(ge=0, le=10)] = 2
     """Further attempts after one that failed for a reason that may pass."""
 
@@ -205,46 +159,55 @@ class Build(Placement):
 class Serving(Placement):
     """How the model is served."""
 
-    image: str = ""
+    image: Annotated[str, Field(max_length=1024)] = ""
     """Image with TensorFlow Serving's command line; empty: the operator's setting."""
 
 
 class Autoscaling(ApiObject):
     """A HorizontalPodAutoscaler (autoscaling/v2) for the model."""
 
-    min_replicas: Annotated[int, Field(ge=1)] = 1
-    max_replicas: Annotated[int, Field(ge=1)] = 5
-    target_cpu_utilization_percentage: Annotated[int, Field(ge=1)] = 70
-    """Of the requested CPU, mean over pods; used unless metrics are given."""
-    metrics: tuple[dict[str, Any], ...] = ()
-    """autoscaling/v2 metrics as they are; they replace the CPU target."""
+    rules = (rules.REPLICA_RANGE,)
+
+    min_replicas: Annotated[int, Field(ge=1, le=_LARGEST_INT32)] = 1
+    """Fewest pods."""
+    max_replicas: Annotated[int, Field(ge=1, le=_LARGEST_INT32)] = 5
+    """Most pods."""
+    target_cpu_utilization_percentage: Annotated[
+        int, Field(ge=1, le=_LARGEST_INT32, alias="targetCPUUtilizationPercentage")
+    ] = 70
+    """CPU that is used of the CPU that is requested, mean over pods; not used where metrics are given."""
+    metrics: Annotated[tuple[dict[str, Any], ...], Field(strict=False, max_length=32)] = ()
+    """Metrics of autoscaling/v2 as they are; they replace the CPU target."""
     behavior: dict[str, Any] | None = None
-    """autoscaling/v2 behavior as it is."""
+    """Behavior of autoscaling/v2 as it is."""
 
 
 class QualityObjective(ApiObject):
-    """How good the model must be."""
+    """How good the model must be: minimum, maximumLoss or both."""
+
+    rules = (rules.QUALITY,)
 
     metric: Literal["Accuracy"] = "Accuracy"
-    minimum: float | None = None
+    """What is measured, on the test images of the data set."""
+    minimum: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """Least value, in the metric's unit (Accuracy: percent)."""
-    maximum_loss: float | None = None
+    maximum_loss: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """Greatest loss against the baseline's value, in the metric's unit (Accuracy: points)."""
 
 
 class Objectives(ApiObject):
     """What the served model must keep to; each absent one is not asked for."""
 
-    p95_latency_milliseconds: Annotated[float, Field(gt=0)] | None = None
-    cpu_millicores: Annotated[float, Field(gt=0)] | None = None
-    """Mean of a pod."""
-    memory_mebibytes: Annotated[float, Field(gt=0)] | None = None
-    """Working set, mean of a pod."""
-    error_percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    p95_latency_milliseconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """95 % of the requests are answered within this time, inside the server."""
+    cpu_millicores: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Most CPU that a pod uses, mean over pods."""
+    memory_mebibytes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Largest working set of a pod, mean over pods."""
+    error_percent: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
+    """Most requests that may fail."""
     window: Annotated[
-        str,
-        Field(json_schema_extra=_cel(f"self.matches('{WINDOW_PATTERN}')", WINDOW_MESSAGE)),
-        AfterValidator(_check_window),
+        str, Field(max_length=16, json_schema_extra=rules.WINDOW.schema), AfterValidator(rules.WINDOW.check)
     ] = "5m"
     """Over which KPIs are measured: a number and s, m or h."""
     quality: QualityObjective | None = None
@@ -253,7 +216,12 @@ class Objectives(ApiObject):
 class BaselineReference(ApiObject):
     """The CompressedModel of the same namespace that savings are measured against."""
 
-    name: str
+    name: Annotated[
+        str,
+        Field(max_length=253, json_schema_extra=rules.BASELINE_NAME.schema),
+        AfterValidator(rules.BASELINE_NAME.check),
+    ]
+    """Its name; it may be created later."""
 
 
 class Rollout(ApiObject):
@@ -266,14 +234,16 @@ class Rollout(ApiObject):
 class CompressedModelSpec(ApiObject):
     """What is wanted."""
 
+    rules = (rules.COMPRESSION, rules.LOSS)
+
     compression: Compression | None = None
-    """Needed with source.training; with source.artifact the artifact itself says it."""
+    """How hard the weights are pruned and quantised; needed with source.training, an artifact says it itself."""
     source: Source
     build: Build = Build()
     serving: Serving = Serving()
     autoscaling: Autoscaling | None = None
-    replicas: Annotated[int, Field(ge=0)] = 1
-    """Used only while autoscaling is absent."""
+    replicas: Annotated[int, Field(ge=0, le=_LARGEST_INT32)] = 1
+    """Pods that serve; used only while autoscaling is absent."""
     objectives: Objectives = Objectives()
     baseline: BaselineReference | None = None
     rollout: Rollout = Rollout()
@@ -284,31 +254,27 @@ class CompressedModelSpec(ApiObject):
 class Metadata(ApiObject):
     """The part of an object's metadata that the operator reads."""
 
-    name: Annotated[str, AfterValidator(_check_name)]
+    name: str
     """Name of the model and of what is made for it."""
     namespace: str = "default"
+    """Where the model and what is made for it are."""
 
 
 class CompressedModel(ApiObject):
-    """A neural network, compressed by pruning and quantising its weights."""
+    """A neural network, compressed by pruning and quantising its weights, and served."""
 
-    model_config = ConfigDict(
-        json_schema_extra=_cel(
-            f"size(self.metadata.name) <= {names.LARGEST_MODEL_NAME_LENGTH}"
-            f" && self.metadata.name.matches('{names.MODEL_NAME_PATTERN}')",
-            NAME_MESSAGE,
-        )
-    )
+    rules = (rules.MODEL_NAME, rules.OTHER_BASELINE)
 
     metadata: Metadata
     spec: CompressedModelSpec
 
     def recipe(self) -> Recipe | None:
-        """The recipe whose build gives what this spec asks for (metadata has no part); None where an artifact is given."""
+        """The recipe whose build gives what this spec asks for (not its metadata); None where an artifact is given."""
         training, compression = self.spec.source.training, self.spec.compression
         if training is None or compression is None:
             return None
-        return Recipe.model_validate({"compression": compression.model_dump(), "training": training.model_dump()})
+        stated = training.model_dump(exclude_none=True)
+        return Recipe.model_validate({"compression": compression.model_dump(), "training": stated})
 
 
 def parse_model(body: Mapping[str, Any]) -> CompressedModel:

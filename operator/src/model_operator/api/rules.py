@@ -1,0 +1,152 @@
+"""What must hold beyond a field's type: each rule for the API server (CEL), for Python, and for its author. Pure.
+
+A rule of CEL must compile, and be cheap enough, on Kubernetes 1.26: no comparison of a double with an integer, no
+optional types, and a bound on the length of every string that it matches.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import PlainValidator, WithJsonSchema
+
+from model_artifact.recipe import LARGEST_BITS, NOT_QUANTISED
+from model_operator import names
+from model_operator.api.structural import CEL_RULES, INT_OR_STRING
+
+SMALLEST_BITS = 2
+ALPHA_LIMIT = 5.0
+URI_PATTERN = "^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_][-A-Za-z0-9_.]*)+$"
+DIGEST_PATTERN = "^sha256:[0-9a-f]{64}$"
+WINDOW_PATTERN = "^[1-9][0-9]{0,4}[smh]$"
+QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][-+]?[0-9]+)?$"
+
+
+@dataclass(frozen=True)
+class ApiRule:
+    """One rule; all three forms say the same."""
+
+    cel: str
+    message: str
+    """Begins with the field and says what to do."""
+    holds: Callable[[Any], bool]
+
+    def check(self, value: Any) -> Any:
+        """The value itself.
+
+        Raises:
+            ValueError: with the message, when the rule does not hold.
+        """
+        if not self.holds(value):
+            raise ValueError(self.message)
+        return value
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The keywords of JSON schema that have the API server check it."""
+        return render_rules(self)
+
+
+def render_rules(*rules: ApiRule) -> dict[str, Any]:
+    """The keywords of JSON schema that have the API server check all of these."""
+    return {CEL_RULES: [{"rule": rule.cel, "message": rule.message} for rule in rules]}
+
+
+def _matching(pattern: str, message: str) -> ApiRule:
+    return ApiRule(
+        f"self.matches('{pattern}')", message, lambda text: isinstance(text, str) and bool(re.fullmatch(pattern, text))
+    )
+
+
+def is_model_name(name: str) -> bool:
+    """Whether a model may be called so."""
+    return len(name) <= names.LARGEST_MODEL_NAME_LENGTH and bool(re.fullmatch(names.MODEL_NAME_PATTERN, name))
+
+
+def _name_cel(subject: str) -> str:
+    return f"size({subject}) <= {names.LARGEST_MODEL_NAME_LENGTH} && {subject}.matches('{names.MODEL_NAME_PATTERN}')"
+
+
+_NAME_FORM = (
+    f"must be a DNS label that begins with a letter and has at most {names.LARGEST_MODEL_NAME_LENGTH}"
+    " characters (a-z, 0-9, -)"
+)
+
+ALPHA = ApiRule(
+    f"self >= 0.0 && self < {ALPHA_LIMIT}",
+    "alpha must be at least 0 and less than 5; 0 prunes nothing",
+    lambda alpha: 0 <= alpha < ALPHA_LIMIT,
+)
+BITS = ApiRule(
+    f"(self >= {SMALLEST_BITS} && self <= {LARGEST_BITS}) || self == {NOT_QUANTISED}",
+    f"bits must be {SMALLEST_BITS} to {LARGEST_BITS}, or {NOT_QUANTISED} to leave weights unquantised",
+    lambda bits: SMALLEST_BITS <= bits <= LARGEST_BITS or bits == NOT_QUANTISED,
+)
+URI = _matching(
+    URI_PATTERN,
+    "uri must be pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the same namespace",
+)
+DIGEST = _matching(DIGEST_PATTERN, "digest must be sha256: and 64 hexadecimal digits; model-artifact inspect prints it")
+WINDOW = _matching(WINDOW_PATTERN, "window must be a whole number and s, m or h, for example 5m")
+IMAGE_SIZE = ApiRule(
+    "!(self.architecture == 'VGG16' && self.dataset == 'Digits')",
+    "dataset must have images that the architecture takes; VGG16 needs 32x32 images: use CIFAR10",
+    lambda training: not (training.architecture == "VGG16" and training.dataset == "Digits"),
+)
+ONE_SOURCE = ApiRule(
+    "has(self.training) != has(self.artifact)",
+    "source must be exactly one of training and artifact; state one and leave out the other",
+    lambda source: (source.training is None) != (source.artifact is None),
+)
+COMPRESSION = ApiRule(
+    "has(self.compression) == has(self.source.training)",
+    "compression must be stated with source.training and only with it; an artifact is compressed already",
+    lambda spec: (spec.compression is None) == (spec.source.training is None),
+)
+REPLICA_RANGE = ApiRule(
+    "self.minReplicas <= self.maxReplicas",
+    "minReplicas must be at most maxReplicas; lower the one or raise the other",
+    lambda autoscaling: autoscaling.min_replicas <= autoscaling.max_replicas,
+)
+QUALITY = ApiRule(
+    "has(self.minimum) || has(self.maximumLoss)",
+    "quality must state minimum, maximumLoss or both; leave quality out where none is asked for",
+    lambda quality: quality.minimum is not None or quality.maximum_loss is not None,
+)
+LOSS = ApiRule(
+    "!has(self.objectives) || !has(self.objectives.quality) || !has(self.objectives.quality.maximumLoss)"
+    " || has(self.baseline)",
+    "objectives.quality.maximumLoss must have a baseline to compare with; state baseline.name, or use minimum instead",
+    lambda spec: (
+        spec.objectives.quality is None or spec.objectives.quality.maximum_loss is None or spec.baseline is not None
+    ),
+)
+MODEL_NAME = ApiRule(
+    _name_cel("self.metadata.name"),
+    f"metadata.name {_NAME_FORM}; create the object under such a name",
+    lambda model: is_model_name(model.metadata.name),
+)
+BASELINE_NAME = ApiRule(_name_cel("self"), f"name {_NAME_FORM}; name a CompressedModel", is_model_name)
+OTHER_BASELINE = ApiRule(
+    "!has(self.spec.baseline) || self.spec.baseline.name != self.metadata.name",
+    "spec.baseline.name must be another model than this one; name the uncompressed one, or leave baseline out",
+    lambda model: model.spec.baseline is None or model.spec.baseline.name != model.metadata.name,
+)
+
+
+def _check_quantity(value: Any) -> str | int:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not whole and not (isinstance(value, str) and re.fullmatch(QUANTITY_PATTERN, value)):
+        raise ValueError("it must be a quantity as in a pod, for example 500m or 1Gi")
+    return value  # type: ignore[no-any-return]
+
+
+Quantity = Annotated[
+    str | int,
+    PlainValidator(_check_quantity),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer"}, {"type": "string"}], "pattern": QUANTITY_PATTERN, INT_OR_STRING: True}
+    ),
+]
+"""An amount of a resource, as in a pod: a whole number, or text such as 500m and 1Gi."""
