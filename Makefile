@@ -24,7 +24,9 @@ test: init ## all tests
 	@scripts/bootstrap node
 	@$(RUN) scripts/stages test
 
-demo: demo-local ## the main job on real input (at this stage: the local chain)
+demo: init ## the main job on real input: a node, the operator, compressed models served, scaled and measured
+	@scripts/bootstrap node
+	@PYTHONPATH=e2e $(RUN) python -m demo_cluster --state $(STATE)
 
 demo-local: init ## train, pack, unpack, serve and measure a compressed model beside its uncompressed twin
 	@PYTHONPATH=e2e $(RUN) python e2e/local/demo.py

@@ -2,14 +2,14 @@
 
 import os
 import secrets
-import subprocess
 import sys
-import time
 
 import pytest
 from cluster.apiserver import ApiServer
+from cluster.client import Client, wait_until
 from cluster.node import Node
 from cluster.places import Places
+from cluster.processes import ClusterError
 from cluster.toolchain import build_programs
 
 
@@ -40,31 +40,18 @@ class NodeClient:
 
     def __init__(self, node):
         self.node = node
+        self.client = Client(node.places.binaries, node.places.kubeconfig)
 
     def kubectl(self, *arguments, text="", check=True):
         """Run kubectl; its standard output. A failure shows what kubectl said."""
-        places = self.node.places
-        command = [
-            places.program("kubectl"),
-            f"--kubeconfig={places.kubeconfig}",
-            f"--cache-dir={places.state}/kubectl",
-            *arguments,
-        ]
-        done = subprocess.run(command, input=text, check=False, capture_output=True, text=True)
-        if check and done.returncode != 0:
-            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
-        return done.stdout if check else done
+        return self.client.kubectl(*arguments, text=text) if check else self.client.run(*arguments, text=text)
 
     def wait_until(self, observe, is_enough, seconds, what):
-        """Poll until the observation is enough; the last one is in the failure."""
-        deadline = time.monotonic() + seconds
-        while True:
-            seen = observe()
-            if is_enough(seen):
-                return seen
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{what}: after {seconds} s still {seen!r}\n{self.describe()}")
-            time.sleep(0.5)
+        """Poll until the observation is enough; the last one and the node's state are in the failure."""
+        try:
+            return wait_until(observe, is_enough, seconds, what)
+        except ClusterError as error:
+            raise AssertionError(f"{error}\n{self.describe()}") from error
 
     def describe(self):
         """Pods, events and the tails of the components' logs."""

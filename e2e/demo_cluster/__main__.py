@@ -120,7 +120,7 @@ def install(installation: Installation, images: Mapping[str, str], data: Path | 
     installation.make_store_volume()
     if data is not None:
         installation.provide_data(data)
-    installation.install_chart(images, {"build.dataClaimName": DATA_CLAIM} if data is not None else {})
+    installation.install_chart(images, {"data.claimName": DATA_CLAIM} if data is not None else {})
 
 
 def apply_examples(installation: Installation, examples: Sequence[Example]) -> None:

@@ -12,7 +12,6 @@ from cluster.images import import_image
 from cluster.node import Node
 from cluster.places import NODE_NAME, Places
 from images.building import archive_path
-from monitoring.building import archive_path as prometheus_archive_path
 from stages import say
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +49,7 @@ class Installation:
         for target, name in names.items():
             if name in known:
                 continue
-            archive = prometheus_archive_path() if target == "prometheus" else archive_path(target)
+            archive = archive_path(target)
             say(f"importing {name} ({archive.stat().st_size / 1e6:.0f} MB)")
             import_image(self.node.places, archive)
 
@@ -119,7 +118,8 @@ class Installation:
     def install_chart(self, images: Mapping[str, str], extra: Mapping[str, Any] | None = None) -> None:
         """`helm upgrade --install`, and wait until the operator and Prometheus are ready."""
         values = {**self.render_values(images), **(extra or {})}
-        settings = [f"--set={key}={value}" for key, value in values.items()]
+        # a tag that is all digits must stay a text
+        settings = [f"--set{'-string' if key.endswith('.tag') else ''}={key}={value}" for key, value in values.items()]
         self.client.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))
         self.client.helm(
             "upgrade",
@@ -150,6 +150,8 @@ class Installation:
             "store.storageClassName": self._volume_class("store"),
             "store.namespaces": f"{{{self.namespace}}}",
             "prometheus.enabled": "true",
+            # the node's kubelet signs its own certificate
+            "prometheus.kubelet.insecureSkipVerify": "true",
             "prometheus.image.repository": repository,
             "prometheus.image.tag": tag,
         }

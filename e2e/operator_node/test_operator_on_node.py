@@ -1,0 +1,170 @@
+"""The operator on a real node: from `kubectl apply` to served and measured, and what happens when things go wrong.
+
+The tests stand in the order of one story, on one node with one installation; each uses models of its own name.
+"""
+
+import json
+import time
+
+import yaml
+from demo_cluster.installation import CHART, RELEASE, SYSTEM_NAMESPACE
+from demo_cluster.loading import Load, ask_once, write_body
+from demo_cluster.models import EXAMPLES
+
+RECIPE_LABEL, MODEL_LABEL = "modelpress.dev/recipe", "modelpress.dev/model"
+
+
+def example(name, **training):
+    """An example with a window short enough for a test."""
+    manifest = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text())
+    manifest["spec"]["source"]["training"].update(training)
+    manifest["spec"].setdefault("objectives", {})["window"] = "1m"
+    return manifest
+
+
+def service_address(models, name):
+    return models.installation.client.read("service", name, "-n", models.namespace)["spec"]["clusterIP"]
+
+
+def stored_files(models):
+    return sorted(path.name for path in (models.installation.folder / "store" / "artifacts").glob("*.zip"))
+
+
+def test_two_models_are_built_served_scaled_measured_and_compared(models, digit_pictures, tmp_path):
+    for name in ("digits-a0-b32", "digits-a125-b8"):
+        models.apply(example(name))
+    for name in ("digits-a0-b32", "digits-a125-b8"):
+        models.wait_for(name, "Ready", "True", seconds=240)
+        assert ask_once(models.node.node.places, name, service_address(models, name), digit_pictures)
+    artifact = models.read("digits-a125-b8")["status"]["artifact"]
+    assert artifact["digest"].removeprefix("sha256:") + ".zip" in stored_files(models)
+    assert artifact["trained"] is True
+    assert artifact["quality"]["value"] > 90
+    targets = [
+        {
+            "name": name,
+            "url": f"http://{service_address(models, name)}:8501/v1/models/{name}:predict",
+            "body": str(write_body(digit_pictures, tmp_path / f"{name}.json")),
+            "rate": 40,
+        }
+        for name in ("digits-a0-b32", "digits-a125-b8")
+    ]
+    load = Load(models.node.node.places, tmp_path / "load", {"seconds": 150, "targets": targets})
+    try:
+        models.wait_for("digits-a125-b8", "Compared", "True", seconds=150)
+    finally:
+        load.stop()
+    status = models.read("digits-a125-b8")["status"]
+    assert status["kpis"]["requests"] >= 1000
+    assert 0 < status["kpis"]["p95LatencyMilliseconds"] < 1000
+    assert status["kpis"]["cpuMillicores"] > 0
+    assert status["kpis"]["memoryMebibytes"] > 10
+    assert set(status["savings"]) >= {"size", "latency", "cpu", "memory"}
+    assert load.latest()["targets"][1]["failures"] == {}
+
+
+def test_the_columns_show_what_was_measured(models):
+    header, *rows = models.node.kubectl("get", "cmod", "-n", models.namespace).splitlines()
+    assert header.split()[:4] == ["NAME", "READY", "ALPHA", "BITS"]
+    row = next(row for row in rows if row.startswith("digits-a125-b8"))
+    assert row.split()[1:4] == ["True", "1.25", "8"]
+
+
+def test_a_known_recipe_is_served_again_without_a_build(models):
+    changed = example("digits-a125-b8")
+    changed["spec"]["compression"]["bits"] = 6
+    models.apply(changed)
+    models.wait_for("digits-a125-b8", "Reconciling", "True")
+    # while the other artifact is built, the first one serves
+    assert models.condition("digits-a125-b8", "Available")[0] == "True"
+    models.wait_for("digits-a125-b8", "Ready", "True", seconds=240)
+    jobs = sorted(models.names("jobs", RECIPE_LABEL))
+    models.apply(example("digits-a125-b8"))
+    begun = time.monotonic()
+    models.wait_for("digits-a125-b8", "Ready", "True")
+    print(f"known recipe: Ready {time.monotonic() - begun:.1f} s after apply")
+    assert sorted(models.names("jobs", RECIPE_LABEL)) == jobs
+
+
+def test_an_altered_artifact_is_never_served(models):
+    artifact = models.read("digits-a125-b8")["status"]["artifact"]
+    sound = models.installation.folder / "store" / "artifacts" / f"{artifact['digest'].removeprefix('sha256:')}.zip"
+    altered = sound.with_name("altered.zip")
+    contents = bytearray(sound.read_bytes())
+    contents[len(contents) // 2] ^= 1
+    altered.write_bytes(contents)
+    altered.chmod(0o644)
+    source = {"artifact": {"uri": "pvc://modelpress-store/artifacts/altered.zip", "digest": artifact["digest"]}}
+    models.apply(bare_model("altered", {"source": source}))
+    message = models.wait_for("altered", "ArtifactReady", "False", "ArtifactMismatch")
+    assert "altered.zip" in message
+    assert models.condition("altered", "Stalled")[0] == "True"
+    assert models.condition("altered", "Available")[0] == "False"
+    (pod,) = models.installation.client.read("pods", "-n", models.namespace, "-l", f"{MODEL_LABEL}=altered")["items"]
+    (server,) = pod["status"]["containerStatuses"]
+    assert server["started"] is False
+    assert "waiting" in server["state"]
+
+
+def bare_model(name, spec):
+    metadata = {"name": name}
+    return {"apiVersion": "modelpress.dev/v1alpha1", "kind": "CompressedModel", "metadata": metadata, "spec": spec}
+
+
+def test_a_given_artifact_is_verified_and_served(models, digit_pictures):
+    artifact = models.read("digits-a125-b8")["status"]["artifact"]
+    source = {"artifact": {"uri": artifact["uri"], "digest": artifact["digest"]}}
+    models.apply(bare_model("given", {"source": source}))
+    models.wait_for("given", "Ready", "True")
+    assert ask_once(models.node.node.places, "given", service_address(models, "given"), digit_pictures)
+    assert models.read("given")["status"]["artifact"]["sizeBytes"] == artifact["sizeBytes"]
+
+
+def test_a_build_without_its_data_fails_with_cause_and_remedy(models):
+    spec = yaml.safe_load((EXAMPLES / "cnn-a125-b8.yaml").read_text())["spec"]
+    models.apply(
+        bare_model("no-data", {key: spec[key] for key in ("compression", "source")} | {"build": {"retries": 0}})
+    )
+    message = models.wait_for("no-data", "ArtifactReady", "False", "BuildFailed")
+    assert "CIFAR-10" in message
+    assert models.condition("no-data", "Stalled")[0] == "True"
+    assert len(models.names("jobs", RECIPE_LABEL)) == len(set(models.names("jobs", RECIPE_LABEL)))
+
+
+def test_deletion_removes_every_object(models):
+    for name in ("given", "altered", "no-data"):
+        models.delete(name)
+
+    def left():
+        kinds = "deployments,services,hpa,pdb,pods,replicasets"
+        return [
+            found for name in ("given", "altered", "no-data") for found in models.names(kinds, f"{MODEL_LABEL}={name}")
+        ]
+
+    models.node.wait_until(left, lambda names: names == [], 90, "objects of deleted models")
+
+
+def test_the_operator_restarted_in_the_middle_of_a_build_builds_once(models):
+    name = "restarted"
+    manifest = example("digits-a125-b8", seed=7)
+    models.apply(bare_model(name, manifest["spec"] | {"baseline": {"name": "digits-a0-b32"}}))
+    models.wait_for(name, "ArtifactReady", "False", "Building")
+    models.node.kubectl("delete", "pods", "-n", SYSTEM_NAMESPACE, "-l", "app.kubernetes.io/component=operator")
+    models.wait_for(name, "Ready", "True", seconds=240)
+    recipe = models.read(name)["status"]["build"]["recipeDigest"].removeprefix("sha256:")[:32]
+    assert len(models.names("jobs", f"{RECIPE_LABEL}={recipe}")) == 1
+
+
+def test_helm_upgrades_and_uninstalls_while_models_keep_serving(models, image_names, digit_pictures):
+    models.installation.install_chart(image_names, {"logLevel": "DEBUG"})
+    client = models.installation.client
+    (deployment,) = client.read("deployments", "-n", SYSTEM_NAMESPACE, "-l", "app.kubernetes.io/component=operator")[
+        "items"
+    ]
+    assert "DEBUG" in json.dumps(deployment["spec"]["template"]["spec"]["containers"])
+    client.helm("uninstall", RELEASE, "--namespace", SYSTEM_NAMESPACE, "--wait")
+    name = "digits-a125-b8"
+    assert ask_once(models.node.node.places, name, service_address(models, name), digit_pictures)
+    assert models.names("cmod", "") != []
+    assert client.read("pvc", "modelpress-store", "-n", models.namespace)["status"]["phase"] == "Bound"
+    assert CHART.is_dir()
