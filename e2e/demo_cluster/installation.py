@@ -150,8 +150,6 @@ class Installation:
             "store.storageClassName": self._volume_class("store"),
             "store.namespaces": f"{{{self.namespace}}}",
             "prometheus.enabled": "true",
-            # the node's kubelet signs its own certificate
-            "prometheus.kubelet.insecureSkipVerify": "true",
             "prometheus.image.repository": repository,
             "prometheus.image.tag": tag,
         }

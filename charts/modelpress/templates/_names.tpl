@@ -1,0 +1,42 @@
+{{/* The release's name, with "modelpress" in it; short enough for the suffixes below. */}}
+{{- define "modelpress.fullname" -}}
+{{- ternary .Release.Name (printf "%s-modelpress" .Release.Name) (contains "modelpress" .Release.Name) | trunc 40 | trimSuffix "-" -}}
+{{- end }}
+
+{{/* Prefix of objects that live in no namespace: two releases of one name in two namespaces do not meet. */}}
+{{- define "modelpress.clusterName" -}}
+{{ .Release.Namespace }}-{{ include "modelpress.fullname" . }}
+{{- end }}
+
+{{/* What a selector matches: it can never change. Call with (dict "root" $ "component" "operator"). */}}
+{{- define "modelpress.selectorLabels" -}}
+app.kubernetes.io/name: modelpress
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* All labels of an object or a pod. Ours win over extraLabels. */}}
+{{- define "modelpress.labels" -}}
+{{- $own := include "modelpress.selectorLabels" . | fromYaml -}}
+{{- $_ := set $own "app.kubernetes.io/version" .root.Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version) -}}
+{{- merge $own .root.Values.extraLabels | toYaml }}
+{{- end }}
+
+{{/* repository:tag. Call with (dict "root" $ "image" .Values.images.operator). */}}
+{{- define "modelpress.image" -}}
+{{ .image.repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
+{{- end }}
+
+{{/* Where the operator reads KPIs; empty where there is no Prometheus. */}}
+{{- define "modelpress.prometheusUrl" -}}
+{{- if and .Values.prometheus.enabled .Values.prometheus.url -}}
+{{- fail "prometheus.enabled and prometheus.url are both set: set the url to read KPIs from a Prometheus that is there, or enabled for one of the chart's own" -}}
+{{- end -}}
+{{- if .Values.prometheus.enabled -}}
+http://{{ include "modelpress.fullname" . }}-prometheus.{{ .Release.Namespace }}:9090
+{{- else -}}
+{{ .Values.prometheus.url }}
+{{- end -}}
+{{- end }}

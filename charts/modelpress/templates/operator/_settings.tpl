@@ -1,0 +1,19 @@
+{{/* The operator's settings as environment variables: the names and the order of Settings in settings.py. */}}
+{{- define "modelpress.settings" -}}
+- {name: MODELPRESS_WATCH_NAMESPACES, value: {{ .Values.watchNamespaces | join "," | quote }}}
+- {name: MODELPRESS_WORKERS, value: {{ .Values.workers | quote }}}
+- {name: MODELPRESS_RESYNC_SECONDS, value: {{ .Values.resyncSeconds | quote }}}
+- {name: MODELPRESS_LOG_LEVEL, value: {{ .Values.logLevel | quote }}}
+- {name: MODELPRESS_BUILDER_IMAGE, value: {{ include "modelpress.image" (dict "root" . "image" .Values.images.builder) | quote }}}
+- {name: MODELPRESS_SERVER_IMAGE, value: {{ include "modelpress.image" (dict "root" . "image" .Values.images.server) | quote }}}
+- {name: MODELPRESS_UNPACK_IMAGE, value: {{ include "modelpress.image" (dict "root" . "image" .Values.images.unpack) | quote }}}
+- {name: MODELPRESS_IMAGE_PULL_POLICY, value: {{ .Values.images.pullPolicy | quote }}}
+- {name: MODELPRESS_IMAGE_PULL_SECRETS, value: {{ .Values.images.pullSecrets | join "," | quote }}}
+- {name: MODELPRESS_STORE_CLAIM_NAME, value: {{ .Values.store.claimName | quote }}}
+- {name: MODELPRESS_DATA_CLAIM_NAME, value: {{ .Values.data.claimName | quote }}}
+- {name: MODELPRESS_PROMETHEUS_URL, value: {{ include "modelpress.prometheusUrl" . | quote }}}
+- {name: MODELPRESS_PROMETHEUS_TIMEOUT_SECONDS, value: {{ .Values.prometheus.timeoutSeconds | quote }}}
+- {name: MODELPRESS_KPI_SECONDS, value: {{ .Values.prometheus.kpiSeconds | quote }}}
+- {name: MODELPRESS_HEALTH_PORT, value: {{ .Values.healthPort | quote }}}
+- {name: MODELPRESS_METRICS_PORT, value: {{ .Values.metricsPort | quote }}}
+{{- end }}

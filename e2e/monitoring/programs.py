@@ -1,0 +1,79 @@
+"""Prometheus and promtool, built from Go modules into a cache that is keyed by what they are built from.
+
+Debian's package would be quicker, but it is built without Kubernetes service discovery.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from cluster.processes import ClusterError
+from cluster.toolchain import find_go
+from images.building import cache_folder
+from images.errors import ImageError
+from images.steps import Steps
+
+from monitoring.errors import MonitoringError
+
+Tell = Callable[[str], None]
+
+MODULE = Path(__file__).resolve().parent / "go"
+PROGRAMS = ("prometheus", "promtool")
+
+
+def read_digest() -> str:
+    """Eight hex digits that change with the versions of Prometheus and of all that it is built from."""
+    return hashlib.sha256((MODULE / "go.mod").read_bytes() + (MODULE / "go.sum").read_bytes()).hexdigest()[:8]
+
+
+def read_version() -> str:
+    """Such as 3.5.1.
+
+    Raises:
+        MonitoringError: when go.mod does not say.
+    """
+    return parse_version((MODULE / "go.mod").read_text())
+
+
+def parse_version(go_mod: str) -> str:
+    """Prometheus' version from its module's: v0.305.1 is 3.5.1.
+
+    Raises:
+        MonitoringError: when the module is not named.
+    """
+    found = re.search(r"github\.com/prometheus/prometheus v0\.(\d)(\d\d)\.(\d+)\b", go_mod)
+    if found is None:
+        raise MonitoringError(
+            "e2e/monitoring/go/go.mod does not name github.com/prometheus/prometheus; restore the file"
+        )
+    return f"{found[1]}.{int(found[2])}.{found[3]}"
+
+
+def build_programs(tell: Tell) -> Path:
+    """The folder with both, built when they are not there.
+
+    Raises:
+        MonitoringError: when there is no Go, or the build fails.
+    """
+    target = cache_folder() / "prometheus" / read_digest()
+    if all((target / name).exists() for name in PROGRAMS):
+        return target
+    half = target.with_name(f".{target.name}.{os.getpid()}")
+    half.mkdir(parents=True, exist_ok=True)
+    try:
+        go = find_go(tell)
+        tell("building Prometheus from Go modules (some minutes, once)")
+        flags = f"-s -w -X github.com/prometheus/common/version.Version={read_version()}"
+        command: list[str | Path] = [go, "build", "-C", MODULE, "-o", f"{half}/", "-ldflags", flags, "tool"]
+        environment = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -trimpath", "GOTOOLCHAIN": "local"}
+        Steps(cache_folder() / "logs", tell).run("Prometheus", command, os.environ | environment)
+        shutil.rmtree(target, ignore_errors=True)
+        half.rename(target)
+    except (ClusterError, ImageError) as error:
+        raise MonitoringError(str(error)) from error
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    return target

@@ -1,0 +1,197 @@
+"""Whether a recipe must be built, and which attempt is next. Pure.
+
+A recipe with a record is never built again. Else one build of it runs at a time: an attempt that runs, or is about to,
+is waited for, whoever made it. Failed attempts count only under the settings that they were made with.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from model_artifact.recipe import Recipe
+from model_operator import names
+from model_operator.api.v1alpha1 import CompressedModel
+from model_operator.observation import BuildAttempt, Observation
+from model_operator.planning import failure
+from model_operator.planning.artifact import (
+    BUILDING_SECONDS,
+    WAITING_SECONDS,
+    Artifact,
+    ArtifactDecision,
+    find_problem,
+    format_missing_store,
+    is_lacking,
+    plan_known,
+)
+from model_operator.planning.decision import Reference
+from model_operator.planning.job import hash_build, render_job, render_record
+from model_operator.planning.reasons import Reason
+from model_operator.planning.verdict import Verdict, format_sentence
+from model_operator.settings import Settings
+
+_FIRST_DELAY_SECONDS = 10
+_LONGEST_DELAY_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What every step of the decision looks at."""
+
+    model: CompressedModel
+    observation: Observation
+    settings: Settings
+    recipe: Recipe
+    build_hash: str
+
+
+def plan_build(
+    model: CompressedModel, observation: Observation, settings: Settings, recipe: Recipe, now: datetime
+) -> ArtifactDecision:
+    """The artifact of a recipe: known, or the next step towards it."""
+    case = _Case(model, observation, settings, recipe, hash_build(recipe, model.spec.build, settings))
+    known = _plan_built(case)
+    if known is not None:
+        return known
+    active = _find_active(case)
+    if active is not None:
+        return _plan_active(case, active)
+    failed = [attempt for attempt in observation.attempts if attempt.build_hash == case.build_hash]
+    if not failed:
+        return _plan_start(case, 0)
+    return _plan_after_failure(case, max(failed, key=lambda attempt: attempt.attempt), now)
+
+
+def _plan_built(case: _Case) -> ArtifactDecision | None:
+    """The recipe's artifact where a record, or else a build that ended well, tells of it."""
+    observation, record = case.observation, case.observation.record
+    built = next((attempt for attempt in reversed(observation.attempts) if _is_built(attempt)), None)
+    summary = record.summary if record is not None else built.summary if built is not None else None
+    if summary is None:
+        return None
+    artifact = Artifact(summary.digest, case.settings.store_claim_name, summary.path, summary)
+    verdict = Verdict("True", Reason.BUILT, f"{artifact.uri} is the artifact {artifact.digest} of the spec's recipe.")
+    decision = find_problem(case.model, observation, artifact) or plan_known(artifact, verdict)
+    digest = case.recipe.digest
+    if record is None:
+        gave = f"create ConfigMap {names.record_name(digest)}: the build gave {artifact.digest}"
+        create = (render_record(case.model, observation.uid, digest, summary),)
+        return replace(decision, attempt=built, create=create, reasons=(gave,))
+    adopt = _plan_adoption(case, record.owners, Reference("ConfigMap", names.record_name(digest)))
+    return replace(decision, attempt=built, adopt=adopt, reasons=_format_adoption(adopt))
+
+
+def _plan_adoption(case: _Case, owners: frozenset[str], reference: Reference) -> tuple[Reference, ...]:
+    return () if case.observation.uid in owners else (reference,)
+
+
+def _format_adoption(adopt: tuple[Reference, ...]) -> tuple[str, ...]:
+    return tuple(f"own {reference.kind} {reference.name} too: another model made it" for reference in adopt)
+
+
+def _is_built(attempt: BuildAttempt) -> bool:
+    return attempt.state == "Succeeded" and attempt.summary is not None
+
+
+def _find_active(case: _Case) -> BuildAttempt | None:
+    """The build to wait for; one under other settings that cannot start is left behind, so that a remedy works."""
+
+    def rank(attempt: BuildAttempt) -> tuple[bool, bool]:
+        return attempt.state == "Running", attempt.build_hash == case.build_hash
+
+    def is_awaited(attempt: BuildAttempt) -> bool:
+        starting = attempt.state == "Pending" and not attempt.reason
+        waiting = attempt.state in {"Pending", "Suspended"} and attempt.build_hash == case.build_hash
+        return attempt.state == "Running" or starting or waiting
+
+    return max(filter(is_awaited, case.observation.attempts), key=rank, default=None)
+
+
+def _plan_active(case: _Case, attempt: BuildAttempt) -> ArtifactDecision:
+    adopt = _plan_adoption(case, attempt.owners, Reference("Job", attempt.job))
+    waiting = attempt.state != "Running"
+    return ArtifactDecision(
+        (_find_missing_claim(case) if waiting else None) or _format_active(case, attempt),
+        "Reconciling",
+        attempt=attempt,
+        adopt=adopt,
+        reasons=_format_adoption(adopt),
+        requeue_after_seconds=WAITING_SECONDS if waiting else BUILDING_SECONDS,
+    )
+
+
+def _format_active(case: _Case, attempt: BuildAttempt) -> Verdict:
+    job = f"Job {attempt.job}"
+    said = f"{attempt.reason} {attempt.message}".strip()
+    why = f": {said}" if said else ""
+    if attempt.state == "Suspended":
+        queue = case.model.spec.build.queue_name
+        waits = f"waits in the queue {queue}" if queue else "is suspended; set its spec.suspend to false"
+        return Verdict("False", Reason.BUILD_QUEUED, format_sentence(f"{job} {waits}{why}"))
+    if attempt.state == "Pending":
+        return Verdict("False", Reason.BUILD_PENDING, format_sentence(f"{job} has no pod that runs yet{why}"))
+    progress = attempt.progress
+    phase = f": {progress.phase}" if progress is not None else ""
+    epoch = f", epoch {progress.epoch} of {progress.epochs}" if progress is not None and progress.epoch else ""
+    return Verdict("False", Reason.BUILDING, f"{job} runs{phase}{epoch}.")
+
+
+def _plan_after_failure(case: _Case, last: BuildAttempt, now: datetime) -> ArtifactDecision:
+    """The next attempt when its time has come; none after a failure that would come again, or after the last."""
+    build = case.model.spec.build
+    ended = f"Attempt {last.attempt + 1} of {build.retries + 1} failed: {failure.format_cause(last, build)}"
+    adopt = _plan_adoption(case, last.owners, Reference("Job", last.job))
+    final = last.failure is not None and last.failure.permanent
+    if final or last.attempt >= build.retries:
+        why = "It would fail again" if final else "No attempt is left"
+        message = f"{ended} {why}: {_format_restart(case)}"
+        return ArtifactDecision(Verdict("False", Reason.BUILD_FAILED, message), "Stalled", attempt=last, adopt=adopt)
+    delay = min(_FIRST_DELAY_SECONDS * 2**last.attempt, _LONGEST_DELAY_SECONDS)
+    due = (last.finished_at or now) + timedelta(seconds=delay)
+    if last.finished_at is None or now >= due:
+        return _plan_start(case, last.attempt + 1)
+    message = f"{ended} The next attempt starts at {due:%Y-%m-%dT%H:%M:%SZ}."
+    return ArtifactDecision(
+        Verdict("False", Reason.BUILD_FAILED, message),
+        "Reconciling",
+        attempt=last,
+        adopt=adopt,
+        requeue_after_seconds=max(1.0, (due - now).total_seconds()),
+    )
+
+
+def _format_restart(case: _Case) -> str:
+    return (
+        "change spec.build or spec.source, or delete the Jobs to begin anew: kubectl -n "
+        f"{case.model.metadata.namespace} delete job -l {names.LABEL_BUILD}={case.build_hash}"
+    )
+
+
+def _plan_start(case: _Case, attempt: int) -> ArtifactDecision:
+    """Make the Job, once what it mounts is there."""
+    missing = _find_missing_claim(case)
+    if missing is not None:
+        return ArtifactDecision(missing, "Reconciling", requeue_after_seconds=WAITING_SECONDS)
+    job = render_job(case.model, case.observation.uid, case.recipe, case.settings, attempt)
+    name = job["metadata"]["name"]
+    return ArtifactDecision(
+        Verdict("False", Reason.BUILD_PENDING, f"Job {name} is being made."),
+        "Reconciling",
+        attempt=BuildAttempt(name, frozenset({case.observation.uid}), case.build_hash, attempt, "Pending"),
+        create=(job,),
+        reasons=(f"create Job {name}: attempt {attempt + 1} at the recipe {case.recipe.digest}",),
+        requeue_after_seconds=BUILDING_SECONDS,
+    )
+
+
+def _find_missing_claim(case: _Case) -> Verdict | None:
+    if is_lacking(case.observation.store):
+        message = format_missing_store(case.model, case.observation, case.settings.store_claim_name)
+        return Verdict("False", Reason.STORE_MISSING, message)
+    data = case.observation.data
+    if data is not None and is_lacking(data):
+        message = (
+            f"The PersistentVolumeClaim {data.name} with the data sets does not exist in the namespace "
+            f"{case.model.metadata.namespace}; make and fill it, or set the operator's data claim to none, so that "
+            "builds download what they need."
+        )
+        return Verdict("False", Reason.DATA_MISSING, message)
+    return None

@@ -1,0 +1,149 @@
+"""The Deployment of a model: unpack and verify the artifact, then serve it. Pure.
+
+Its replicas are never stated here: they belong to the HorizontalPodAutoscaler, or go through the scale subresource.
+"""
+
+from typing import Any
+
+from model_operator import names
+from model_operator.api.v1alpha1 import CompressedModel
+from model_operator.observation import Object
+from model_operator.planning.artifact import Artifact, parse_artifact
+from model_operator.planning.ownership import render_labels, render_own_metadata, render_selector
+from model_operator.planning.pod import STORE_FOLDER, Amounts, render_container, render_pod, render_resources
+from model_operator.settings import Settings
+
+MODELS_FOLDER = "/models"
+_CONFIGURATION_FOLDER = "/etc/modelpress"
+_MONITORING_FILE = "monitoring.config"
+_MONITORING = f'prometheus_config {{ enable: true, path: "{names.METRICS_PATH}" }}'
+_TERMINATION_LOG = "/dev/termination-log"
+_VERSION = 1
+
+SERVER_RESOURCES: Amounts = {
+    "requests": {"cpu": "250m", "memory": "256Mi"},
+    "limits": {"cpu": "2", "memory": "1Gi"},
+}
+UNPACK_RESOURCES: Amounts = {
+    "requests": {"cpu": "100m", "memory": "128Mi"},
+    "limits": {"cpu": "1", "memory": "512Mi"},
+}
+
+
+def render_deployment(model: CompressedModel, uid: str, artifact: Artifact, settings: Settings) -> dict[str, Any]:
+    """The Deployment that serves this artifact."""
+    revision = {names.ANNOTATION_REVISION: artifact.digest}
+    template_annotations = {
+        **revision,
+        names.ANNOTATION_MONITORING: _MONITORING,
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(names.HTTP_PORT),
+        "prometheus.io/path": names.METRICS_PATH,
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": render_own_metadata(model, uid, {**revision, names.ANNOTATION_ARTIFACT: artifact.uri}),
+        "spec": {
+            "selector": {"matchLabels": render_selector(model)},
+            "strategy": _render_strategy(model),
+            "progressDeadlineSeconds": 600,
+            "revisionHistoryLimit": 2,
+            "template": {
+                "metadata": {"labels": render_labels(model), "annotations": template_annotations},
+                "spec": _render_pod_spec(model, artifact, settings),
+            },
+        },
+    }
+
+
+def parse_live_artifact(deployment: Object) -> Artifact | None:
+    """The artifact that a Deployment of ours serves; None where its annotations were removed."""
+    annotations = deployment.get("metadata", {}).get("annotations") or {}
+    uri, digest = annotations.get(names.ANNOTATION_ARTIFACT), annotations.get(names.ANNOTATION_REVISION)
+    return parse_artifact(uri, digest) if uri and digest else None
+
+
+def _render_strategy(model: CompressedModel) -> dict[str, Any]:
+    if model.spec.rollout.strategy == "Recreate":
+        return {"type": "Recreate"}
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+
+
+def _render_pod_spec(model: CompressedModel, artifact: Artifact, settings: Settings) -> dict[str, Any]:
+    monitoring = {
+        "path": _MONITORING_FILE,
+        "fieldRef": {"fieldPath": f"metadata.annotations['{names.ANNOTATION_MONITORING}']"},
+    }
+    return {
+        **render_pod(model.spec.serving, settings),
+        "terminationGracePeriodSeconds": 30,
+        "initContainers": [_render_unpack(model, artifact, settings)],
+        "containers": [_render_server(model, settings)],
+        "volumes": [
+            {"name": "store", "persistentVolumeClaim": {"claimName": artifact.claim, "readOnly": True}},
+            {"name": "model", "emptyDir": {}},
+            {"name": "configuration", "downwardAPI": {"items": [monitoring]}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+
+
+def _render_unpack(model: CompressedModel, artifact: Artifact, settings: Settings) -> dict[str, Any]:
+    """The only container that sees the store; it ends with an error before a wrong byte is served."""
+    return {
+        **render_container(names.UNPACK_CONTAINER, settings.unpack_image, settings, UNPACK_RESOURCES),
+        "command": ["model-artifact"],
+        "args": [
+            "unpack",
+            f"{STORE_FOLDER}/{artifact.path}",
+            f"{MODELS_FOLDER}/{model.metadata.name}/{_VERSION}",
+            "--digest",
+            artifact.digest,
+            "--summary",
+            _TERMINATION_LOG,
+        ],
+        "volumeMounts": [
+            {"name": "store", "mountPath": STORE_FOLDER, "readOnly": True},
+            {"name": "model", "mountPath": MODELS_FOLDER},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  the pod's own, an emptyDir
+        ],
+    }
+
+
+def _render_server(model: CompressedModel, settings: Settings) -> dict[str, Any]:
+    name, serving = model.metadata.name, model.spec.serving
+    resources = render_resources(serving.resources, SERVER_RESOURCES)
+    return {
+        **render_container(names.SERVER_CONTAINER, serving.image or settings.server_image, settings, resources),
+        "command": ["/usr/bin/tensorflow_model_server"],
+        "args": [
+            f"--port={names.GRPC_PORT}",
+            f"--rest_api_port={names.HTTP_PORT}",
+            f"--model_name={name}",
+            f"--model_base_path={MODELS_FOLDER}/{name}",
+            f"--monitoring_config_file={_CONFIGURATION_FOLDER}/{_MONITORING_FILE}",
+        ],
+        "ports": [
+            {"name": "http", "containerPort": names.HTTP_PORT, "protocol": "TCP"},
+            {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
+        ],
+        **_render_probes(name),
+        "volumeMounts": [
+            {"name": "model", "mountPath": MODELS_FOLDER, "readOnly": True},
+            {"name": "configuration", "mountPath": _CONFIGURATION_FOLDER, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  the pod's own, an emptyDir
+        ],
+    }
+
+
+def _render_probes(name: str) -> dict[str, Any]:
+    status = {"httpGet": {"path": f"/v1/models/{name}", "port": "http"}}
+    return {
+        # A model has two minutes to load.
+        "startupProbe": {**status, "periodSeconds": 2, "failureThreshold": 60},
+        "readinessProbe": {**status, "periodSeconds": 5},
+        "livenessProbe": {"tcpSocket": {"port": "grpc"}, "periodSeconds": 10},
+        # Endpoints go before the server does, so that no request meets a closed port.
+        "lifecycle": {"preStop": {"exec": {"command": ["sleep", "5"]}}},
+    }

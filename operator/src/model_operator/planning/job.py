@@ -1,0 +1,128 @@
+"""The Job that builds a recipe, and the record of what it gave: the objects that models share. Pure."""
+
+from typing import Any
+
+from model_artifact.recipe import Recipe
+from model_artifact.summary import ArtifactSummary, format_document
+from model_operator import names
+from model_operator.api.v1alpha1 import Build, CompressedModel
+from model_operator.planning.drift import hash_object
+from model_operator.planning.ownership import render_owner
+from model_operator.planning.pod import STORE_FOLDER, Amounts, render_container, render_pod, render_resources
+from model_operator.settings import Settings
+
+DATA_FOLDER = "/data"
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+SUMMARY_KEY = "summary.json"
+_HASH_DIGITS = 8
+_RECIPE_LABEL_DIGITS = 32
+
+# No limit on CPU: a build may use what nobody else asks for.
+DEFAULT_RESOURCES: Amounts = {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "6Gi"}}
+
+
+def hash_build(recipe: Recipe, build: Build, settings: Settings) -> str:
+    """Eight digits that change with everything that may change how a build ends: a failed one is then tried anew."""
+    return hash_object([_render_job_spec(recipe, build, settings), build.queue_name])[:_HASH_DIGITS]
+
+
+def render_job(model: CompressedModel, uid: str, recipe: Recipe, settings: Settings, attempt: int) -> dict[str, Any]:
+    """The Job of one attempt (from 0), owned by this model and by those that join later."""
+    build = model.spec.build
+    build_hash = hash_build(recipe, build, settings)
+    labels = {
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+        names.LABEL_COMPONENT: names.COMPONENT_BUILD,
+        names.LABEL_RECIPE: recipe_label(recipe.digest),
+        names.LABEL_BUILD: build_hash,
+    }
+    annotations = {names.ANNOTATION_ATTEMPT: str(attempt), names.ANNOTATION_RECIPE_DIGEST: recipe.digest}
+    spec = _render_job_spec(recipe, build, settings)
+    template = {**spec["template"], "metadata": {"labels": labels, "annotations": annotations}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": names.build_job_name(recipe.digest, build_hash, attempt),
+            "namespace": model.metadata.namespace,
+            "labels": labels | ({QUEUE_LABEL: build.queue_name} if build.queue_name else {}),
+            "annotations": annotations,
+            "ownerReferences": [render_owner(model, uid)],
+        },
+        "spec": {**spec, "template": template},
+    }
+
+
+def render_record(model: CompressedModel, uid: str, recipe_digest: str, summary: ArtifactSummary) -> dict[str, Any]:
+    """The immutable ConfigMap by which a recipe is never built again."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": names.record_name(recipe_digest),
+            "namespace": model.metadata.namespace,
+            "labels": {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_RECIPE: recipe_label(recipe_digest)},
+            "annotations": {names.ANNOTATION_RECIPE_DIGEST: recipe_digest},
+            "ownerReferences": [render_owner(model, uid)],
+        },
+        "immutable": True,
+        "data": {SUMMARY_KEY: format_document(summary)},
+    }
+
+
+def recipe_label(recipe_digest: str) -> str:
+    """The value of LABEL_RECIPE."""
+    return names.short_digest(recipe_digest, _RECIPE_LABEL_DIGITS)
+
+
+def _render_job_spec(recipe: Recipe, build: Build, settings: Settings) -> dict[str, Any]:
+    """The Job's spec, equal for every attempt; retries are further Jobs, so that each keeps its own story."""
+    return {
+        "backoffLimit": 0,
+        "activeDeadlineSeconds": build.timeout_seconds,
+        "podFailurePolicy": {
+            # A drained node is nobody's fault: the Job makes another pod.
+            "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+        },
+        **({"suspend": True} if build.queue_name else {}),
+        "template": {
+            "spec": {
+                **render_pod(build, settings),
+                "restartPolicy": "Never",
+                "containers": [_render_build_container(recipe, build, settings)],
+                "volumes": _render_volumes(settings),
+            }
+        },
+    }
+
+
+def _render_build_container(recipe: Recipe, build: Build, settings: Settings) -> dict[str, Any]:
+    data = settings.data_claim_name
+    return {
+        **render_container(
+            names.BUILD_CONTAINER,
+            settings.builder_image,
+            settings,
+            render_resources(build.resources, DEFAULT_RESOURCES),
+        ),
+        "command": ["model-builder-job"],
+        "env": [
+            {"name": "MODELPRESS_RECIPE", "value": recipe.canonical_json()},
+            {"name": "MODELPRESS_STORE", "value": STORE_FOLDER},
+            *([{"name": "MODELPRESS_DATA", "value": DATA_FOLDER}] if data else []),
+        ],
+        "volumeMounts": [
+            {"name": "store", "mountPath": STORE_FOLDER},
+            *([{"name": "data", "mountPath": DATA_FOLDER, "readOnly": True}] if data else []),
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  the container's own, an emptyDir
+        ],
+    }
+
+
+def _render_volumes(settings: Settings) -> list[dict[str, Any]]:
+    data = {"name": "data", "persistentVolumeClaim": {"claimName": settings.data_claim_name, "readOnly": True}}
+    return [
+        {"name": "store", "persistentVolumeClaim": {"claimName": settings.store_claim_name}},
+        *([data] if settings.data_claim_name else []),
+        {"name": "tmp", "emptyDir": {}},
+    ]

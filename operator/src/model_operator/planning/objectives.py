@@ -1,0 +1,117 @@
+"""Whether what was measured keeps to what the spec states. Pure.
+
+No data is not zero: an objective that nothing was measured for is neither met nor missed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from model_operator.api.status import ArtifactStatus
+from model_operator.api.v1alpha1 import CompressedModel, Objectives, QualityObjective
+from model_operator.observation import KpiProblem, Kpis, Object, Observation
+from model_operator.planning.reasons import Reason
+from model_operator.planning.rounding import format_number
+from model_operator.planning.verdict import Truth, Verdict
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """One objective: met, missed or unknown, in words."""
+
+    status: Truth
+    reason: Reason
+    text: str
+
+
+def plan_objectives(
+    model: CompressedModel, observation: Observation, artifact: ArtifactStatus | None, served: bool
+) -> Verdict | None:
+    """The condition WithinObjectives; None where the spec states no objective."""
+    objectives = model.spec.objectives
+    findings = [
+        *_judge_kpis(objectives, observation.kpis, served),
+        *(_judge_quality(objectives.quality, artifact, observation) if objectives.quality is not None else ()),
+    ]
+    if not findings:
+        return None
+    missed = [finding for finding in findings if finding.status == "False"]
+    unknown = [finding for finding in findings if finding.status == "Unknown"]
+    told = missed or unknown or findings
+    message = f"{'; '.join(dict.fromkeys(finding.text for finding in told))}."
+    return Verdict(told[0].status, told[0].reason, message)
+
+
+def _judge_kpis(objectives: Objectives, kpis: Kpis | KpiProblem | None, served: bool) -> Iterator[_Finding]:
+    """The objectives that are measured while the model serves; names and units are those of the spec."""
+    for name, attribute in (
+        ("p95LatencyMilliseconds", "p95_latency_milliseconds"),
+        ("cpuMillicores", "cpu_millicores"),
+        ("memoryMebibytes", "memory_mebibytes"),
+        ("errorPercent", "error_percent"),
+    ):
+        bound = getattr(objectives, attribute)
+        if bound is None:
+            continue
+        if isinstance(kpis, KpiProblem):
+            yield _unknown(Reason(kpis.reason), kpis.message.rstrip("."))
+        elif kpis is None or not served:
+            yield _unknown(Reason.NOT_SERVING, "Nothing is served that could be measured")
+        else:
+            value = getattr(kpis, attribute)
+            if value is None:
+                text = f"{name} has no data in the last {objectives.window}; it needs requests to the model"
+                yield _unknown(Reason.INSUFFICIENT_DATA, text)
+            else:
+                yield _judge(name, value, bound, at_most=True)
+
+
+def _judge_quality(
+    objective: QualityObjective, artifact: ArtifactStatus | None, observation: Observation
+) -> Iterator[_Finding]:
+    if artifact is None:
+        yield _unknown(Reason.NOT_SERVING, "There is no artifact yet whose quality could be told")
+        return
+    if artifact.quality is None:
+        reason = Reason.INSUFFICIENT_DATA if artifact.trained else Reason.UNTRAINED
+        why = "was not measured" if artifact.trained else "means nothing: the model was not trained in full"
+        yield _unknown(reason, f"The quality of the artifact {why}")
+        return
+    if objective.minimum is not None:
+        yield _judge(f"quality ({objective.metric})", artifact.quality.value, objective.minimum, at_most=False)
+    if objective.maximum_loss is not None:
+        yield _judge_loss(objective.maximum_loss, artifact.quality.loss, observation)
+
+
+def _judge_loss(bound: float, loss: float | None, observation: Observation) -> _Finding:
+    if loss is not None:
+        return _judge("quality loss", loss, bound, at_most=True)
+    baseline = observation.baseline
+    if baseline is None or not baseline.exists:
+        name = baseline.name if baseline is not None else "of the spec"
+        return _unknown(Reason.BASELINE_MISSING, f"The baseline {name} does not exist in this namespace; create it")
+    if not baseline.artifact:
+        return _unknown(Reason.BASELINE_NOT_READY, f"The baseline {baseline.name} has no artifact yet")
+    reason = Reason.INSUFFICIENT_DATA if _is_trained(baseline.artifact) else Reason.UNTRAINED
+    return _unknown(reason, f"The quality of the baseline {baseline.name} is not known")
+
+
+def _is_trained(artifact: Object) -> bool:
+    return bool(artifact.get("trained"))
+
+
+def _judge(name: str, value: float, bound: float, *, at_most: bool) -> _Finding:
+    """The value against its bound; how far off it is, is told in percent of the bound."""
+    stated = f"{name} is {format_number(value)}"
+    if value <= bound if at_most else value >= bound:
+        return _Finding("True", Reason.OBJECTIVES_MET, f"{stated}, {_side(at_most)} {format_number(bound)}")
+    off = f"{format_number(abs(value - bound) / abs(bound) * 100)} % " if bound else ""
+    wrong = "above" if at_most else "below"
+    return _Finding("False", Reason.OBJECTIVES_MISSED, f"{stated}, {off}{wrong} {format_number(bound)}")
+
+
+def _side(at_most: bool) -> str:
+    return "at most" if at_most else "at least"
+
+
+def _unknown(reason: Reason, text: str) -> _Finding:
+    return _Finding("Unknown", reason, text)

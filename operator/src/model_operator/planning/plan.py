@@ -1,0 +1,127 @@
+"""The whole decision in order: artifact, serving, status. Pure: no clock, no client, no environment."""
+
+from datetime import datetime
+
+from model_operator.api.status import CompressedModelStatus, ConditionType
+from model_operator.api.v1alpha1 import CompressedModel
+from model_operator.observation import Observation
+from model_operator.planning.artifact import WAITING_SECONDS, ArtifactDecision
+from model_operator.planning.decision import Plan
+from model_operator.planning.facts import render_artifact, render_build, render_kpis, render_serving
+from model_operator.planning.objectives import plan_objectives
+from model_operator.planning.readiness import plan_available, plan_ready, plan_reconciling, plan_stalled
+from model_operator.planning.reasons import Reason
+from model_operator.planning.refusal import add_refusals
+from model_operator.planning.rollout import Rollout, parse_rollout
+from model_operator.planning.savings import plan_savings
+from model_operator.planning.serving import plan_serving
+from model_operator.planning.source import plan_artifact
+from model_operator.planning.status import parse_status, plan_status_write, render_conditions, render_history
+from model_operator.planning.verdict import Course, Verdict
+from model_operator.settings import Settings
+
+__all__ = ["add_refusals", "plan", "plan_invalid"]
+
+ROLLING_SECONDS = 2.0
+
+
+def plan(model: CompressedModel, observation: Observation, settings: Settings, now: datetime) -> Plan:
+    """The next step of the model towards its spec, and what its status says of it."""
+    now = now.replace(microsecond=0)
+    artifact = plan_artifact(model, observation, settings, now)
+    serving = plan_serving(model, observation, artifact.artifact if artifact.deployable else None, settings)
+    rollout = parse_rollout(model, observation)
+    ready, course = plan_ready(model, artifact, serving, rollout)
+    status = _render_status(model, observation, artifact, rollout, (ready, course), now=now)
+    written = plan_status_write(observation.status, status, now)
+    requeue = _plan_requeue(observation, artifact, rollout, (ready, course), settings)
+    if model.spec.suspend:
+        return Plan(status=written, requeue_after_seconds=requeue)
+    return Plan(
+        create=artifact.create,
+        adopt=artifact.adopt,
+        apply=serving.apply,
+        scale=serving.scale,
+        delete=serving.delete,
+        status=written,
+        reasons=(*artifact.reasons, *serving.reasons),
+        requeue_after_seconds=requeue,
+    )
+
+
+def plan_invalid(observation: Observation, error_message: str, now: datetime) -> Plan:
+    """A status that says what is wrong with an object that the types refuse; nothing of it is touched."""
+    now = now.replace(microsecond=0)
+    previous = parse_status(observation.status)
+    ready = Verdict("False", Reason.INVALID_SPEC, error_message)
+    verdicts: dict[ConditionType, Verdict | None] = {
+        "Ready": ready,
+        "Reconciling": plan_reconciling(ready, "Stalled"),
+        "Stalled": plan_stalled(ready, "Stalled"),
+    }
+    conditions = render_conditions(verdicts, previous, observation.generation, now)
+    kept = previous or CompressedModelStatus(observed_generation=observation.generation)
+    others = tuple(condition for condition in kept.conditions if condition.type not in verdicts)
+    update = {"observed_generation": observation.generation, "conditions": (*conditions, *others)}
+    status = plan_status_write(observation.status, kept.model_copy(update=update), now)
+    return Plan(status=status, reasons=(error_message,))
+
+
+def _render_status(
+    model: CompressedModel,
+    observation: Observation,
+    artifact: ArtifactDecision,
+    rollout: Rollout,
+    readiness: tuple[Verdict, Course],
+    *,
+    now: datetime,
+) -> CompressedModelStatus:
+    previous = parse_status(observation.status)
+    facts = render_artifact(artifact.artifact, observation.baseline, previous)
+    kpis = observation.kpis if rollout.exists else None
+    comparison = plan_savings(observation.baseline, facts, kpis)
+    verdicts: dict[ConditionType, Verdict | None] = {
+        "Ready": readiness[0],
+        "ArtifactReady": artifact.verdict,
+        "Available": plan_available(model, artifact, rollout),
+        "Reconciling": plan_reconciling(*readiness),
+        "Stalled": plan_stalled(*readiness),
+        "WithinObjectives": plan_objectives(model, observation, facts, rollout.ready_pods > 0),
+        "Compared": comparison.verdict if comparison is not None else None,
+    }
+    return CompressedModelStatus(
+        observed_generation=observation.generation,
+        conditions=render_conditions(verdicts, previous, observation.generation, now),
+        build=render_build(model, artifact.attempt, previous),
+        artifact=facts,
+        serving=render_serving(model, rollout),
+        kpis=render_kpis(model, kpis),
+        savings=comparison.savings if comparison is not None else None,
+        history=render_history(previous, rollout.served, now),
+    )
+
+
+def _plan_requeue(
+    observation: Observation,
+    artifact: ArtifactDecision,
+    rollout: Rollout,
+    readiness: tuple[Verdict, Course],
+    settings: Settings,
+) -> float:
+    """When to look again: at the earliest of what is waited for, and of the next measurement."""
+    measures = bool(settings.prometheus_url) and rollout.exists
+    times: list[float] = [settings.kpi_seconds if measures else settings.resync_seconds]
+    if artifact.requeue_after_seconds is not None:
+        times.append(artifact.requeue_after_seconds)
+    ready, course = readiness
+    if ready.reason is Reason.ROLLING_OUT or (ready.reason is Reason.APPLYING and not _was_refused(observation)):
+        times.append(ROLLING_SECONDS)
+    elif ready.reason is Reason.NAME_CONFLICT or course == "Reconciling":
+        times.append(artifact.requeue_after_seconds or WAITING_SECONDS)
+    return float(min(times))
+
+
+def _was_refused(observation: Observation) -> bool:
+    """Whether the API server refused the last writes: the same ones are not tried again at once."""
+    known = {each.get("type"): each.get("reason") for each in observation.status.get("conditions") or ()}
+    return known.get("Ready") in {Reason.INVALID_AUTOSCALING, Reason.QUOTA_EXCEEDED, Reason.REFUSED}

@@ -1,0 +1,31 @@
+"""How numbers are told in a status: three significant digits, and written again only once they moved. Pure."""
+
+import math
+from decimal import Decimal
+
+SIGNIFICANT_DIGITS = 3
+SMALLEST_MOVE = 0.05
+"""Of the number that stands: a smaller change is not worth a write."""
+
+
+def round_significant(number: float) -> float:
+    """The number with three significant digits."""
+    if number == 0 or not math.isfinite(number):
+        return number
+    return round(number, SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(abs(number))))
+
+
+def round_optional(number: float | None) -> float | None:
+    """Likewise, where there may be no number."""
+    return None if number is None else round_significant(number)
+
+
+def format_number(number: float) -> str:
+    """Three significant digits without an exponent or trailing zeros: `12.3`, `0.5`, `12300`."""
+    text = f"{Decimal(repr(round_significant(float(number)))):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def is_moved(old: float, new: float) -> bool:
+    """Whether the number changed by 5 % of its old value or more."""
+    return new != old and abs(new - old) >= SMALLEST_MOVE * abs(old)

@@ -1,0 +1,104 @@
+"""What compression saves against the baseline, where both were measured alike. Pure."""
+
+from dataclasses import dataclass
+
+from model_operator.api.status import ArtifactStatus, SavingsStatus
+from model_operator.observation import Baseline, KpiProblem, Kpis
+from model_operator.planning.reasons import Reason
+from model_operator.planning.rounding import format_number, round_optional, round_significant
+from model_operator.planning.verdict import Truth, Verdict
+
+LEAST_REQUESTS = 1000
+"""On each side, in the window: fewer say too little of a 95th percentile."""
+LARGEST_RATE_RATIO = 2.0
+"""Between the requests per second of a pod on both sides: latency and CPU depend on the load."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The condition Compared, and the savings where it is True."""
+
+    verdict: Verdict
+    savings: SavingsStatus | None = None
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One side's measurements, of which there are enough."""
+
+    kpis: Kpis
+    requests: float
+    rate: float
+    """Requests per second of a pod."""
+
+
+def plan_savings(
+    baseline: Baseline | None, artifact: ArtifactStatus | None, kpis: Kpis | KpiProblem | None
+) -> Comparison | None:
+    """The comparison with the baseline; None where the spec names none."""
+    if baseline is None:
+        return None
+    own = _measure("This model", kpis)
+    other = _measure_baseline(baseline)
+    if isinstance(other, Comparison):
+        return other
+    if isinstance(own, Comparison):
+        return own
+    if artifact is None:
+        return _refuse("Unknown", Reason.INSUFFICIENT_DATA, "The artifact of this model is not known yet.")
+    return _compare(own, other, baseline, artifact)
+
+
+def _measure_baseline(baseline: Baseline) -> _Side | Comparison:
+    if not baseline.exists:
+        message = f"The baseline {baseline.name} does not exist in this namespace; create it."
+        return _refuse("False", Reason.BASELINE_MISSING, message)
+    if not baseline.ready or not baseline.artifact:
+        return _refuse("False", Reason.BASELINE_NOT_READY, f"The baseline {baseline.name} is not Ready yet.")
+    return _measure(f"The baseline {baseline.name}", baseline.kpis)
+
+
+def _compare(own: _Side, other: _Side, baseline: Baseline, artifact: ArtifactStatus) -> Comparison:
+    if own.kpis.window_seconds != other.kpis.window_seconds:
+        return _refuse("Unknown", Reason.INSUFFICIENT_DATA, "Both models were not measured over the same window.")
+    theirs = f"{format_number(other.rate)} of the baseline {baseline.name}"
+    rates = f"{format_number(own.rate)} requests/s a pod against {theirs}"
+    if max(own.rate, other.rate) > LARGEST_RATE_RATIO * min(own.rate, other.rate):
+        message = f"The rates differ by more than a factor of 2: {rates}; load both alike."
+        return _refuse("False", Reason.RATES_DIFFER, message)
+    savings = SavingsStatus(
+        size=round_significant(float(baseline.artifact["sizeBytes"]) / artifact.size_bytes),
+        latency=_divide(other.kpis.p95_latency_milliseconds, own.kpis.p95_latency_milliseconds),
+        cpu=_divide(other.kpis.cpu_milliseconds_per_request, own.kpis.cpu_milliseconds_per_request),
+        memory=_divide(other.kpis.memory_mebibytes, own.kpis.memory_mebibytes),
+        requests=int(round_significant(own.requests)),
+        baseline_requests=int(round_significant(other.requests)),
+        requests_per_second_per_pod=round_significant(own.rate),
+        baseline_requests_per_second_per_pod=round_significant(other.rate),
+        measured_at=own.kpis.measured_at,
+    )
+    return Comparison(Verdict("True", Reason.COMPARED, f"Measured at {rates}."), savings)
+
+
+def _measure(who: str, kpis: Kpis | KpiProblem | None) -> _Side | Comparison:
+    """The side's measurements, or why they do not do."""
+    if isinstance(kpis, KpiProblem):
+        return _refuse("Unknown", Reason(kpis.reason), kpis.message)
+    if kpis is None:
+        return _refuse("Unknown", Reason.NOT_SERVING, f"{who} serves nothing that could be measured.")
+    requests, rate = kpis.requests, kpis.requests_per_second
+    if requests is None or rate is None or rate <= 0 or requests < LEAST_REQUESTS or kpis.pods < 1:
+        answered = format_number(requests) if requests is not None else "no"
+        message = (
+            f"{who} had {answered} requests in {kpis.window_seconds} s; {LEAST_REQUESTS} are needed on both sides."
+        )
+        return _refuse("Unknown", Reason.INSUFFICIENT_DATA, message)
+    return _Side(kpis, requests, rate / kpis.pods)
+
+
+def _divide(baseline: float | None, own: float | None) -> float | None:
+    return None if baseline is None or not own else round_optional(baseline / own)
+
+
+def _refuse(status: Truth, reason: Reason, message: str) -> Comparison:
+    return Comparison(Verdict(status, reason, message))

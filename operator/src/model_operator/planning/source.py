@@ -1,0 +1,40 @@
+"""Where the model's artifact comes from: built from a recipe, or given. Pure."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from model_operator.api.v1alpha1 import CompressedModel
+from model_operator.errors import InvalidModelError
+from model_operator.observation import Observation
+from model_operator.planning.artifact import ArtifactDecision, plan_given
+from model_operator.planning.build import plan_build
+from model_operator.planning.reasons import Reason
+from model_operator.planning.verdict import Verdict
+from model_operator.settings import Settings
+
+
+def plan_artifact(
+    model: CompressedModel, observation: Observation, settings: Settings, now: datetime
+) -> ArtifactDecision:
+    """How far the spec's artifact is, and the next step towards it; none while the model is suspended.
+
+    Raises:
+        InvalidModelError: the spec has neither source, which the API refuses.
+    """
+    recipe, given = model.recipe(), model.spec.source.artifact
+    if recipe is not None:
+        decision = plan_build(model, observation, settings, recipe, now)
+    elif given is not None:
+        decision = plan_given(model, observation, given.uri, given.digest)
+    else:
+        raise InvalidModelError("spec.source states neither training nor artifact; state one of them")
+    return _hold(decision) if model.spec.suspend else decision
+
+
+def _hold(decision: ArtifactDecision) -> ArtifactDecision:
+    """What is said of the artifact when nothing may be made for it."""
+    if not decision.create or decision.artifact is not None:
+        return decision
+    message = "The build does not start while spec.suspend is true; set it to false to go on."
+    verdict = Verdict("False", Reason.SUSPENDED, message)
+    return replace(decision, verdict=verdict, course="Settled", attempt=None, requeue_after_seconds=None)

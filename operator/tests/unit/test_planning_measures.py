@@ -1,0 +1,222 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from model_operator.api.status import ArtifactStatus
+from model_operator.api.v1alpha1 import parse_model
+from model_operator.observation import Baseline, KpiProblem, Kpis, Observation
+from model_operator.planning.objectives import plan_objectives
+from model_operator.planning.savings import plan_savings
+
+NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+KPIS = Kpis(
+    window_seconds=300,
+    measured_at=NOW,
+    pods=2,
+    requests=6000.0,
+    requests_per_second=20.0,
+    p95_latency_milliseconds=2.5,
+    cpu_millicores=40.0,
+    memory_mebibytes=50.0,
+    cpu_milliseconds_per_request=2.0,
+    error_percent=0.0,
+)
+SLOW = replace(
+    KPIS, p95_latency_milliseconds=10.0, memory_mebibytes=100.0, cpu_milliseconds_per_request=5.0, requests=5000.0
+)
+BASELINE = Baseline(
+    "plain",
+    exists=True,
+    ready=True,
+    artifact={"sizeBytes": 8000, "trained": True, "quality": {"metric": "Accuracy", "value": 98.0}},
+    kpis=SLOW,
+)
+SILENT = KpiProblem("PrometheusUnavailable", "http://prometheus:9090 does not answer.")
+
+
+def make_artifact(quality=None, trained=True):
+    return ArtifactStatus.model_validate(
+        {
+            "uri": "pvc://store/a.zip",
+            "digest": "sha256:" + "a" * 64,
+            "sizeBytes": 1000,
+            "baselineSizeBytes": 8000,
+            "ratio": 8.0,
+            "bitsPerWeight": 4.0,
+            "entropyBitsPerWeight": 3.5,
+            "sparsityPercent": 70.0,
+            "trained": trained,
+            **({"quality": {"metric": "Accuracy", **quality}} if quality else {}),
+        }
+    )
+
+
+GOOD = make_artifact({"value": 97.0, "baselineValue": 98.0, "loss": 1.0})
+
+
+def judge(body, objectives, kpis=KPIS, artifact=GOOD, served=True, baseline=BASELINE):
+    body["spec"] |= {"objectives": objectives, "baseline": {"name": "plain"}}
+    observation = Observation(uid="u", generation=1, status={}, kpis=kpis, baseline=baseline)
+    verdict = plan_objectives(parse_model(body), observation, artifact, served)
+    return (verdict.status, verdict.reason, verdict.message)
+
+
+def test_without_objectives_there_is_no_condition(body):
+    observation = Observation(uid="u", generation=1, status={}, kpis=KPIS)
+    assert plan_objectives(parse_model(body), observation, GOOD, served=True) is None
+
+
+@pytest.mark.parametrize(
+    ("objectives", "expected"),
+    [
+        (
+            {"p95LatencyMilliseconds": 5, "cpuMillicores": 40, "memoryMebibytes": 64, "errorPercent": 0},
+            (
+                "True",
+                "ObjectivesMet",
+                (
+                    "p95LatencyMilliseconds is 2.5, at most 5; cpuMillicores is 40, at most 40; "
+                    "memoryMebibytes is 50, at most 64; errorPercent is 0, at most 0."
+                ),
+            ),
+        ),
+        (
+            {"p95LatencyMilliseconds": 2, "cpuMillicores": 50, "memoryMebibytes": 40},
+            (
+                "False",
+                "ObjectivesMissed",
+                "p95LatencyMilliseconds is 2.5, 25 % above 2; memoryMebibytes is 50, 25 % above 40.",
+            ),
+        ),
+        (
+            {"quality": {"minimum": 97, "maximumLoss": 1}},
+            ("True", "ObjectivesMet", "quality (Accuracy) is 97, at least 97; quality loss is 1, at most 1."),
+        ),
+        (
+            {"quality": {"minimum": 100}},
+            ("False", "ObjectivesMissed", "quality (Accuracy) is 97, 3 % below 100."),
+        ),
+        ({"quality": {"maximumLoss": 0}}, ("False", "ObjectivesMissed", "quality loss is 1, above 0.")),
+    ],
+)
+def test_objectives_are_met_or_missed_by_so_much(body, objectives, expected):
+    assert judge(body, objectives) == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"kpis": None}, "NotServing"),
+        ({"served": False}, "NotServing"),
+        ({"kpis": SILENT}, "PrometheusUnavailable"),
+        ({"kpis": KpiProblem("PrometheusNotConfigured", "No address.")}, "PrometheusNotConfigured"),
+        ({"kpis": replace(KPIS, p95_latency_milliseconds=None)}, "InsufficientData"),
+    ],
+)
+def test_what_was_not_measured_is_unknown(body, facts, reason):
+    status, found, _ = judge(body, {"p95LatencyMilliseconds": 5}, **facts)
+    assert (status, found) == ("Unknown", reason)
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"artifact": None}, "NotServing"),
+        ({"artifact": make_artifact(trained=False)}, "Untrained"),
+        ({"artifact": make_artifact()}, "InsufficientData"),
+        ({"artifact": make_artifact({"value": 97.0}), "baseline": Baseline("plain", exists=False)}, "BaselineMissing"),
+        ({"artifact": make_artifact({"value": 97.0}), "baseline": Baseline("plain", exists=True)}, "BaselineNotReady"),
+        (
+            {
+                "artifact": make_artifact({"value": 97.0}),
+                "baseline": Baseline("plain", exists=True, artifact={"sizeBytes": 1, "trained": False}),
+            },
+            "Untrained",
+        ),
+        (
+            {
+                "artifact": make_artifact({"value": 97.0}),
+                "baseline": Baseline("plain", exists=True, artifact={"sizeBytes": 1, "trained": True}),
+            },
+            "InsufficientData",
+        ),
+    ],
+)
+def test_a_quality_that_is_not_known_is_unknown(body, facts, reason):
+    status, found, _ = judge(body, {"quality": {"maximumLoss": 1}}, **facts)
+    assert (status, found) == ("Unknown", reason)
+
+
+def test_a_missed_objective_outweighs_one_that_is_unknown(body):
+    kpis = replace(KPIS, p95_latency_milliseconds=None)
+    status, reason, message = judge(body, {"p95LatencyMilliseconds": 5, "cpuMillicores": 10}, kpis=kpis)
+    assert (status, reason) == ("False", "ObjectivesMissed")
+    assert message == "cpuMillicores is 40, 300 % above 10."
+
+
+def test_a_silent_prometheus_is_told_once(body):
+    message = judge(body, {"p95LatencyMilliseconds": 5, "cpuMillicores": 10}, kpis=SILENT)[2]
+    assert message == "http://prometheus:9090 does not answer."
+
+
+def test_savings_are_ratios_baseline_to_model():
+    comparison = plan_savings(BASELINE, GOOD, KPIS)
+    assert (comparison.verdict.status, comparison.verdict.reason) == ("True", "Compared")
+    assert comparison.savings.model_dump(by_alias=True) == {
+        "size": 8.0,
+        "latency": 4.0,
+        "cpu": 2.5,
+        "memory": 2.0,
+        "requests": 6000,
+        "baselineRequests": 5000,
+        "requestsPerSecondPerPod": 10.0,
+        "baselineRequestsPerSecondPerPod": 10.0,
+        "measuredAt": NOW,
+    }
+
+
+def test_without_a_baseline_there_is_no_comparison():
+    assert plan_savings(None, GOOD, KPIS) is None
+
+
+@pytest.mark.parametrize(
+    ("baseline", "kpis", "status", "reason"),
+    [
+        (Baseline("plain", exists=False), KPIS, "False", "BaselineMissing"),
+        (replace(BASELINE, ready=False), KPIS, "False", "BaselineNotReady"),
+        (replace(BASELINE, artifact={}), KPIS, "False", "BaselineNotReady"),
+        (BASELINE, SILENT, "Unknown", "PrometheusUnavailable"),
+        (replace(BASELINE, kpis=SILENT), KPIS, "Unknown", "PrometheusUnavailable"),
+        (BASELINE, None, "Unknown", "NotServing"),
+        (replace(BASELINE, kpis=None), KPIS, "Unknown", "NotServing"),
+        (BASELINE, replace(KPIS, requests=999.0), "Unknown", "InsufficientData"),
+        (BASELINE, replace(KPIS, requests=None), "Unknown", "InsufficientData"),
+        (BASELINE, replace(KPIS, requests_per_second=None), "Unknown", "InsufficientData"),
+        (BASELINE, replace(KPIS, pods=0), "Unknown", "InsufficientData"),
+        (replace(BASELINE, kpis=replace(SLOW, requests=999.0)), KPIS, "Unknown", "InsufficientData"),
+        (replace(BASELINE, kpis=replace(SLOW, window_seconds=60)), KPIS, "Unknown", "InsufficientData"),
+        (BASELINE, replace(KPIS, requests_per_second=40.1), "False", "RatesDiffer"),
+        (BASELINE, replace(KPIS, pods=5), "False", "RatesDiffer"),
+    ],
+)
+def test_what_was_not_measured_alike_is_not_compared(baseline, kpis, status, reason):
+    comparison = plan_savings(baseline, GOOD, kpis)
+    assert (comparison.verdict.status, comparison.verdict.reason) == (status, reason)
+    assert comparison.savings is None
+
+
+def test_rates_within_a_factor_of_two_are_compared():
+    assert plan_savings(BASELINE, GOOD, replace(KPIS, requests_per_second=40.0)).savings is not None
+    assert plan_savings(BASELINE, GOOD, replace(KPIS, requests_per_second=10.0)).savings is not None
+
+
+def test_an_artifact_that_is_not_known_is_not_compared():
+    assert plan_savings(BASELINE, None, KPIS).verdict.reason == "InsufficientData"
+
+
+def test_a_number_that_one_side_lacks_is_absent():
+    savings = plan_savings(
+        BASELINE, GOOD, replace(KPIS, memory_mebibytes=None, cpu_milliseconds_per_request=0.0)
+    ).savings
+    assert (savings.memory, savings.cpu, savings.latency) == (None, None, 4.0)

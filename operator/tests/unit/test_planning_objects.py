@@ -1,0 +1,171 @@
+"""What every object that is made must be, whatever the spec."""
+
+from datetime import UTC, datetime
+
+import pytest
+import yaml
+from planning_toy import make_summary
+
+from model_artifact.recipe import parse_recipe
+from model_operator import names
+from model_operator.api.v1alpha1 import parse_model
+from model_operator.observation import Claim, Observation, Record
+from model_operator.planning.autoscaling import render_autoscaler
+from model_operator.planning.job import render_job
+from model_operator.planning.plan import plan
+from model_operator.settings import Settings
+
+NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+
+
+def make_objects(body, **settings):
+    """All that is ever written for a model: its Job, its record, its own objects."""
+    model, setup = parse_model(body), Settings(**settings)
+    recipe = model.recipe()
+    record = Record(frozenset({"uid-1"}), make_summary(recipe.digest))
+    facts = {"uid": "uid-1", "generation": 1, "status": {}, "store": Claim(setup.store_claim_name, "Bound")}
+    first = plan(model, Observation(**facts), setup, NOW)
+    second = plan(model, Observation(**facts, record=record), setup, NOW)
+    return {body["kind"]: body for body in (*first.create, *second.apply)}
+
+
+def list_containers(objects):
+    for kind in ("Job", "Deployment"):
+        pod = objects[kind]["spec"]["template"]["spec"]
+        yield from pod.get("initContainers", [])
+        yield from pod["containers"]
+
+
+@pytest.fixture
+def full_body(body):
+    body["metadata"]["name"] = "a" * names.LARGEST_MODEL_NAME_LENGTH
+    body["spec"]["autoscaling"] = {"minReplicas": 1, "maxReplicas": 3}
+    return body
+
+
+def test_every_container_is_bounded_and_has_no_rights(full_body):
+    containers = list(list_containers(make_objects(full_body)))
+    assert [container["name"] for container in containers] == ["build", "unpack", "server"]
+    for container in containers:
+        assert {"requests", "limits"} == container["resources"].keys()
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+        assert "/tmp" in [mount["mountPath"] for mount in container["volumeMounts"]]  # noqa: S108
+
+
+def test_pods_meet_the_restricted_standard(full_body):
+    objects = make_objects(full_body)
+    for kind in ("Job", "Deployment"):
+        pod = objects[kind]["spec"]["template"]["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"] == {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "fsGroup": 65532,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        assert {next(iter(volume.keys() - {"name"})) for volume in pod["volumes"]} <= {
+            "persistentVolumeClaim",
+            "emptyDir",
+            "downwardAPI",
+        }
+
+
+def test_only_the_unpacking_container_sees_the_store_and_cannot_write_there(full_body):
+    pod = make_objects(full_body)["Deployment"]["spec"]["template"]["spec"]
+    mounts = {
+        container["name"]: {mount["name"]: mount.get("readOnly", False) for mount in container["volumeMounts"]}
+        for container in (*pod["initContainers"], *pod["containers"])
+    }
+    assert mounts["unpack"] == {"store": True, "model": False, "tmp": False}
+    assert mounts["server"] == {"model": True, "configuration": True, "tmp": False}
+
+
+def test_names_and_labels_fit_for_the_longest_name(full_body):
+    for thing in make_objects(full_body).values():
+        assert len(thing["metadata"]["name"]) <= 63
+        assert all(len(value) <= 63 for value in thing["metadata"]["labels"].values())
+
+
+def test_own_objects_have_one_controller_and_shared_ones_an_owner(full_body):
+    for kind, thing in make_objects(full_body).items():
+        (owner,) = thing["metadata"]["ownerReferences"]
+        shared = kind in {"Job", "ConfigMap"}
+        assert (owner["uid"], owner.get("controller"), owner["kind"]) == (
+            "uid-1",
+            None if shared else True,
+            "CompressedModel",
+        )
+        assert thing["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "modelpress"
+        assert thing["metadata"]["namespace"] == "press"
+
+
+def test_no_object_states_replicas(full_body):
+    assert "replicas" not in make_objects(full_body)["Deployment"]["spec"]
+
+
+def test_the_recipe_travels_whole(full_body):
+    env = {each["name"]: each["value"] for each in next(list_containers(make_objects(full_body)))["env"]}
+    assert env.keys() == {"MODELPRESS_RECIPE", "MODELPRESS_STORE"}
+    assert parse_recipe(env["MODELPRESS_RECIPE"], "the Job") == parse_model(full_body).recipe()
+
+
+def test_the_spec_has_the_last_word_on_placement(body):
+    tolerations = [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule", "tolerationSeconds": 5}]
+    placed = {
+        "resources": {"requests": {"cpu": 2}},
+        "nodeSelector": {"disk": "fast"},
+        "tolerations": tolerations,
+    }
+    body["spec"] |= {"build": placed, "serving": {**placed, "image": "registry.example/server:1"}}
+    objects = make_objects(body, image_pull_secrets="one, two", image_pull_policy="Always")
+    for kind in ("Job", "Deployment"):
+        pod = objects[kind]["spec"]["template"]["spec"]
+        assert pod["nodeSelector"] == {"disk": "fast"}
+        assert pod["tolerations"] == tolerations
+        assert pod["imagePullSecrets"] == [{"name": "one"}, {"name": "two"}]
+        assert pod["containers"][0]["resources"] == {"requests": {"cpu": "2"}}
+        assert pod["containers"][0]["imagePullPolicy"] == "Always"
+    assert objects["Deployment"]["spec"]["template"]["spec"]["containers"][0]["image"] == "registry.example/server:1"
+
+
+def test_a_queue_suspends_the_job_for_kueue(body):
+    assert "suspend" not in make_objects(body)["Job"]["spec"]
+    body["spec"]["build"] = {"queueName": "team", "timeoutSeconds": 60}
+    job = make_objects(body)["Job"]
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"
+    assert job["spec"]["suspend"] is True
+    assert job["spec"]["activeDeadlineSeconds"] == 60
+
+
+def test_metrics_and_behavior_go_through_as_they_are(body):
+    metrics = [{"type": "Pods", "pods": {"metric": {"name": "rate"}, "target": {"type": "Value", "value": "10"}}}]
+    behavior = {"scaleDown": {"stabilizationWindowSeconds": 60}}
+    body["spec"]["autoscaling"] = {"minReplicas": 2, "maxReplicas": 9, "metrics": metrics, "behavior": behavior}
+    model = parse_model(body)
+    spec = render_autoscaler(model, "uid-1", model.spec.autoscaling)["spec"]
+    assert spec == {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "small"},
+        "minReplicas": 2,
+        "maxReplicas": 9,
+        "metrics": metrics,
+        "behavior": behavior,
+    }
+
+
+def test_objects_are_plain_data(full_body):
+    for thing in make_objects(full_body).values():
+        assert yaml.safe_load(yaml.safe_dump(thing)) == thing
+
+
+def test_rendering_twice_gives_the_same(full_body):
+    model = parse_model(full_body)
+    jobs = [render_job(model, "uid-1", model.recipe(), Settings(), 0) for _ in range(2)]
+    assert jobs[0] == jobs[1]
+    assert make_objects(full_body) == make_objects(full_body)
