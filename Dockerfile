@@ -83,6 +83,23 @@ RUN touch /stamp \
     && uv sync --locked --no-default-groups --no-editable --package modelpress-server --compile-bytecode --offline \
     && copy-newer
 
+FROM tools AS operator-dependencies
+RUN --mount=type=secret,id=ca --mount=type=secret,id=index \
+    online uv sync --locked --no-default-groups --no-editable --package modelpress-operator --compile-bytecode \
+      --python "$(command -v python3)" --no-install-workspace \
+    && slim-venv
+# The operator speaks JSON over the client's connection: neither its asynchronous twin nor its typed calls are opened.
+RUN cd /opt/modelpress/venv/lib/python3*/site-packages/kubernetes \
+    && rm -r aio client/api \
+    && find . -name '*_test*.py*' -delete
+
+FROM operator-dependencies AS operator-code
+COPY model_artifact/src model_artifact/src
+COPY operator/src operator/src
+RUN touch /stamp \
+    && uv sync --locked --no-default-groups --no-editable --package modelpress-operator --compile-bytecode --offline \
+    && copy-newer
+
 FROM ${PYTHON_IMAGE} AS builder
 LABEL org.opencontainers.image.title="Modelpress builder" \
       org.opencontainers.image.description="Iterative prune-then-quantise training, LiteRT export and evaluation" \
@@ -117,3 +134,19 @@ COPY --from=server-code /code/ /
 EXPOSE 8500 8501
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/tf_serving_entrypoint.sh"]
+
+FROM ${PYTHON_IMAGE} AS operator
+LABEL org.opencontainers.image.title="Modelpress operator" \
+      org.opencontainers.image.description="Kubernetes operator for compressed models" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV HOME=/tmp \
+    PATH=/opt/modelpress/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    TMPDIR=/tmp
+COPY LICENSE NOTICE /opt/modelpress/
+COPY --from=operator-dependencies /opt/modelpress/venv /opt/modelpress/venv
+COPY --from=operator-code /code/ /
+EXPOSE 8080 8081
+USER 65532:65532
+ENTRYPOINT ["/opt/modelpress/venv/bin/modelpress-operator"]

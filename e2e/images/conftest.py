@@ -44,6 +44,13 @@ def server_root(buildah, image_names):
 
 
 @pytest.fixture(scope="session")
+def operator_root(buildah, image_names):
+    """The operator image, mounted."""
+    with mounted(buildah, image_names["operator"]) as root:
+        yield root
+
+
+@pytest.fixture(scope="session")
 def builder_root(buildah, image_names):
     """The builder image, mounted."""
     with mounted(buildah, image_names["builder"]) as root:

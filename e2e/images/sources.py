@@ -9,7 +9,7 @@ from pathlib import Path
 from images.errors import ImageError
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = ("builder", "server")
+TARGETS = ("operator", "builder", "server")
 TAG_DIGITS = 12
 _ALWAYS = ("Dockerfile", ".dockerignore")
 

@@ -23,8 +23,11 @@ from model_artifact.packing import pack
 USER = 65532
 VENV = "/opt/modelpress/venv"
 PYTHON = f"{VENV}/bin/python"
+CRD_NAME = "compressedmodels.modelpress.dev"
+CRD = ROOT / "crds" / "compressedmodels.yaml"
 HALF_PLUS_TWO = ROOT / "model_server" / "tests" / "data" / "half_plus_two"
-TITLES = {"builder": "Modelpress builder", "server": "Modelpress model server"}
+CONTENTS = {"operator": b"model_operator/", "builder": b"model_builder/", "server": b"exec tensorflow_model_server"}
+TITLES = {"operator": "Modelpress operator", "builder": "Modelpress builder", "server": "Modelpress model server"}
 
 
 def own_folder(path):
@@ -58,7 +61,7 @@ def test_builder_config_runs_the_builder(archives):
     assert archives["builder"].config["config"]["Entrypoint"] == [f"{VENV}/bin/model-builder"]
 
 
-@pytest.mark.parametrize(("target", "most"), [("builder", 1600), ("server", 150)])
+@pytest.mark.parametrize(("target", "most"), [("operator", 110), ("builder", 1600), ("server", 150)])
 def test_images_stay_small_and_our_code_is_a_layer_of_its_own(target, most, archives):
     # Below: the base, and files of a few kilobytes. The rest are the dependencies and, last, our code.
     *_, dependencies, code = archives[target].layer_bytes
@@ -90,7 +93,7 @@ def test_no_layer_and_no_config_holds_anything_of_this_machine(target, image_nam
     assert image_names[target]
     with archive_path(target).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         # The layers are not compressed: what is searched for is found where it is.
-        assert data.find(b"exec tensorflow_model_server" if target == "server" else b"model_builder/") > 0
+        assert data.find(CONTENTS[target]) > 0
         secret = {name: text for name, text in needles().items() if text not in public_certificates}
         assert "the first line of each build secret" in secret
         assert [name for name, text in secret.items() if data.find(text.encode()) >= 0] == []
@@ -130,6 +133,41 @@ def test_server_image_has_what_it_needs_and_no_tensorflow(server_root, tmp_path)
     assert json.loads(done.stdout) == {"found": [], "prefix": VENV, "base": "/usr"} | (
         {"base": "/usr/local"} if (server_root.path / "usr/local/bin/python3").exists() else {}
     )
+
+
+def test_operator_image_has_what_it_needs_and_no_numpy(operator_root, tmp_path):
+    check = (
+        "import importlib.util as u, json, model_operator.__main__;"
+        "print(json.dumps([m for m in ('tensorflow', 'numpy', 'pandas', 'pip', 'pytest') if u.find_spec(m)]))"
+    )
+    done = run_to_end(operator_root.bundle(tmp_path, ["-W", "error", "-c", check], {}, entrypoint=[PYTHON]))
+    assert (done.returncode, done.stderr, json.loads(done.stdout)) == (0, "", [])
+
+
+def test_the_operator_image_says_what_it_lacks(operator_root, tmp_path):
+    done = run_to_end(operator_root.bundle(tmp_path, [], {}))
+    assert done.returncode == 3
+    assert done.stderr.startswith("modelpress-operator: there is neither a service account nor a kubeconfig")
+
+
+def test_the_operator_image_serves_a_cluster_and_ends_by_sigterm(operator_root, api_server, tmp_path):
+    assert api_server.kubectl("apply", "--server-side", "-f", str(CRD)).returncode == 0
+    wait = api_server.kubectl("wait", "--for=condition=Established", f"crd/{CRD_NAME}", "--timeout=20s")
+    assert wait.returncode == 0, wait.stderr
+    folder = own_folder(tmp_path / "config")
+    flat = api_server.kubectl("config", "view", "--flatten", "--minify", "--raw").stdout
+    (folder / "kubeconfig").write_text(flat)
+    health, metrics = free_ports(2)
+    settings = [f"MODELPRESS_HEALTH_PORT={health}", f"MODELPRESS_METRICS_PORT={metrics}"]
+    entrypoint = ["/usr/bin/env", "KUBECONFIG=/config/kubeconfig", *settings, *operator_root.config["Entrypoint"]]
+    log = tmp_path / "operator.log"
+    bundle = operator_root.bundle(
+        tmp_path / "run", ["--listen", "127.0.0.1"], {"/config": folder}, entrypoint=entrypoint
+    )
+    with running(bundle, log) as process:
+        wait_until_ready(health, process, log)
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0, log.read_text()
 
 
 def test_containers_run_without_rights_on_a_read_only_root(server_root, tmp_path):

@@ -44,11 +44,12 @@ def test_a_tag_is_twelve_hex_digits_and_the_same_for_a_copy(copied):
 @pytest.mark.parametrize(
     ("path", "changed"),
     [
-        ("Dockerfile", {"builder", "server"}),
-        (".dockerignore", {"builder", "server"}),
-        ("uv.lock", {"builder", "server"}),
-        ("operator/pyproject.toml", {"builder", "server"}),
-        ("model_artifact/src/model_artifact/packing.py", {"builder", "server"}),
+        ("Dockerfile", {"operator", "builder", "server"}),
+        (".dockerignore", {"operator", "builder", "server"}),
+        ("uv.lock", {"operator", "builder", "server"}),
+        ("operator/pyproject.toml", {"operator", "builder", "server"}),
+        ("model_artifact/src/model_artifact/packing.py", {"operator", "builder", "server"}),
+        ("operator/src/model_operator/reconcile.py", {"operator"}),
         ("model_builder/src/model_builder/training.py", {"builder"}),
         ("model_server/src/model_server/engine.py", {"server"}),
     ],
@@ -61,12 +62,12 @@ def test_a_changed_source_changes_the_tags_of_what_it_goes_into(path, changed, c
 
 
 def test_a_moved_and_an_executable_source_change_the_tag(copied):
-    seen = {tags(copied)[0]}
+    seen = {read_tag("builder", PYTHON_IMAGE, copied)}
     module = copied / "model_builder" / "src" / "model_builder" / "rules.py"
     module.chmod(0o755)
-    seen.add(tags(copied)[0])
+    seen.add(read_tag("builder", PYTHON_IMAGE, copied))
     module.rename(module.with_name("laws.py"))
-    seen.add(tags(copied)[0])
+    seen.add(read_tag("builder", PYTHON_IMAGE, copied))
     assert len(seen) == 3
 
 
@@ -101,8 +102,8 @@ def test_copied_paths_follow_stages_and_copies_between_them():
     )
     assert parse_copied_paths(dockerfile, "final") == ["a", "b", "c", "d"]
     assert parse_copied_paths(dockerfile, "other") == ["z"]
-    with pytest.raises(ImageError, match="there is no image `operator`: choose from builder, server"):
-        parse_copied_paths(dockerfile, "operator")
+    with pytest.raises(ImageError, match="there is no image `demo`: choose from operator, builder, server"):
+        parse_copied_paths(dockerfile, "demo")
 
 
 def test_a_path_that_is_copied_and_missing_is_named(copied):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from operator_fakes import FakeKube
 
 
 @pytest.fixture
@@ -24,3 +25,9 @@ def body() -> dict[str, Any]:
             "source": {"training": {"architecture": "SmallCNN", "dataset": "Digits"}},
         },
     }
+
+
+@pytest.fixture
+def kube() -> FakeKube:
+    """An API server with nothing in it."""
+    return FakeKube()

@@ -1,1 +1,5 @@
-"""The operator of compressed models. What is here today: the API, its CRD, and the recipe that a model asks for."""
+"""The operator of compressed models: it builds, stores, serves and measures what a CompressedModel asks for."""
+
+from importlib.metadata import version
+
+__version__ = version("modelpress-operator")

@@ -5,14 +5,18 @@ Built once in `__main__` and passed down. A value that is not allowed ends the o
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from model_operator.errors import SettingsError
+
+PREFIX = "MODELPRESS_"
 
 
 class Settings(BaseSettings):
     """The operator's settings."""
 
-    model_config = SettingsConfigDict(env_prefix="MODELPRESS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     watch_namespaces: Annotated[str, Field(title="Namespaces")] = ""
     """Comma-separated namespaces to serve; empty: all."""
@@ -42,5 +46,24 @@ class Settings(BaseSettings):
     kpi_seconds: Annotated[int, Field(ge=5, le=3600)] = 15
     """KPIs of a model that serves are read this often."""
 
-    health_port: int = 8080
-    metrics_port: int = 8081
+    health_port: Annotated[int, Field(ge=1, le=65_535)] = 8080
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] = 8081
+
+
+def load_settings() -> Settings:
+    """The settings that the environment states.
+
+    Raises:
+        SettingsError: with the first variable that is wrong, its value and what is allowed.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        variable = f"{PREFIX}{problem['loc'][0]}".upper()
+        raise SettingsError(f"{variable} is {problem['input']!r}: {problem['msg']}") from error
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """The names in a comma-separated list."""
+    return tuple(name for part in text.split(",") if (name := part.strip()))

@@ -168,7 +168,7 @@ class KpiStatus(StatusObject):
     requests: int | None = None
     """Requests in the window, of all pods."""
     window: str
-    """Over which it was measured."""
+    """Over which it was measured: that of spec.objectives, or less while the pods are younger."""
     measured_at: Time
     """When the window ended."""
 

@@ -16,7 +16,7 @@ from model_operator.planning.artifact import Artifact
 from model_operator.planning.failure import format_cause
 from model_operator.planning.ownership import render_selector
 from model_operator.planning.rollout import Rollout
-from model_operator.planning.rounding import round_optional, round_significant
+from model_operator.planning.rounding import format_window, round_optional, round_significant
 
 
 def render_build(
@@ -119,7 +119,7 @@ def render_serving(model: CompressedModel, rollout: Rollout) -> ServingStatus | 
     )
 
 
-def render_kpis(model: CompressedModel, kpis: Kpis | KpiProblem | None) -> KpiStatus | None:
+def render_kpis(kpis: Kpis | KpiProblem | None) -> KpiStatus | None:
     """What was measured, rounded; None where nothing could be."""
     if not isinstance(kpis, Kpis):
         return None
@@ -132,6 +132,6 @@ def render_kpis(model: CompressedModel, kpis: Kpis | KpiProblem | None) -> KpiSt
         requests_per_second=round_optional(kpis.requests_per_second),
         error_percent=round_optional(kpis.error_percent),
         requests=None if requests is None else round(requests),
-        window=model.spec.objectives.window,
+        window=format_window(kpis.window_seconds),
         measured_at=kpis.measured_at,
     )

@@ -10,7 +10,7 @@ from model_operator.api.status import ArtifactStatus
 from model_operator.api.v1alpha1 import CompressedModel, Objectives, QualityObjective
 from model_operator.observation import KpiProblem, Kpis, Object, Observation
 from model_operator.planning.reasons import Reason
-from model_operator.planning.rounding import format_number
+from model_operator.planning.rounding import format_number, format_window
 from model_operator.planning.verdict import Truth, Verdict
 
 
@@ -59,7 +59,7 @@ def _judge_kpis(objectives: Objectives, kpis: Kpis | KpiProblem | None, served: 
         else:
             value = getattr(kpis, attribute)
             if value is None:
-                text = f"{name} has no data in the last {objectives.window}; it needs requests to the model"
+                text = f"{name} has no data in the last {format_window(kpis.window_seconds)}; it needs requests to the model"
                 yield _unknown(Reason.INSUFFICIENT_DATA, text)
             else:
                 yield _judge(name, value, bound, at_most=True)

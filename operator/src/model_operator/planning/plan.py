@@ -95,7 +95,7 @@ def _render_status(
         build=render_build(model, artifact.attempt, previous),
         artifact=facts,
         serving=render_serving(model, rollout),
-        kpis=render_kpis(model, kpis),
+        kpis=render_kpis(kpis),
         savings=comparison.savings if comparison is not None else None,
         history=render_history(previous, rollout.served, now),
     )

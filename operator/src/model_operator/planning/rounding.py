@@ -29,3 +29,11 @@ def format_number(number: float) -> str:
 def is_moved(old: float, new: float) -> bool:
     """Whether the number changed by 5 % of its old value or more."""
     return new != old and abs(new - old) >= SMALLEST_MOVE * abs(old)
+
+
+def format_window(seconds: int) -> str:
+    """A length of time as `spec.objectives.window` states it: `90s`, `2m`, `1h`."""
+    for unit, length in (("h", 3600), ("m", 60)):
+        if seconds and seconds % length == 0:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,45 @@
+"""An API server with the CRD, once for all tests of a session, and operators that serve it."""
+
+import pytest
+from operator_play import ROOT, Cluster, OperatorProcess, write_operator_kubeconfig
+
+CRD = ROOT / "crds" / "compressedmodels.yaml"
+
+
+@pytest.fixture(scope="session")
+def crd_server(api_server):
+    """An API server that knows CompressedModel."""
+    applied = api_server.kubectl("apply", "--server-side", "-f", str(CRD))
+    assert applied.returncode == 0, applied.stderr
+    waited = api_server.kubectl(
+        "wait", "--for=condition=Established", "crd/compressedmodels.modelpress.dev", "--timeout=20s"
+    )
+    assert waited.returncode == 0, waited.stderr
+    return api_server
+
+
+@pytest.fixture(scope="session")
+def operator_kubeconfig(crd_server, tmp_path_factory):
+    """Of the operator's service account, with exactly the chart's rules."""
+    return write_operator_kubeconfig(crd_server, tmp_path_factory.mktemp("operator"))
+
+
+@pytest.fixture(scope="module")
+def operator(operator_kubeconfig, tmp_path_factory):
+    """The operator of all namespaces, looking at everything every five seconds; gone when the file's tests are."""
+    log = tmp_path_factory.mktemp("operator-log") / "log"
+    with OperatorProcess(operator_kubeconfig, log, resync_seconds=5) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster(crd_server, api_namespace, request):
+    """The test's namespace; a failure shows the operator's log."""
+    played = Cluster(crd_server, api_namespace)
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    played.make(account)
+    yield played
+    for name in ("operator", "own_operator"):
+        if name in request.fixturenames:
+            print(request.getfixturevalue(name).words())
+    played.kubectl("delete", "cmod", "--all", "--wait=false")

@@ -1,0 +1,72 @@
+"""kopf's side: what is watched, and whom it is told. The only file besides `__main__` that imports kopf.
+
+Only raw events are taken: no handler of kopf's that would write annotations or finalizers, no timer, no daemon.
+"""
+
+from typing import Any, Final
+
+import kopf
+
+from model_operator import names
+from model_operator.service import Service
+
+# Group, version and plural; all but the models are watched by our label, so that nothing else crosses the wire.
+CHILDREN: Final = (
+    ("apps", "v1", "deployments"),
+    ("", "v1", "services"),
+    ("autoscaling", "v2", "horizontalpodautoscalers"),
+    ("policy", "v1", "poddisruptionbudgets"),
+    ("batch", "v1", "jobs"),
+    ("", "v1", "configmaps"),
+    ("", "v1", "pods"),
+)
+
+
+def build_registry(service: Service) -> kopf.OperatorRegistry:
+    """The handlers that start, feed and stop the service, in a registry of their own."""
+    registry = kopf.OperatorRegistry()
+    # Called again whenever the API server no longer takes a token, which reads the rotated one.
+    kopf.on.login(registry=registry)(kopf.login_via_client)
+
+    @kopf.on.startup(registry=registry)
+    async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
+        configure(settings)
+        service.start()
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop(**_: Any) -> None:
+        await service.stop()
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
+    async def model_event(event: Any, **_: Any) -> None:
+        service.note_model(event["object"], deleted=event["type"] == "DELETED")
+
+    for group, version, plural in CHILDREN:
+
+        @kopf.on.event(group, version, plural, registry=registry, id=f"child-{plural}")
+        async def child_event(event: Any, **_: Any) -> None:
+            # Those that are there when the operator starts belong to models that are looked at then anyway.
+            if event["type"] is not None:
+                service.note_child(event["object"])
+
+    return registry
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Set kopf up: one operator, no events of its own, watches that end and begin anew before they can stall."""
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = (1, 2, 4, 8, 15)
+    settings.networking.enforce_retry_after = True
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 310
+    settings.watching.connect_timeout = 10
+    settings.watching.reconnect_backoff = 1
+    settings.watching.chunk_size = 500
+    settings.queueing.exit_timeout = 1
+    settings.queueing.error_delays = (1, 2, 4, 8, 15, 30, 60)
+    settings.process.ultimate_exiting_timeout = 8
+    for group, version, plural in CHILDREN:
+        settings.watching.label_selectors[group, version, plural] = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"

@@ -1,0 +1,185 @@
+"""Reads all that planning may know about one model; decides nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, cast
+
+from model_artifact.errors import ArtifactError
+from model_artifact.summary import parse_summary
+from model_operator import names
+from model_operator.api.v1alpha1 import CompressedModel
+from model_operator.build_attempt import parse_attempt, parse_owners, parse_state, running_pod_name
+from model_operator.errors import ClusterError
+from model_operator.kube import Kube
+from model_operator.measurement import KpiReader, parse_window_seconds, plan_window_seconds
+from model_operator.observation import (
+    Baseline,
+    BuildAttempt,
+    Children,
+    Claim,
+    KpiProblem,
+    Kpis,
+    Object,
+    Observation,
+    Record,
+)
+from model_operator.planning.job import SUMMARY_KEY
+from model_operator.serving_pod import Served, find_served, parse_pods
+from model_operator.settings import Settings
+
+_MANAGED: Final = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where observations come from."""
+
+    kube: Kube
+    kpis: KpiReader
+    settings: Settings
+
+
+def observe(model: CompressedModel, body: Object, sources: Sources, now: datetime) -> Observation:
+    """Everything that planning may know about the model, as it is now.
+
+    Raises:
+        ClusterError: when the API server does not answer.
+        RefusedError: when it does not let the operator read.
+    """
+    kube, settings = sources.kube, sources.settings
+    namespace, name = model.metadata.namespace, model.metadata.name
+    recipe = model.recipe()
+    digest = None if recipe is None else recipe.digest
+    record = None if digest is None else _read_record(kube, namespace, digest)
+    pods = kube.list_labelled("Pod", namespace, _server_labels(name))
+    needs_data = digest is not None and record is None and settings.data_claim_name
+    own, baseline = _observe_kpis(model, pods, sources, now)
+    return Observation(
+        uid=body["metadata"]["uid"],
+        generation=body["metadata"]["generation"],
+        status=body.get("status") or {},
+        attempts=() if digest is None else _read_attempts(kube, namespace, digest, built=record is not None),
+        record=record,
+        store=None if digest is None else _read_claim(kube, namespace, settings.store_claim_name),
+        data=_read_claim(kube, namespace, settings.data_claim_name) if needs_data else None,
+        children=_read_children(kube, namespace, name),
+        pods=parse_pods(pods),
+        kpis=own,
+        baseline=baseline,
+    )
+
+
+def observe_invalid(body: Object) -> Observation:
+    """What is known of an object that is no CompressedModel: itself."""
+    return Observation(
+        uid=body["metadata"]["uid"], generation=body["metadata"]["generation"], status=body.get("status") or {}
+    )
+
+
+def _server_labels(model: str) -> Mapping[str, str]:
+    return {names.LABEL_MODEL: model, names.LABEL_COMPONENT: names.COMPONENT_SERVER}
+
+
+def _read_children(kube: Kube, namespace: str, name: str) -> Children:
+    return Children(
+        deployment=kube.read("Deployment", namespace, name),
+        service=kube.read("Service", namespace, name),
+        autoscaler=kube.read("HorizontalPodAutoscaler", namespace, name),
+        disruption_budget=kube.read("PodDisruptionBudget", namespace, name),
+    )
+
+
+def _read_claim(kube: Kube, namespace: str, name: str) -> Claim:
+    claim = kube.read("PersistentVolumeClaim", namespace, name)
+    if claim is None:
+        return Claim(name, "Missing")
+    phase = (claim.get("status") or {}).get("phase", "Pending")
+    return Claim(name, cast("Literal['Pending', 'Bound', 'Lost']", phase))
+
+
+def _read_record(kube: Kube, namespace: str, digest: str) -> Record | None:
+    """The record of the recipe; one that cannot be read is none, so that the build's own summary is used."""
+    found = kube.read("ConfigMap", namespace, names.record_name(digest))
+    if found is None or (found["metadata"].get("labels") or {}).get(names.LABEL_MANAGED_BY) != names.MANAGED_BY:
+        return None
+    try:
+        return Record(parse_owners(found), parse_summary((found.get("data") or {}).get(SUMMARY_KEY, "")))
+    except ArtifactError:
+        return None
+
+
+def _read_attempts(kube: Kube, namespace: str, digest: str, *, built: bool) -> tuple[BuildAttempt, ...]:
+    """The recipe's build Jobs, oldest first; their pods and logs only while there is no record."""
+    labels = {**_MANAGED, names.LABEL_RECIPE: names.short_digest(digest, 32)}
+    jobs = kube.list_labelled("Job", namespace, labels)
+    pods = kube.list_labelled("Pod", namespace, labels) if jobs and not built else []
+    attempts = []
+    for job in sorted(
+        jobs, key=lambda each: (str(each["metadata"].get("creationTimestamp")), each["metadata"]["name"])
+    ):
+        own = [pod for pod in pods if _job_uid(pod) == job["metadata"]["uid"]]
+        state = parse_state(job, own)
+        waits_without_pod = state == "Pending" and not own and not built
+        events = kube.list_events(namespace, "Job", job["metadata"]["name"]) if waits_without_pod else []
+        log = _read_log(kube, namespace, own) if state == "Running" else ""
+        attempts.append(parse_attempt(job, own, events, log))
+    return tuple(attempts)
+
+
+def _job_uid(pod: Object) -> str:
+    references = pod["metadata"].get("ownerReferences") or ()
+    return next((str(each["uid"]) for each in references if each.get("kind") == "Job"), "")
+
+
+def _read_log(kube: Kube, namespace: str, pods: list[Object]) -> str:
+    """The end of the running build's log; empty where its node does not answer: progress is worth no error."""
+    for pod in pods:
+        name = running_pod_name(pod)
+        if name is not None:
+            try:
+                return kube.read_log(namespace, name, names.BUILD_CONTAINER)
+            except ClusterError:
+                return ""
+    return ""
+
+
+def _observe_kpis(
+    model: CompressedModel, pods: list[Object], sources: Sources, now: datetime
+) -> tuple[Kpis | KpiProblem | None, Baseline | None]:
+    """KPIs of the model and of its baseline over one window, which both were served for in full."""
+    namespace = model.metadata.namespace
+    own = find_served(namespace, model.metadata.name, pods)
+    wanted_seconds = parse_window_seconds(model.spec.objectives.window)
+    if model.spec.baseline is None:
+        return _read_kpis(sources.kpis, own, _window([own], wanted_seconds, now), now), None
+    name = model.spec.baseline.name
+    other = find_served(namespace, name, sources.kube.list_labelled("Pod", namespace, _server_labels(name)))
+    window_seconds = _window([own, other], wanted_seconds, now)
+    kpis = _read_kpis(sources.kpis, other, window_seconds, now) if own else None
+    return (
+        _read_kpis(sources.kpis, own, window_seconds, now),
+        parse_baseline(name, sources.kube.read(names.KIND, namespace, name), kpis),
+    )
+
+
+def _window(served: list[Served | None], wanted_seconds: int, now: datetime) -> int | None:
+    there = [each for each in served if each is not None]
+    return plan_window_seconds(wanted_seconds, there, now) if there else None
+
+
+def _read_kpis(
+    reader: KpiReader, served: Served | None, window_seconds: int | None, now: datetime
+) -> Kpis | KpiProblem | None:
+    if served is None:
+        return None
+    return reader.read(served, window_seconds, now)
+
+
+def parse_baseline(name: str, body: Object | None, kpis: Kpis | KpiProblem | None) -> Baseline:
+    """The baseline as its own status has it."""
+    if body is None:
+        return Baseline(name, exists=False)
+    status = body.get("status") or {}
+    ready = any(each.get("type") == "Ready" and each.get("status") == "True" for each in status.get("conditions") or ())
+    return Baseline(name, exists=True, ready=ready, artifact=status.get("artifact") or {}, kpis=kpis)

@@ -1,0 +1,248 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from operator_fakes import FakePrometheus
+
+from model_artifact.summary import ArtifactSummary, BuildProgress, format_document
+from model_operator import names
+from model_operator.api.v1alpha1 import parse_model
+from model_operator.errors import ClusterError
+from model_operator.measurement import KpiReader
+from model_operator.observation import Baseline, Claim, KpiProblem, Kpis, Record
+from model_operator.observe import Sources, observe, observe_invalid
+from model_operator.settings import Settings
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+MANAGED = {"app.kubernetes.io/managed-by": "modelpress"}
+SUMMARY = ArtifactSummary(
+    digest="sha256:" + "a" * 64,
+    path="artifacts/a.zip",
+    size_bytes=10,
+    float_bytes=40,
+    weights=10,
+    bits_per_weight=8.0,
+    entropy_bits_per_weight=3.0,
+    sparsity_percent=70.0,
+)
+
+
+@pytest.fixture
+def look(kube, body):
+    """Observe the model in `body`; settings and Prometheus by keyword."""
+
+    def observed(prometheus=None, **settings):
+        stored = kube.put(body)
+        sources = Sources(kube, KpiReader(prometheus, 15), Settings(**settings))
+        return observe(parse_model(stored), stored, sources, NOW)
+
+    return observed
+
+
+def recipe_labels(body):
+    digest = parse_model(body).recipe().digest
+    return digest, {**MANAGED, names.LABEL_RECIPE: names.short_digest(digest, 32)}
+
+
+def put_job(kube, labels, name="build-0", created="2026-01-01T00:00:00Z", **status):
+    return kube.put(
+        {
+            "kind": "Job",
+            "metadata": {"name": name, "uid": f"uid-{name}", "labels": labels, "creationTimestamp": created},
+            "status": status,
+        }
+    )
+
+
+def put_build_pod(kube, job, state):
+    kube.put(
+        {
+            "kind": "Pod",
+            "metadata": {
+                "name": f"{job['metadata']['name']}-x",
+                "labels": job["metadata"]["labels"],
+                "ownerReferences": [{"kind": "Job", "uid": job["metadata"]["uid"]}],
+            },
+            "status": {"containerStatuses": [{"name": "build", "state": state}]},
+        }
+    )
+
+
+def put_server_pod(kube, model, template="h1", ready_seconds=3600):
+    since = (NOW - timedelta(seconds=ready_seconds)).isoformat()
+    kube.put(
+        {
+            "kind": "Pod",
+            "metadata": {
+                "name": f"{model}-{template}-abcde",
+                "labels": {
+                    names.LABEL_MODEL: model,
+                    names.LABEL_COMPONENT: "server",
+                    "pod-template-hash": template,
+                },
+            },
+            "status": {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": since}]},
+        }
+    )
+
+
+def test_a_new_model_has_itself_and_no_store(look):
+    observation = look()
+    assert (observation.uid, observation.generation, observation.status) == ("uid-1", 1, {})
+    assert observation.store == Claim("modelpress-store", "Missing")
+    assert (observation.attempts, observation.pods, observation.kpis, observation.baseline) == ((), (), None, None)
+    assert (observation.record, observation.data, observation.children.deployment) == (None, None, None)
+
+
+def test_an_object_that_is_no_model_has_its_status_alone():
+    metadata = {"uid": "u", "generation": 4}
+    observation = observe_invalid({"metadata": metadata, "status": {"observedGeneration": 3}})
+    assert (observation.uid, observation.generation, observation.status) == ("u", 4, {"observedGeneration": 3})
+
+
+@pytest.mark.parametrize(("status", "phase"), [({"phase": "Bound"}, "Bound"), ({}, "Pending")])
+def test_claims_have_their_phase(look, kube, status, phase):
+    for name in ("modelpress-store", "data"):
+        kube.put({"kind": "PersistentVolumeClaim", "metadata": {"name": name}, "status": status})
+    observation = look(data_claim_name="data")
+    assert (observation.store, observation.data) == (Claim("modelpress-store", phase), Claim("data", phase))
+
+
+def test_a_record_of_ours_is_read_and_spares_the_data_claim(look, kube, body):
+    digest, _ = recipe_labels(body)
+    kube.put(
+        {
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": names.record_name(digest),
+                "labels": MANAGED,
+                "ownerReferences": [{"kind": "CompressedModel", "uid": "m1"}],
+            },
+            "data": {"summary.json": format_document(SUMMARY)},
+        }
+    )
+    observation = look(data_claim_name="data")
+    assert observation.record == Record(frozenset({"m1"}), SUMMARY)
+    assert observation.data is None
+
+
+@pytest.mark.parametrize(("labels", "text"), [({}, format_document(SUMMARY)), (MANAGED, "{}"), (MANAGED, "nonsense")])
+def test_a_foreign_or_broken_record_is_none(look, kube, body, labels, text):
+    digest, _ = recipe_labels(body)
+    metadata = {"name": names.record_name(digest), "labels": labels}
+    kube.put({"kind": "ConfigMap", "metadata": metadata, "data": {"summary.json": text}})
+    assert look().record is None
+
+
+def test_attempts_come_oldest_first_with_what_their_own_pods_say(look, kube, body):
+    _, labels = recipe_labels(body)
+    put_job(kube, labels, "build-1", "2026-01-02T00:00:00Z", active=1)
+    first = put_job(kube, labels, "build-0", conditions=[{"type": "Complete", "status": "True"}])
+    put_job(kube, MANAGED, "other")
+    put_build_pod(kube, first, {"terminated": {"exitCode": 0, "message": format_document(SUMMARY)}})
+    older, newer = look().attempts
+    assert (older.job, older.state, older.summary) == ("build-0", "Succeeded", SUMMARY)
+    assert (newer.job, newer.state, newer.summary) == ("build-1", "Pending", None)
+
+
+def test_the_log_of_a_running_build_tells_its_progress(look, kube, body):
+    _, labels = recipe_labels(body)
+    put_build_pod(kube, put_job(kube, labels, active=1), {"running": {}})
+    kube.logs["press", "build-0-x", "build"] = format_document(BuildProgress(phase="Training", epoch=2, epochs=9))
+    assert look().attempts[0].progress == BuildProgress(phase="Training", epoch=2, epochs=9)
+
+
+def test_a_log_that_cannot_be_read_is_no_reason_to_stop(look, kube, body):
+    _, labels = recipe_labels(body)
+    put_build_pod(kube, put_job(kube, labels, active=1), {"running": {}})
+    kube.refuse["log", "Pod"] = ClusterError("the node does not answer")
+    assert (look().attempts[0].state, look().attempts[0].progress) == ("Running", None)
+
+
+def test_a_job_without_a_pod_tells_its_last_warning(look, kube, body):
+    _, labels = recipe_labels(body)
+    put_job(kube, labels)
+    kube.put(
+        {
+            "kind": "Event",
+            "metadata": {"name": "e"},
+            "involvedObject": {"kind": "Job", "name": "build-0"},
+            "type": "Warning",
+            "reason": "FailedCreate",
+            "message": "exceeded quota: small",
+        }
+    )
+    assert (look().attempts[0].reason, look().attempts[0].message) == ("FailedCreate", "exceeded quota: small")
+
+
+def test_children_are_those_of_the_models_name_whoever_made_them(look, kube):
+    for kind in ("Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget"):
+        kube.put({"kind": kind, "metadata": {"name": "small"}})
+    children = look().children
+    assert [children.deployment["kind"], children.service["kind"], children.autoscaler["kind"]] == [
+        "Deployment",
+        "Service",
+        "HorizontalPodAutoscaler",
+    ]
+    assert children.disruption_budget["kind"] == "PodDisruptionBudget"
+
+
+def test_an_artifact_that_is_given_needs_no_store_of_ours(look, body):
+    digest = "sha256:" + "b" * 64
+    body["spec"] = {"source": {"artifact": {"uri": "pvc://mine/a.zip", "digest": digest}}}
+    observation = look(data_claim_name="data")
+    assert (observation.store, observation.data, observation.attempts) == (None, None, ())
+
+
+def test_kpis_are_of_what_is_served_over_the_window_that_is_asked_for(look, kube, body):
+    body["spec"]["objectives"] = {"window": "2m"}
+    put_server_pod(kube, "small")
+    prometheus = FakePrometheus({"request_latency_count": {"": 1200.0}})
+    kpis = look(prometheus).kpis
+    assert (kpis.window_seconds, kpis.requests, kpis.requests_per_second) == (120, 1200.0, 10.0)
+    assert all('pod=~"small-h1-[a-z0-9]{5}"' in query for query in prometheus.asked)
+
+
+def test_nothing_that_is_served_has_no_kpis_and_asks_for_none(look):
+    prometheus = FakePrometheus()
+    assert look(prometheus).kpis is None
+    assert prometheus.asked == []
+
+
+def test_a_missing_prometheus_is_told_where_something_is_served(look, kube):
+    put_server_pod(kube, "small", ready_seconds=1)
+    assert look().kpis == KpiProblem(
+        "PrometheusNotConfigured", "the operator was given no Prometheus: set prometheusUrl"
+    )
+
+
+def test_a_baseline_is_measured_over_the_same_window(look, kube, body):
+    body["spec"]["baseline"] = {"name": "plain"}
+    put_server_pod(kube, "small")
+    put_server_pod(kube, "plain", template="h2", ready_seconds=100)
+    status = {"conditions": [{"type": "Ready", "status": "True"}], "artifact": {"sizeBytes": 40}}
+    kube.put({"kind": "CompressedModel", "metadata": {"name": "plain"}, "status": status})
+    observation = look(FakePrometheus({"request_latency_count": {"": 900.0}}))
+    assert observation.kpis.window_seconds == 90
+    assert observation.baseline == Baseline(
+        "plain",
+        exists=True,
+        ready=True,
+        artifact={"sizeBytes": 40},
+        kpis=Kpis(
+            window_seconds=90, measured_at=NOW, pods=0, requests=900.0, requests_per_second=10.0, error_percent=0
+        ),
+    )
+
+
+def test_a_missing_baseline_is_told(look, body):
+    body["spec"]["baseline"] = {"name": "plain"}
+    assert look().baseline == Baseline("plain", exists=False)
+
+
+def test_a_baseline_that_serves_nothing_has_no_kpis(look, kube, body):
+    body["spec"]["baseline"] = {"name": "plain"}
+    put_server_pod(kube, "small")
+    kube.put({"kind": "CompressedModel", "metadata": {"name": "plain"}})
+    observation = look(FakePrometheus())
+    assert observation.baseline == Baseline("plain", exists=True)
+    assert observation.kpis.window_seconds == 300

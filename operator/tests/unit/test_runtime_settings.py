@@ -1,0 +1,79 @@
+import logging
+
+import pytest
+
+from model_operator.__main__ import run_operator
+from model_operator.errors import SettingsError
+from model_operator.settings import Settings, load_settings, split_names
+from model_operator.telemetry import Telemetry, start_log
+
+
+def test_settings_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("MODELPRESS_WATCH_NAMESPACES", "a,b")
+    monkeypatch.setenv("MODELPRESS_KPI_SECONDS", "30")
+    settings = load_settings()
+    assert (settings.watch_namespaces, settings.kpi_seconds, settings.workers) == ("a,b", 30, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("WORKERS", "none", "MODELPRESS_WORKERS is 'none': "),
+        ("HEALTH_PORT", "70000", "MODELPRESS_HEALTH_PORT is '70000': "),
+        ("LOG_LEVEL", "LOUD", "MODELPRESS_LOG_LEVEL is 'LOUD': "),
+    ],
+)
+def test_a_wrong_value_is_told_by_its_variable(monkeypatch, capsys, name, value, words):
+    monkeypatch.setenv(f"MODELPRESS_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(words)
+    assert run_operator([]) == 2
+    assert capsys.readouterr().err == f"modelpress-operator: {caught.value}\n"
+
+
+@pytest.mark.parametrize(("text", "found"), [("", ()), ("a", ("a",)), (" a, b,,", ("a", "b"))])
+def test_names_are_split(text, found):
+    assert split_names(text) == found
+
+
+def test_without_a_cluster_it_ends_with_its_own_status(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert run_operator([]) == 3
+    assert "set KUBECONFIG" in capsys.readouterr().err
+
+
+def test_help_names_every_variable(capsys):
+    with pytest.raises(SystemExit) as ended:
+        run_operator(["--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert all(f"MODELPRESS_{name.upper()}" in told for name in Settings.model_fields)
+
+
+def test_libraries_are_quiet_unless_everything_is_wanted(monkeypatch):
+    loggers = {name: logging.getLogger(name) for name in ("kopf", "urllib3", "")}
+    for logger in loggers.values():
+        monkeypatch.setattr(logger, "level", logging.NOTSET)
+    monkeypatch.setattr(loggers[""], "handlers", [])
+    start_log("INFO")
+    assert (loggers["kopf"].level, loggers["urllib3"].level) == (logging.WARNING, logging.ERROR)
+
+
+def test_models_are_counted_by_their_ready_condition():
+    telemetry = Telemetry()
+    ready = [{"type": "Ready", "status": "True"}]
+    telemetry.note_models(
+        [
+            {"status": {"conditions": ready}},
+            {"status": {"conditions": [{"type": "Ready", "status": "False"}]}},
+            {"status": {"conditions": [{"type": "Stalled", "status": "True"}]}},
+            {},
+        ]
+    )
+    found = {
+        value: telemetry.registry.get_sample_value("modelpress_models", {"ready": value})
+        for value in ("true", "false", "unknown")
+    }
+    assert found == {"true": 1, "false": 1, "unknown": 2}
