@@ -59,7 +59,8 @@ def _judge_kpis(objectives: Objectives, kpis: Kpis | KpiProblem | None, served: 
         else:
             value = getattr(kpis, attribute)
             if value is None:
-                text = f"{name} has no data in the last {format_window(kpis.window_seconds)}; it needs requests to the model"
+                window = format_window(kpis.window_seconds)
+                text = f"{name} has no data in the last {window}; it needs requests to the model"
                 yield _unknown(Reason.INSUFFICIENT_DATA, text)
             else:
                 yield _judge(name, value, bound, at_most=True)
