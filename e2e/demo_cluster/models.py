@@ -9,7 +9,7 @@ import yaml
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 STEPS_OF_A_SHAPE = 4
-"""Training steps of VGG-16 in the demo: enough to see that it trains; hours would make it good."""
+"""Training steps of each VGG-16 in the demo: enough to see that it trains; hours would make it good."""
 
 Status = Mapping[str, Any]
 
@@ -40,7 +40,8 @@ class Example:
 def choose_examples(has_cifar10: bool) -> tuple[Example, ...]:
     """Baselines first. Without CIFAR-10 the digits stand in for the CNN, and VGG-16 keeps its initial weights."""
     pair = ("cnn-a0-b32", "cnn-a125-b8") if has_cifar10 else ("digits-a0-b32", "digits-a125-b8")
-    return (*(Example(name) for name in pair), Example("vgg16-a125-b8", STEPS_OF_A_SHAPE if has_cifar10 else 0))
+    steps = STEPS_OF_A_SHAPE if has_cifar10 else 0
+    return (*(Example(name) for name in pair), *(Example(name, steps) for name in ("vgg16-a0-b32", "vgg16-a125-b8")))
 
 
 def condition(status: Status, kind: str) -> Mapping[str, Any]:

@@ -17,8 +17,8 @@ def condition(kind, status, reason="Because", message="so."):
 @pytest.mark.parametrize(
     ("has_cifar10", "names"),
     [
-        (True, ["cnn-a0-b32", "cnn-a125-b8", "vgg16-a125-b8"]),
-        (False, ["digits-a0-b32", "digits-a125-b8", "vgg16-a125-b8"]),
+        (True, ["cnn-a0-b32", "cnn-a125-b8", "vgg16-a0-b32", "vgg16-a125-b8"]),
+        (False, ["digits-a0-b32", "digits-a125-b8", "vgg16-a0-b32", "vgg16-a125-b8"]),
     ],
 )
 def test_baselines_come_first_and_digits_stand_in_where_there_is_no_cifar10(has_cifar10, names):

@@ -126,7 +126,8 @@ def test_a_build_without_its_data_fails_with_cause_and_remedy(models):
         bare_model("no-data", {key: spec[key] for key in ("compression", "source")} | {"build": {"retries": 0}})
     )
     message = models.wait_for("no-data", "ArtifactReady", "False", "BuildFailed")
-    assert "CIFAR-10" in message
+    assert "cifar-10-binary.tar.gz: cannot be downloaded" in message
+    assert "data.claimName" in message
     assert models.condition("no-data", "Stalled")[0] == "True"
     assert len(models.names("jobs", RECIPE_LABEL)) == len(set(models.names("jobs", RECIPE_LABEL)))
 

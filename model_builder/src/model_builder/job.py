@@ -30,6 +30,7 @@ RECIPE_VARIABLE = "MODELPRESS_RECIPE"
 STORE_VARIABLE = "MODELPRESS_STORE"
 LOG_VARIABLE = "MODELPRESS_TERMINATION_LOG"
 TERMINATION_LOG = "/dev/termination-log"
+DATA_REMEDY = "in a cluster the chart's data.claimName names a claim that holds the data sets"
 
 EXIT_BROKE_OFF = 1
 EXIT_BAD_INPUT = 2
@@ -130,9 +131,9 @@ def explain_failure(error: Exception) -> tuple[int, Failure]:
     """The exit code, and what to tell: permanent is what the same recipe, data and builder would meet again."""
     match error:
         case DownloadError():
-            return EXIT_DATA, Failure(error=str(error), permanent=False)
+            return EXIT_DATA, Failure(error=f"{error}; {DATA_REMEDY}", permanent=False)
         case DataError():
-            return EXIT_DATA, Failure(error=str(error), permanent=True)
+            return EXIT_DATA, Failure(error=f"{error}; {DATA_REMEDY}", permanent=True)
         case StoreError():
             return EXIT_STORE, Failure(error=str(error), permanent=False)
         case ArtifactError() | BuildError():
