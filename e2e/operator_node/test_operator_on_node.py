@@ -129,18 +129,21 @@ def test_a_build_without_its_data_fails_with_cause_and_remedy(models):
     assert "cifar-10-binary.tar.gz: cannot be downloaded" in message
     assert "data.claimName" in message
     assert models.condition("no-data", "Stalled")[0] == "True"
-    assert len(models.names("jobs", RECIPE_LABEL)) == len(set(models.names("jobs", RECIPE_LABEL)))
+    recipe = models.read("no-data")["status"]["build"]["recipeDigest"].removeprefix("sha256:")[:32]
+    assert len(models.names("jobs", f"{RECIPE_LABEL}={recipe}")) == 1
 
 
 def test_deletion_removes_every_object(models):
-    for name in ("given", "altered", "no-data"):
+    gone = ("given", "altered", "no-data")
+    recipe = models.read("no-data")["status"]["build"]["recipeDigest"].removeprefix("sha256:")[:32]
+    assert models.names("jobs", f"{RECIPE_LABEL}={recipe}") != []
+    for name in gone:
         models.delete(name)
 
     def left():
-        kinds = "deployments,services,hpa,pdb,pods,replicasets"
-        return [
-            found for name in ("given", "altered", "no-data") for found in models.names(kinds, f"{MODEL_LABEL}={name}")
-        ]
+        kinds = "deployments,services,hpa,pdb,pods,replicasets,endpointslices"
+        own = [found for name in gone for found in models.names(kinds, f"{MODEL_LABEL}={name}")]
+        return own + models.names("jobs,pods,configmaps", f"{RECIPE_LABEL}={recipe}")
 
     models.node.wait_until(left, lambda names: names == [], 90, "objects of deleted models")
 
