@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 from cluster.apiserver import ApiServer
+from cluster.client import wait_until
 from cluster.toolchain import build_programs
-from operator_play import ROOT, Cluster, OperatorProcess, training_model, wait_until, write_operator_kubeconfig
+from operator_play import ROOT, Cluster, OperatorProcess, training_model, write_operator_kubeconfig
 
 IDLE_SECONDS = 60
 CLOCK_TICKS = 100

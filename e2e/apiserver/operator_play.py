@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import yaml
+from cluster.client import wait_until
 from loopback import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,18 +31,6 @@ SUMMARY = {
     "quality": {"metric": "Accuracy", "value": 97.0, "floatValue": 97.5, "samples": 360},
 }
 NOW = "2026-01-01T00:00:00Z"
-
-
-def wait_until(observe, is_enough, seconds, what):
-    """Poll until the observation is enough; the last one is in the failure."""
-    deadline = time.monotonic() + seconds
-    while True:
-        seen = observe()
-        if is_enough(seen):
-            return seen
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: after {seconds} s still {seen!r}")
-        time.sleep(0.1)
 
 
 class OperatorProcess:

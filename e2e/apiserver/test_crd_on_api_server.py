@@ -56,24 +56,12 @@ STATUS = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(api_server):
-    """An API server that knows CompressedModel."""
-    applied = api_server.kubectl("apply", "--server-side", "-f", str(CRD))
-    assert applied.returncode == 0, applied.stderr
-    waited = api_server.kubectl(
-        "wait", "--for=condition=Established", "crd/compressedmodels.modelpress.dev", "--timeout=20s"
-    )
-    assert waited.returncode == 0, waited.stderr
-    return api_server
-
-
 @pytest.fixture
-def kubectl(server, api_namespace):
+def kubectl(crd_server, api_namespace):
     """Runs kubectl in the test's namespace; what it printed, where it has to succeed."""
 
     def run(*arguments, text=""):
-        done = server.kubectl("-n", api_namespace, *arguments, text=text)
+        done = crd_server.kubectl("-n", api_namespace, *arguments, text=text)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -81,18 +69,18 @@ def kubectl(server, api_namespace):
 
 
 @pytest.fixture(scope="module")
-def refuse(server):
+def refuse(crd_server):
     """Tries to create an object that must be refused: what kubectl said."""
     namespace = "refused"
-    assert server.kubectl("create", "namespace", namespace).returncode == 0
+    assert crd_server.kubectl("create", "namespace", namespace).returncode == 0
 
     def run(body):
-        done = server.kubectl("apply", "-n", namespace, "-f", "-", text=json.dumps(body))
+        done = crd_server.kubectl("apply", "-n", namespace, "-f", "-", text=json.dumps(body))
         assert done.returncode != 0, done.stdout
         return done.stderr
 
     yield run
-    server.kubectl("delete", "namespace", namespace, "--wait=false")
+    crd_server.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def model(name="cnn", **fields):
@@ -293,10 +281,10 @@ def test_the_status_is_written_apart_from_the_spec(kubectl):
         ({"observedGeneration": None}, "status.observedGeneration: Required value"),
     ],
 )
-def test_a_status_that_is_not_as_described_is_refused(part, words, kubectl, server, api_namespace):
+def test_a_status_that_is_not_as_described_is_refused(part, words, kubectl, crd_server, api_namespace):
     kubectl("apply", "-f", "-", text=json.dumps(model()))
     patch = json.dumps({"status": STATUS | part})
-    refused = server.kubectl(
+    refused = crd_server.kubectl(
         "-n", api_namespace, "patch", "cmod", "cnn", "--subresource=status", "--type=merge", "-p", patch
     )
     assert refused.returncode != 0

@@ -6,8 +6,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from cluster.client import wait_until
 from loopback import free_ports
-from operator_play import SUMMARY, OperatorProcess, training_model, wait_until
+from operator_play import SUMMARY, OperatorProcess, training_model
 
 # What is asked for -> the value for pods of `small`, and for those of `plain`.
 ANSWERS = {

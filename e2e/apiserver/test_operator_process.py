@@ -8,7 +8,8 @@ import urllib.request
 
 import pytest
 import yaml
-from operator_play import PYTHON, SUMMARY, OperatorProcess, training_model, wait_until
+from cluster.client import wait_until
+from operator_play import PYTHON, SUMMARY, OperatorProcess, training_model
 
 
 def read(port, path):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from cluster.processes import ClusterError
 
 Seen = TypeVar("Seen")
-_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 @dataclass(frozen=True)
