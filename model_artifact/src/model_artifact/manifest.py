@@ -18,6 +18,9 @@ LARGEST_MANIFEST_BYTES = 64 * 2**20
 
 DType = Literal["int8", "int16", "float32"]
 ITEM_BYTES: dict[str, int] = {"int8": 1, "int16": 2, "float32": 4}
+Coder = Literal["dense", "packed", "split", "split-packed", "joint"]
+Role = Literal["classes", "gaps", "plane", "digits", "joint"]
+Code = Annotated[int, Field(ge=-128, le=127)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -110,7 +113,7 @@ class Content(Contract):
 class Stream(Contract):
     """One Deflated entry of the archive that carries part of a tensor."""
 
-    role: Literal["gaps", "plane"]
+    role: Role
     entry: str
     size_bytes: Annotated[int, Field(ge=0)]
     """Inflated size."""
@@ -124,7 +127,11 @@ class StoredTensor(Contract):
     dtype: DType
     step: float | None = None
     """Multiplies the codes where a file holds them as float32; exactly a float32."""
-    coder: Literal["split", "dense"]
+    coder: Coder
+    alphabet: Annotated[tuple[Code, ...], Field(min_length=1, max_length=64)] | None = None
+    """The values that `packed`, `split-packed` and `joint` count; absent for `dense` and `split`."""
+    sorted_axis: Annotated[int, Field(ge=0)] | None = None
+    """The axis along which the tensor is stored sorted by class; absent where it is stored in its own order."""
     streams: tuple[Stream, ...]
 
     @property

@@ -10,9 +10,9 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-
+from model_artifact.choice import choose_coding
 from model_artifact.container import ArchiveWriter, Deflated, deflate
 from model_artifact.errors import UnpackableError
 from model_artifact.manifest import (
@@ -28,7 +28,6 @@ from model_artifact.manifest import (
     UnpackedFile,
 )
 from model_artifact.recipe import canonical_json
-from model_artifact.streams import Array, format_gaps, format_planes
 from model_artifact.weights import CodedTensor, plan_holes, read_weights
 
 Progress = Callable[[str], None]
@@ -58,23 +57,27 @@ def pack(
     Raises:
         UnpackableError: when the folder has no readable `model.tflite`, or a given tensor stands in no file.
     """
-    files = _read_files(folder)
+    files = _list_files(folder)
     if MODEL_FILE not in files:
         raise UnpackableError(f"{folder}: no {MODEL_FILE} in it; give the version folder that holds one")
-    weights = read_weights(files[MODEL_FILE]) if tensors is None else tensors
-    progress(f"{len(weights)} weight tensors, {sum(map(len, files.values())) / 1e6:.1f} MB in {len(files)} files")
-    holes = [hole for path, data in files.items() for hole in plan_holes(path, data, weights)]
+    weights = read_weights(files[MODEL_FILE].read_bytes()) if tensors is None else tensors
+    size = sum(file.stat().st_size for file in files.values())
+    progress(f"{len(weights)} weight tensors, {size / 1e6:.1f} MB in {len(files)} files")
+    parts = [_read_part(path, file, weights) for path, file in files.items()]
+    holes = tuple(hole for part in parts for hole in part.holes)
     _check_all_found(folder, weights, holes)
     stored, streams = _store_tensors(weights, progress)
     manifest = Manifest(
-        content=Content(files=tuple(_describe(path, data) for path, data in files.items()), provenance=provenance),
-        storage=Storage(tensors=tuple(stored), holes=tuple(holes)),
+        content=Content(files=tuple(part.file for part in parts), provenance=provenance),
+        storage=Storage(tensors=tuple(stored), holes=holes),
     )
-    _write_whole(target, _entries(manifest, streams, files, holes))
+    text = canonical_json(manifest.model_dump(mode="json", by_alias=True, exclude_none=True))
+    remains = [(f"files/{part.file.path}", part.remainder) for part in parts]
+    _write_whole(target, [(MANIFEST_ENTRY, _smaller_deflate(text.encode())), *streams, *remains])
     return manifest
 
 
-def _read_files(folder: Path) -> dict[str, bytes]:
+def _list_files(folder: Path) -> dict[str, Path]:
     """Every regular file below the folder by its relative path, sorted."""
     if not folder.is_dir():
         raise UnpackableError(f"{folder}: not a folder; give the version folder that holds {MODEL_FILE}")
@@ -82,19 +85,40 @@ def _read_files(folder: Path) -> dict[str, bytes]:
     strange = [path for path in paths if path.is_symlink() or not path.is_file()]
     if strange:
         raise UnpackableError(f"{strange[0]}: neither a file nor a folder; an artifact holds nothing else")
-    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-    return dict(sorted(files.items()))
+    return dict(sorted((path.relative_to(folder).as_posix(), path) for path in paths))
 
 
-def _check_all_found(folder: Path, weights: list[CodedTensor], holes: list[Hole]) -> None:
+class _Part(NamedTuple):
+    """What a file contributes to the archive."""
+
+    file: UnpackedFile
+    holes: list[Hole]
+    remainder: Deflated
+
+
+def _read_part(path: str, file: Path, weights: list[CodedTensor]) -> _Part:
+    """One file at a time is in memory."""
+    data = file.read_bytes()
+    holes = plan_holes(path, data, weights)
+    described = UnpackedFile(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return _Part(described, holes, _smaller_deflate(_render_remainder(data, holes, weights)))
+
+
+def _render_remainder(data: bytes, holes: list[Hole], weights: list[CodedTensor]) -> bytes:
+    """The file without its holes, which are sorted by offset."""
+    pieces, position = [], 0
+    for hole in holes:
+        pieces.append(data[position : hole.offset])
+        codes = weights[hole.tensor].codes
+        position = hole.offset + codes.size * ITEM_BYTES[codes.dtype.name if hole.form == "codes" else "float32"]
+    return b"".join([*pieces, data[position:]])
+
+
+def _check_all_found(folder: Path, weights: list[CodedTensor], holes: tuple[Hole, ...]) -> None:
     missing = set(range(len(weights))) - {hole.tensor for hole in holes}
     if missing:
         name = weights[min(missing)].name
         raise UnpackableError(f"{folder}: the weights {name} stand in none of its files; export the folder again")
-
-
-def _describe(path: str, data: bytes) -> UnpackedFile:
-    return UnpackedFile(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
 def _store_tensors(
@@ -104,9 +128,9 @@ def _store_tensors(
     stored, entries = [], []
     for index, tensor in enumerate(weights):
         progress(f"coding {tensor.name} ({tensor.codes.size:,} weights)")
-        coder, streams = _smaller_coding(tensor.codes)
+        coding = choose_coding(tensor.codes)
         described = []
-        for number, (role, data) in enumerate(streams):
+        for number, (role, data) in enumerate(coding.streams):
             entry = f"tensors/{index:03}/{number}-{role}"
             entries.append((entry, data))
             described.append(Stream(role=role, entry=entry, size_bytes=data.size_bytes))
@@ -116,37 +140,13 @@ def _store_tensors(
                 shape=tensor.codes.shape,
                 dtype=tensor.codes.dtype.name,
                 step=None if tensor.step is None else float(tensor.step),
-                coder=coder,
+                coder=coding.coder,
+                alphabet=coding.alphabet,
+                sorted_axis=coding.sorted_axis,
                 streams=tuple(described),
             )
         )
     return stored, entries
-
-
-def _smaller_coding(codes: Array) -> tuple[str, list[tuple[str, Deflated]]]:
-    """The coding of the two that takes fewer bytes."""
-    flat = np.ascontiguousarray(codes).reshape(-1)
-    dense = [("plane", _huffman(plane)) for plane in format_planes(flat)]
-    gaps, nonzero = format_gaps(flat)
-    split = [("gaps", _huffman(gaps)), *(("plane", _huffman(plane)) for plane in format_planes(nonzero))]
-    return min(("split", split), ("dense", dense), key=lambda coding: sum(len(data.payload) for _, data in coding[1]))
-
-
-def _huffman(data: bytes) -> Deflated:
-    return deflate(data, zlib.Z_HUFFMAN_ONLY)
-
-
-def _entries(
-    manifest: Manifest, streams: list[tuple[str, Deflated]], files: dict[str, bytes], holes: list[Hole]
-) -> list[tuple[str, Deflated]]:
-    """All entries of the archive in order: manifest, tensors, what remains of the files."""
-    text = canonical_json(manifest.model_dump(mode="json", by_alias=True, exclude_none=True))
-    tensors = manifest.storage.tensors
-    remains = [
-        (f"files/{path}", _smaller_deflate(render_remainder(data, [h for h in holes if h.path == path], tensors)))
-        for path, data in files.items()
-    ]
-    return [(MANIFEST_ENTRY, _smaller_deflate(text.encode())), *streams, *remains]
 
 
 def _smaller_deflate(data: bytes) -> Deflated:
@@ -157,15 +157,6 @@ def _smaller_deflate(data: bytes) -> Deflated:
 def hole_bytes(hole: Hole, tensor: StoredTensor) -> int:
     """Length of a hole in its file."""
     return tensor.elements * (ITEM_BYTES[tensor.dtype] if hole.form == "codes" else ITEM_BYTES["float32"])
-
-
-def render_remainder(data: bytes, holes: list[Hole], tensors: tuple[StoredTensor, ...]) -> bytes:
-    """The file without its holes, which are sorted by offset."""
-    pieces, position = [], 0
-    for hole in holes:
-        pieces.append(data[position : hole.offset])
-        position = hole.offset + hole_bytes(hole, tensors[hole.tensor])
-    return b"".join([*pieces, data[position:]])
 
 
 def _write_whole(target: Path, entries: list[tuple[str, Deflated]]) -> None:

@@ -16,7 +16,7 @@ Bytes = NDArray[np.uint8]
 _CHUNK = 2**16
 
 ESCAPE = 255
-"""A gap byte that stands for 255 zeros and no element."""
+"""The gap byte that stands for 255 zeros and no element."""
 
 
 def format_planes(elements: Array) -> list[bytes]:
@@ -48,40 +48,72 @@ def is_nonzero(elements: Array) -> NDArray[np.bool_]:
     return np.asarray(bits != 0)
 
 
-def format_gaps(flat: Array) -> tuple[bytes, Array]:
+def format_gaps(flat: Array, escape: int = ESCAPE) -> tuple[bytes, Array]:
     """The zero runs before each nonzero element, and the nonzero elements.
 
     Args:
         flat: elements in storage order, shape (n,).
+        escape: the gap byte, 1 to 255, that stands for as many zeros and no element.
 
     Returns:
-        One byte per nonzero element with the zeros since the previous one, after as many escapes as needed (255
-        stands for 255 zeros); and the nonzero elements. Zeros after the last of them are not written.
+        One byte per nonzero element with the zeros since the previous one, after as many escapes as needed; and the
+        nonzero elements. Zeros after the last of them are not written.
     """
-    positions = np.flatnonzero(is_nonzero(flat))
-    runs = np.diff(positions, prepend=-1) - 1
-    escapes = runs // ESCAPE
-    gaps = np.full(len(positions) + int(escapes.sum()), ESCAPE, np.uint8)
-    gaps[np.cumsum(escapes + 1) - 1] = runs % ESCAPE
-    return gaps.tobytes(), flat[positions]
+    gaps, nonzero, previous = [], [flat[:0]], -1
+    for start in range(0, flat.size, _CHUNK):
+        chunk = flat[start : start + _CHUNK]
+        positions = np.flatnonzero(is_nonzero(chunk))
+        if len(positions):
+            runs = np.diff(positions, prepend=previous - start) - 1
+            previous = start + int(positions[-1])
+            gaps.append(_format_runs(runs, escape))
+            nonzero.append(chunk[positions])
+    return b"".join(gaps), np.concatenate(nonzero)
 
 
-def parse_gaps(gaps: bytes, values: Array, elements: int) -> Array:
+def _format_runs(runs: NDArray[np.int64], escape: int) -> bytes:
+    if runs.max() < escape:
+        return runs.astype(np.uint8).tobytes()
+    escapes = runs // escape
+    gaps = np.full(len(runs) + int(escapes.sum()), escape, np.uint8)
+    gaps[np.cumsum(escapes + 1) - 1] = runs % escape
+    return gaps.tobytes()
+
+
+def parse_gaps(gaps: bytes, values: Array, elements: int, base: int = 1) -> Array:
     """The flat tensor that `format_gaps` wrote, shape (elements,).
+
+    Args:
+        gaps: symbols whose quotient by `base` is a gap, and 255 for an escape of 255 // base zeros.
+        values: the nonzero elements.
+        elements: how many elements there are with the zeros.
+        base: 1 where the symbols are the gaps themselves.
 
     Raises:
         CorruptArtifactError: when gaps, values and the number of elements do not agree.
     """
-    symbols = np.frombuffer(gaps, np.uint8)
-    is_element = symbols != ESCAPE
-    if np.count_nonzero(is_element) != len(values):
-        raise CorruptArtifactError(f"{np.count_nonzero(is_element)} gaps for {len(values)} nonzero weights")
-    positions = (np.cumsum(symbols.astype(np.int64) + is_element) - 1)[is_element]
-    if len(positions) and positions[-1] >= elements:
-        raise CorruptArtifactError(f"the gaps reach weight {positions[-1]} of a tensor of {elements}")
-    flat = np.zeros(elements, values.dtype)
-    flat[positions] = values
+    count = count_elements(gaps)
+    if count != len(values):
+        raise CorruptArtifactError(f"{count} gaps for {len(values)} nonzero weights")
+    symbols, flat = np.frombuffer(gaps, np.uint8), np.zeros(elements, values.dtype)
+    position, taken = -1, 0
+    for start in range(0, len(symbols), _CHUNK):
+        chunk = symbols[start : start + _CHUNK]
+        is_element = chunk != ESCAPE
+        steps = (chunk // np.uint8(base)).astype(np.uint16) + is_element
+        reached = np.cumsum(steps, dtype=np.int64) + position
+        position = int(reached[-1])
+        positions = reached if is_element.all() else reached[is_element]
+        if len(positions) and positions[-1] >= elements:
+            raise CorruptArtifactError(f"the gaps reach weight {positions[-1]} of a tensor of {elements}")
+        flat[positions] = values[taken : taken + len(positions)]
+        taken += len(positions)
     return flat
+
+
+def count_elements(gaps: bytes) -> int:
+    """How many nonzero elements the gaps lead to."""
+    return len(gaps) - gaps.count(ESCAPE)
 
 
 def entropy_bits(flat: Array) -> float:

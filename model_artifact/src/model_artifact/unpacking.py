@@ -2,66 +2,39 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
-from model_artifact.container import ArchiveReader
+from model_artifact.archive_reader import ArchiveReader
+from model_artifact.coders import decode_tensor
 from model_artifact.errors import ArtifactError, CorruptArtifactError, DigestMismatchError
-from model_artifact.manifest import (
-    LARGEST_MANIFEST_BYTES,
-    MANIFEST_ENTRY,
-    Hole,
-    Manifest,
-    StoredTensor,
-    UnpackedFile,
-)
-from model_artifact.packing import hole_bytes
+from model_artifact.file_content import holes_by_path, holes_by_tensor, read_own_parts
+from model_artifact.manifest import Hole, Manifest, StoredTensor, Stream, UnpackedFile
+from model_artifact.manifest_reader import read_manifest
+from model_artifact.naming import format_name
 from model_artifact.partial import partial_folder
-from model_artifact.streams import Array, parse_gaps, parse_planes
-from model_artifact.weights import render_bytes
+from model_artifact.streams import Array
+from model_artifact.weights import render_pieces
 
 
 class TargetExistsError(ArtifactError):
     """The folder to unpack to holds something already."""
 
 
-def read_manifest(archive: ArchiveReader) -> Manifest:
-    """The manifest of an open archive.
+class NoMemoryError(ArtifactError):
+    """A sound declaration, but more than this machine gives."""
+
+
+def check_digest(artifact: Path, manifest: Manifest, digest: str | None) -> None:
+    """Accept the artifact when it is the one that is wanted, or when any is.
 
     Raises:
-        CorruptArtifactError: when it is missing or says something that no artifact says.
+        DigestMismatchError: when it is another one.
     """
-    text = archive.read(MANIFEST_ENTRY, LARGEST_MANIFEST_BYTES)
-    try:
-        manifest = Manifest.model_validate_json(text)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in problem["loc"])
-        raise CorruptArtifactError(f"{MANIFEST_ENTRY}: {field}: {problem['msg']}") from error
-    _check_consistent(manifest)
-    return manifest
-
-
-def _check_consistent(manifest: Manifest) -> None:
-    """Every hole lies in its file, after the previous one, and fits its tensor; no path twice."""
-    tensors = manifest.storage.tensors
-    sizes = {file.path: file.size_bytes for file in manifest.content.files}
-    if len(sizes) != len(manifest.content.files):
-        raise CorruptArtifactError(f"{MANIFEST_ENTRY}: a file is named twice")
-    filled = dict.fromkeys(sizes, 0)
-    for hole in manifest.storage.holes:
-        where = f"{MANIFEST_ENTRY}: hole at {hole.offset} of {hole.path}"
-        if hole.path not in sizes or hole.tensor >= len(tensors):
-            raise CorruptArtifactError(f"{where} names a file or tensor that is not there")
-        tensor = tensors[hole.tensor]
-        if sorted(hole.axes) != list(range(len(tensor.shape))) or (hole.form == "values") > (tensor.step is not None):
-            raise CorruptArtifactError(f"{where} does not fit tensor {tensor.name}")
-        if hole.offset < filled[hole.path] or hole.offset + hole_bytes(hole, tensor) > sizes[hole.path]:
-            raise CorruptArtifactError(f"{where} overlaps another or passes the end of the file")
-        filled[hole.path] = hole.offset + hole_bytes(hole, tensor)
+    if digest is not None and digest != manifest.digest:
+        raise DigestMismatchError(f"{artifact}: the digest is {manifest.digest}, but {digest} was asked for")
 
 
 def read_tensor(archive: ArchiveReader, tensor: StoredTensor) -> Array:
@@ -69,21 +42,26 @@ def read_tensor(archive: ArchiveReader, tensor: StoredTensor) -> Array:
 
     Raises:
         CorruptArtifactError: naming the tensor and the entry.
+        NoMemoryError: when there is not enough for it.
     """
-    if max((stream.size_bytes for stream in tensor.streams), default=0) > 2 * tensor.elements:
-        raise CorruptArtifactError(f"tensor {tensor.name}: a stream is longer than its {tensor.elements} weights allow")
-    data: dict[str, list[bytes]] = {"gaps": [], "plane": []}
-    for stream in tensor.streams:
-        data[stream.role].append(archive.read(stream.entry, stream.size_bytes))
+    where = f"tensor {format_name(tensor.name)}"
+
+    def read(stream: Stream) -> bytes:
+        try:
+            return archive.read(stream.entry, stream.size_bytes)
+        except CorruptArtifactError as error:
+            raise CorruptArtifactError(f"{where}: {error}") from error
+
     try:
-        values = parse_planes(data["plane"], tensor.dtype)
-        if tensor.coder == "split":
-            values = parse_gaps(b"".join(data["gaps"]), values, tensor.elements)
-    except CorruptArtifactError as error:
-        raise CorruptArtifactError(f"tensor {tensor.name}: {error}") from error
-    if len(values) != tensor.elements:
-        raise CorruptArtifactError(f"tensor {tensor.name}: {len(values)} weights for shape {tensor.shape}")
-    return values.reshape(tensor.shape)
+        return decode_tensor(tensor, read)
+    except MemoryError as error:
+        raise NoMemoryError(f"{where}: no memory for its {tensor.elements} weights; give it more") from error
+
+
+def render_hole(hole: Hole, stored: StoredTensor, weights: Array) -> Iterator[bytes]:
+    """What the hole is filled with, in pieces of about 1 MiB."""
+    step = np.float32(stored.step) if hole.form == "values" and stored.step is not None else None
+    return render_pieces(weights, step, hole.axes)
 
 
 def unpack(
@@ -100,7 +78,7 @@ def unpack(
     an unpacking that was killed left beside the target is removed. Holds one weight tensor at a time in memory.
 
     Args:
-        artifact: the archive.
+        artifact: the archive, which may be hostile: what it declares is held against its size before it is believed.
         target: the folder to make, with its parents; it must not exist, or be empty, or hold the same files.
         digest: the content digest that is wanted (`sha256:…`); any, when absent.
         progress: told what is being done.
@@ -113,11 +91,11 @@ def unpack(
         CorruptArtifactError: naming entry, tensor or file.
         DigestMismatchError: when the artifact is another one than was asked for; nothing is written.
         TargetExistsError: when the target holds something else.
+        NoMemoryError: when a tensor does not fit into memory.
     """
     with ArchiveReader(str(artifact)) as archive:
         manifest = read_manifest(archive)
-        if digest is not None and digest != manifest.digest:
-            raise DigestMismatchError(f"{artifact}: the digest is {manifest.digest}, but {digest} was asked for")
+        check_digest(artifact, manifest, digest)
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             if not _holds(target, manifest):
                 raise TargetExistsError(f"{target}: exists and is not empty; remove it or name another folder")
@@ -126,7 +104,9 @@ def unpack(
         with partial_folder(target) as half:
             _write_files(archive, manifest, half, progress, watch)
             half.chmod(0o755)
+            _sync_folders(half)
             half.replace(target)
+            _sync(target.parent)
     return manifest
 
 
@@ -156,47 +136,60 @@ def _write_files(
     watch: Callable[[StoredTensor, Array], None],
 ) -> None:
     """Write what the files have of their own, then fill the holes tensor by tensor, then verify what stands there."""
-    holes, tensors = manifest.storage.holes, manifest.storage.tensors
+    tensors = manifest.storage.tensors
+    of_file = holes_by_path(manifest.storage.holes, tensors)
+    of_tensor = holes_by_tensor(manifest.storage.holes, tensors)
     for file in manifest.content.files:
-        _write_remainder(archive, file, [hole for hole in holes if hole.path == file.path], tensors, folder)
+        _write_own_parts(archive, file, of_file.get(file.path, []), tensors, folder / file.path)
     for index, stored in enumerate(tensors):
-        progress(f"decoding {stored.name} ({stored.elements:,} weights)")
+        progress(f"decoding {format_name(stored.name)} ({stored.elements:,} weights)")
         weights = read_tensor(archive, stored)
         watch(stored, weights)
-        for hole in holes:
-            if hole.tensor == index:
-                _fill_hole(folder / hole.path, hole, stored, weights)
+        for hole in of_tensor.get(index, []):
+            _fill_hole(folder / hole.path, hole, stored, weights)
+        del weights  # two tensors at once would be twice the memory
     for file in manifest.content.files:
-        progress(f"verifying {file.path} ({file.size_bytes:,} bytes)")
+        progress(f"verifying {format_name(file.path)} ({file.size_bytes:,} bytes)")
         _verify_durably(folder / file.path, file)
 
 
-def _write_remainder(
-    archive: ArchiveReader, file: UnpackedFile, holes: list[Hole], stored: tuple[StoredTensor, ...], folder: Path
+def _write_own_parts(
+    archive: ArchiveReader, file: UnpackedFile, holes: list[Hole], stored: tuple[StoredTensor, ...], path: Path
 ) -> None:
-    """Write the file's bytes that stand in no hole, at their places."""
-    missing = sum(hole_bytes(hole, stored[hole.tensor]) for hole in holes)
-    rest = archive.read(f"files/{file.path}", file.size_bytes - missing)
-    path, taken, position = folder / file.path, 0, 0
+    """Write the file's bytes that stand in no hole, at their places, and nothing into the holes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as out:
-        for hole in holes:
-            upto = taken + hole.offset - position
-            out.write(rest[taken:upto])
-            taken, position = upto, hole.offset + hole_bytes(hole, stored[hole.tensor])
-            out.seek(position)
-        out.write(rest[taken:])
+    with path.open("xb") as out:
+        for offset, part in read_own_parts(archive, file, holes, stored):
+            out.seek(offset)
+            out.write(part)
+        out.truncate(file.size_bytes)
 
 
 def _fill_hole(path: Path, hole: Hole, stored: StoredTensor, weights: Array) -> None:
-    step = np.float32(stored.step) if hole.form == "values" and stored.step is not None else None
     with path.open("r+b") as out:
         out.seek(hole.offset)
-        out.write(render_bytes(weights, step, hole.axes))
+        for piece in render_hole(hole, stored, weights):
+            out.write(piece)
 
 
 def _verify_durably(path: Path, file: UnpackedFile) -> None:
     with path.open("rb") as data:
         if hashlib.file_digest(data, "sha256").hexdigest() != file.sha256:
-            raise CorruptArtifactError(f"{file.path}: not the bytes that were packed; fetch or pack the artifact again")
+            raise CorruptArtifactError(
+                f"{format_name(file.path)}: not the bytes that were packed; fetch or pack the artifact again"
+            )
         os.fsync(data.fileno())
+
+
+def _sync_folders(top: Path) -> None:
+    """Make the names of all that lies below durable."""
+    for folder, _, _ in os.walk(top):
+        _sync(Path(folder))
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
