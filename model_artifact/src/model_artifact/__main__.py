@@ -1,26 +1,34 @@
-"""`model-artifact`: pack, unpack and inspect from the command line.
+"""`model-artifact`: pack, unpack, verify, inspect, compare and collect from the command line.
 
-Exit codes (docs/exit-codes.md): 0 done, 2 bad use or input, 3 corrupt artifact, 4 not the artifact that was asked for.
-With `--summary`, unpacking also leaves a document for the operator: what the artifact is, or why it was not unpacked.
+Exit codes (docs/exit-codes.md): 0 done, 1 the two artifacts of `diff` differ, 2 bad use or input, 3 corrupt artifact,
+4 not the artifact that was asked for. Results go to stdout; progress and errors, one sentence each, to stderr. With
+`--summary`, unpacking also leaves a document for the operator: what the artifact is, or why it was not unpacked.
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 
-from model_artifact.errors import ArtifactError, CorruptArtifactError, DigestMismatchError
-from model_artifact.inspection import ArtifactFacts, inspect, render_summary, unpack_and_inspect
+from model_artifact.archive_reader import ArchiveReader
+from model_artifact.arguments import make_parser
+from model_artifact.collection import Policy, find_leaving, remove
+from model_artifact.difference import compare
+from model_artifact.documents import format_json, render_inspection
+from model_artifact.errors import ArtifactError, CorruptArtifactError, DigestMismatchError, UnpackableError
+from model_artifact.inspection import inspect, render_summary, unpack_and_inspect, verify_and_inspect
+from model_artifact.manifest_reader import read_manifest
+from model_artifact.model_file import pack_model_file
 from model_artifact.packing import pack
 from model_artifact.summary import Failure
+from model_artifact.tables import format_difference, format_facts
 from model_artifact.termination import TerminationLog, format_os_error
-from model_artifact.unpacking import unpack
+from model_artifact.unpacking import NoMemoryError, unpack
+from model_artifact.verification import verify
 
-STORE = Path("/store")
-"""Where pods have the store mounted."""
+EXIT_DIFFERENT = 1
 EXIT_BAD_INPUT = 2
 EXIT_CORRUPT = 3
 EXIT_DIGEST_MISMATCH = 4
@@ -28,9 +36,9 @@ EXIT_DIGEST_MISMATCH = 4
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors are one sentence on stderr."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
-        return _run(options)
+        return _COMMANDS[options.command](options)
     except DigestMismatchError as error:
         return _fail(error, EXIT_DIGEST_MISMATCH)
     except CorruptArtifactError as error:
@@ -48,59 +56,41 @@ def _sentence(error: Exception) -> str:
     return format_os_error(error) if isinstance(error, OSError) else str(error)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="model-artifact", description="Deflate artifacts of compressed models.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    packing = commands.add_parser("pack", help="version folder -> artifact")
-    packing.add_argument("folder", type=Path, help="folder that holds model.tflite")
-    packing.add_argument("artifact", type=Path, help="the .zip to write")
-    unpacking = commands.add_parser("unpack", help="artifact -> version folder, verified")
-    unpacking.add_argument("artifact", type=Path)
-    unpacking.add_argument("folder", type=Path, help="folder to make; must not exist, be empty or hold the same files")
-    unpacking.add_argument("--digest", help="content digest that is wanted, sha256:…")
-    unpacking.add_argument(
-        "--summary", type=Path, metavar="FILE", help="write the artifact's facts, or the failure, there as JSON"
-    )
-    unpacking.add_argument(
-        "--store",
-        type=Path,
-        default=STORE,
-        metavar="DIR",
-        help="root of the store, for the path in the facts (%(default)s)",
-    )
-    inspecting = commands.add_parser("inspect", help="what an artifact holds")
-    inspecting.add_argument("artifact", type=Path)
-    inspecting.add_argument("--json", action="store_true", help="as JSON, with the whole manifest")
-    return parser
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr)
 
 
-def _run(options: argparse.Namespace) -> int:
-    if options.command == "pack":
-        manifest = pack(options.folder, options.artifact, progress=_tell)
-        print(f"{manifest.digest} {options.artifact.stat().st_size} bytes")
-    elif options.command == "unpack":
-        print(_unpack(options))
-    else:
-        facts = inspect(options.artifact)
-        print(format_json(facts) if options.json else format_table(facts))
+def _pack(options: argparse.Namespace) -> int:
+    """Pack, and take back what the limits of reading (docs/artifact-safety.md) would refuse: nobody could unpack it."""
+    pack_source = pack_model_file if options.source.is_file() else pack
+    manifest = pack_source(options.source, options.artifact, progress=_tell)
+    try:
+        with ArchiveReader(str(options.artifact)) as archive:
+            read_manifest(archive)
+    except CorruptArtifactError as error:
+        options.artifact.unlink()
+        raise UnpackableError(f"{options.source}: no reader would take its artifact ({error})") from error
+    print(f"{manifest.digest} {options.artifact.stat().st_size} bytes")
     return 0
 
 
-def _unpack(options: argparse.Namespace) -> str:
-    """Unpack, leave the summary or the failure where that is wanted, and return the content digest."""
+def _unpack(options: argparse.Namespace) -> int:
+    """Unpack, leave the summary or the failure where that is wanted, and print the content digest."""
     if options.summary is None:
-        return unpack(options.artifact, options.folder, digest=options.digest, progress=_tell).digest
+        print(unpack(options.artifact, options.folder, digest=options.digest, progress=_tell).digest)
+        return 0
     with closing(TerminationLog(options.summary)) as log:
         try:
             facts = unpack_and_inspect(options.artifact, options.folder, digest=options.digest, progress=_tell)
         except ArtifactError as error:
-            log.write(Failure(error=str(error), permanent=True))
+            log.write(Failure(error=str(error), permanent=not isinstance(error, NoMemoryError)))
             raise
         except OSError as error:  # a volume may be filled or mounted later
             log.write(Failure(error=format_os_error(error), permanent=False))
             raise
         log.write(render_summary(facts, format_store_path(options.artifact, options.store)))
-    return facts.digest
+    print(facts.digest)
+    return 0
 
 
 def format_store_path(artifact: Path, store: Path) -> str:
@@ -108,74 +98,49 @@ def format_store_path(artifact: Path, store: Path) -> str:
     return artifact.relative_to(store).as_posix() if artifact.is_relative_to(store) else artifact.name
 
 
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr)
+def _verify(options: argparse.Namespace) -> int:
+    print(verify(options.artifact, digest=options.digest, progress=_tell).digest)
+    return 0
 
 
-def format_json(facts: ArtifactFacts) -> str:
-    """The facts as JSON."""
-    return json.dumps(
-        {
-            "digest": facts.digest,
-            "sizeBytes": facts.size_bytes,
-            "unpackedBytes": facts.unpacked_bytes,
-            "weights": facts.weights,
-            "zerosPercent": facts.zeros_percent,
-            "bitsPerWeight": facts.bits_per_weight,
-            "entropyBitsPerWeight": facts.entropy_bits_per_weight,
-            "tensors": [asdict(tensor) | {"bits_per_weight": tensor.bits_per_weight} for tensor in facts.tensors],
-            "manifest": facts.manifest.model_dump(mode="json", by_alias=True),
-        },
-        indent=2,
+def _inspect(options: argparse.Namespace) -> int:
+    facts = inspect(options.artifact, progress=_tell)
+    print(format_json(render_inspection(facts)) if options.json else format_facts(facts))
+    return 0
+
+
+def _diff(options: argparse.Namespace) -> int:
+    difference = compare(*(verify_and_inspect(path, progress=_tell) for path in (options.a, options.b)))
+    print(format_json(difference) if options.json else format_difference(difference))
+    return 0 if difference.same else EXIT_DIFFERENT
+
+
+def _collect(options: argparse.Namespace) -> int:
+    """Remove from a store what the policy lets go, and print each path with its bytes, then the sum."""
+    if not (options.keep or options.keep_recipes or options.drop_recipes or options.older_than):
+        raise ArtifactError("gc: say what stays: --keep, --keep-recipes, --drop-recipes or --older-than")
+    policy = Policy(
+        keep=frozenset(options.keep),
+        keep_recipes=not options.drop_recipes,
+        older_than_days=options.older_than or 1.0,
     )
+    removed, total_bytes = 0, 0
+    for leaving in find_leaving(options.store, policy, time.time()):
+        if options.dry_run or remove(leaving):
+            removed, total_bytes = removed + 1, total_bytes + leaving.size_bytes
+            print(f"{leaving.size_bytes:>15,} {leaving.path.relative_to(options.store)}")
+    print(f"{total_bytes:>15,} bytes in {removed} {'would be removed' if options.dry_run else 'removed'}")
+    return 0
 
 
-def format_table(facts: ArtifactFacts) -> str:
-    """The facts for a person: a line a tensor, then the whole."""
-    rows = [("tensor", "shape", "type", "coder", "zeros", "entropy", "stored", "bytes")]
-    rows += [
-        (
-            tensor.name,
-            "x".join(map(str, tensor.shape)),
-            tensor.dtype,
-            tensor.coder,
-            f"{100 * tensor.zeros / tensor.weights:.2f} %" if tensor.weights else "-",
-            f"{tensor.entropy_bits_per_weight:.3f}",
-            f"{tensor.bits_per_weight:.3f}",
-            f"{tensor.stored_bytes:,}",
-        )
-        for tensor in facts.tensors
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) if column < 4 else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
-        for pairs in (list(zip(row, widths, strict=True)) for row in rows)
-    ]
-    overhead = facts.size_bytes - facts.weight_bytes
-    whole = [
-        "",
-        f"digest    {facts.digest}",
-        f"size      {facts.size_bytes:,} bytes, of which {overhead:,} are graph, golden answers, manifest and ZIP",
-        f"unpacked  {facts.unpacked_bytes:,} bytes in {len(facts.manifest.content.files)} files",
-        f"weights   {facts.weights:,}, {facts.zeros_percent:.2f} % zero",
-        f"stored in {facts.bits_per_weight:.3f} bits a weight; order-0 entropy {facts.entropy_bits_per_weight:.3f}",
-    ]
-    provenance = facts.manifest.content.provenance
-    if provenance is not None:
-        whole.append(f"recipe    {provenance.recipe.digest}")
-        whole.append(f"quality   {_format_quality(facts)}")
-    return "\n".join(lines + whole)
-
-
-def _format_quality(facts: ArtifactFacts) -> str:
-    provenance = facts.manifest.content.provenance
-    if provenance is None or provenance.quality is None or provenance.dataset is None:
-        return "untrained: size, speed and memory only"
-    quality = provenance.quality
-    return (
-        f"{quality.metric} {quality.deployed:.2f} % deployed, {quality.float_model:.2f} % in float32,"
-        f" {quality.samples} images of {provenance.dataset.name}"
-    )
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "pack": _pack,
+    "unpack": _unpack,
+    "verify": _verify,
+    "inspect": _inspect,
+    "diff": _diff,
+    "gc": _collect,
+}
 
 
 if __name__ == "__main__":

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from model_artifact.container import ArchiveReader
+from model_artifact.archive_reader import ArchiveReader
 from model_artifact.manifest import ITEM_BYTES, Manifest, Quality, StoredTensor
+from model_artifact.manifest_reader import read_manifest
+from model_artifact.naming import format_name
 from model_artifact.streams import Array, entropy_bits, is_nonzero
 from model_artifact.summary import ArtifactSummary, QualitySummary
-from model_artifact.unpacking import read_manifest, read_tensor, unpack
+from model_artifact.unpacking import read_tensor, unpack
+from model_artifact.verification import verify
 
 
 @dataclass(frozen=True)
@@ -69,17 +72,38 @@ class ArtifactFacts:
         return total / self.weights if self.weights else 0.0
 
 
-def inspect(artifact: Path) -> ArtifactFacts:
-    """Measure an artifact.
+def inspect(artifact: Path, *, progress: Callable[[str], None] = lambda _: None) -> ArtifactFacts:
+    """Measure an artifact's tensors; its files are neither rebuilt nor verified.
 
     Raises:
-        CorruptArtifactError: naming entry or tensor.
+        ArtifactError: naming entry or tensor.
     """
     with ArchiveReader(str(artifact)) as archive:
         manifest = read_manifest(archive)
         stored = archive.stored_bytes()
-        tensors = [_measure(tensor, read_tensor(archive, tensor), stored) for tensor in manifest.storage.tensors]
+        tensors = []
+        for tensor in manifest.storage.tensors:
+            progress(f"measuring {format_name(tensor.name)} ({tensor.elements:,} weights)")
+            tensors.append(_measure(tensor, read_tensor(archive, tensor), stored))
     return _collect(artifact, manifest, tensors)
+
+
+def verify_and_inspect(artifact: Path, *, progress: Callable[[str], None] = lambda _: None) -> ArtifactFacts:
+    """Verify an artifact as `verify` does, and measure it while its tensors are at hand.
+
+    Raises:
+        ArtifactError: as `verify` raises it.
+    """
+    with ArchiveReader(str(artifact)) as archive:
+        stored, described = archive.stored_bytes(), read_manifest(archive).storage.tensors
+    tensors: dict[int, TensorFacts] = {}
+
+    def measure(index: int, weights: Array) -> None:
+        if index not in tensors:
+            tensors[index] = _measure(described[index], weights, stored)
+
+    manifest = verify(artifact, progress=progress, watch=measure)
+    return _collect(artifact, manifest, [tensors[index] for index in range(len(described))])
 
 
 def unpack_and_inspect(

@@ -69,6 +69,15 @@ def test_trouble_is_one_sentence_and_a_documented_code(arguments, code, words, a
     assert not (tmp_path / "o").exists()
 
 
+def test_an_artifact_that_no_reader_would_take_is_not_left_behind(version_folder, tmp_path, capsys):
+    deep = version_folder.joinpath(*"d" * 70)
+    deep.mkdir(parents=True)
+    (deep / "file").touch()
+    assert main(["pack", str(version_folder), str(tmp_path / "a.zip")]) == 2
+    assert "no reader would take its artifact (manifest.json: d/d/" in capsys.readouterr().err
+    assert not (tmp_path / "a.zip").exists()
+
+
 @pytest.fixture
 def built_artifact(version_folder, tmp_path):
     """An artifact with provenance, in a store; (path, recipe, manifest)."""

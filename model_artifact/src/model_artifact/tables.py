@@ -1,0 +1,110 @@
+"""What the commands print for a person. Pure."""
+
+from collections.abc import Sequence
+
+from model_artifact.documents import Change, DiffDocument, LayerPair, Side, TensorDocument
+from model_artifact.inspection import ArtifactFacts
+from model_artifact.naming import format_name
+
+
+def format_rows(rows: Sequence[Sequence[str]], texts: int) -> list[str]:
+    """The rows in columns as wide as they need; the first `texts` to the left, the others, numbers, to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column < texts else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def format_facts(facts: ArtifactFacts) -> str:
+    """An artifact: a line a tensor, then the whole."""
+    rows = [("tensor", "shape", "type", "coder", "zeros", "entropy", "stored", "bytes")]
+    rows += [
+        (
+            format_name(tensor.name),
+            "x".join(map(str, tensor.shape)),
+            tensor.dtype,
+            tensor.coder,
+            f"{100 * tensor.zeros / tensor.weights:.2f} %" if tensor.weights else "-",
+            f"{tensor.entropy_bits_per_weight:.3f}",
+            f"{tensor.bits_per_weight:.3f}",
+            f"{tensor.stored_bytes:,}",
+        )
+        for tensor in facts.tensors
+    ]
+    overhead = facts.size_bytes - facts.weight_bytes
+    whole = [
+        "",
+        f"digest    {facts.digest}",
+        f"size      {facts.size_bytes:,} bytes, of which {overhead:,} are graph, golden answers, manifest and ZIP",
+        f"unpacked  {facts.unpacked_bytes:,} bytes in {len(facts.manifest.content.files)} files",
+        f"weights   {facts.weights:,}, {facts.zeros_percent:.2f} % zero",
+        f"stored in {facts.bits_per_weight:.3f} bits a weight; order-0 entropy {facts.entropy_bits_per_weight:.3f}",
+    ]
+    provenance = facts.manifest.content.provenance
+    if provenance is not None:
+        whole.append(f"recipe    {provenance.recipe.digest}")
+        whole.append(f"quality   {_format_quality(facts)}")
+    return "\n".join(format_rows(rows, 4) + whole)
+
+
+def _format_quality(facts: ArtifactFacts) -> str:
+    provenance = facts.manifest.content.provenance
+    if provenance is None or provenance.quality is None or provenance.dataset is None:
+        return "untrained: size, speed and memory only"
+    quality = provenance.quality
+    return (
+        f"{quality.metric} {quality.deployed:.2f} % deployed, {quality.float_model:.2f} % in float32,"
+        f" {quality.samples} images of {format_name(provenance.dataset.name)}"
+    )
+
+
+def format_difference(difference: DiffDocument) -> str:
+    """Two artifacts: what differs in recipe and quality, the whole, then a line a tensor."""
+    left, right = _side_cells(difference.a), _side_cells(difference.b)
+    changes = [(f"recipe {change.field}", change) for change in difference.recipe]
+    changes += [(f"quality {change.field}", change) for change in difference.quality]
+    whole = [("", "A", "B"), *((name, left[name], right[name]) for name in left)]
+    whole += [(name, format_name(change.a), format_name(change.b)) for name, change in changes]
+    lines = ["same content" if difference.same else "different content", "", *format_rows(whole, 3)]
+    if difference.layers:
+        head = ("tensor", "zeros A", "zeros B", "bits A", "bits B", "bytes A", "bytes B")
+        lines += ["", *format_rows([head, *(_layer_cells(pair) for pair in difference.layers)], 1)]
+    lines += ["", *(_format_file(change) for change in difference.files)] if difference.files else []
+    return "\n".join(lines)
+
+
+def _side_cells(side: Side) -> dict[str, str]:
+    return {
+        "digest": side.digest,
+        "size": f"{side.size_bytes:,} bytes",
+        "unpacked": f"{side.unpacked_bytes:,} bytes",
+        "weights": f"{side.weights:,}",
+        "zeros": f"{side.zeros_percent:.2f} %",
+        "stored": f"{side.bits_per_weight:.3f} bits a weight",
+        "entropy": f"{side.entropy_bits_per_weight:.3f} bits a weight",
+        "recipe": side.recipe_digest or "-",
+    }
+
+
+def _layer_cells(pair: LayerPair) -> tuple[str, ...]:
+    left, right = _tensor_cells(pair.a), _tensor_cells(pair.b)
+    return (
+        format_name(pair.name),
+        *(cell for cells in zip(left, right, strict=True) for cell in cells),
+    )
+
+
+def _tensor_cells(tensor: TensorDocument | None) -> tuple[str, str, str]:
+    if tensor is None:
+        return "-", "-", "-"
+    return f"{tensor.zeros:,}", f"{tensor.bits_per_weight:.3f}", f"{tensor.stored_bytes:,}"
+
+
+def _format_file(change: Change) -> str:
+    """One file that differs."""
+    state = "differs" if "null" not in {change.a, change.b} else "only in A" if change.b == "null" else "only in B"
+    return f"{state}: {format_name(change.field)}"
