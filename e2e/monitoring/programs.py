@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster.processes import ClusterError
-from cluster.toolchain import find_go
+from cluster.toolchain import GO_ENVIRONMENT, find_go
 from images.building import cache_folder
 from images.errors import ImageError
 from images.steps import Steps
@@ -68,8 +68,7 @@ def build_programs(tell: Tell) -> Path:
         tell("building Prometheus from Go modules (some minutes, once)")
         flags = f"-s -w -X github.com/prometheus/common/version.Version={read_version()}"
         command: list[str | Path] = [go, "build", "-C", MODULE, "-o", f"{half}/", "-ldflags", flags, "tool"]
-        environment = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -trimpath", "GOTOOLCHAIN": "local"}
-        Steps(cache_folder() / "logs", tell).run("Prometheus", command, os.environ | environment)
+        Steps(cache_folder() / "logs", tell).run("Prometheus", command, os.environ | GO_ENVIRONMENT)
         shutil.rmtree(target, ignore_errors=True)
         half.rename(target)
     except (ClusterError, ImageError) as error:
