@@ -16,6 +16,7 @@ init: ## install what is missing: system packages, uv, and the locked environmen
 	@UV_PROJECT_ENVIRONMENT=.envs/operator $(UV) sync --locked --quiet --compile-bytecode --no-default-groups --package modelpress-operator --group test
 	@UV_PROJECT_ENVIRONMENT=.envs/server $(UV) sync --locked --quiet --compile-bytecode --no-default-groups --package modelpress-server --group test
 	@UV_PROJECT_ENVIRONMENT=.envs/client $(UV) sync --locked --quiet --compile-bytecode --only-group client
+	@UV_PROJECT_ENVIRONMENT=.envs/signing $(UV) sync --locked --quiet --compile-bytecode --only-group signing
 
 check: init ## format, lint, types, import contracts, lock, generated files
 	@$(RUN) scripts/stages check
