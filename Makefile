@@ -17,6 +17,7 @@ init: ## install what is missing: system packages, uv, and the locked environmen
 	@UV_PROJECT_ENVIRONMENT=.envs/server $(UV) sync --locked --quiet --compile-bytecode --no-default-groups --package modelpress-server --group test
 	@UV_PROJECT_ENVIRONMENT=.envs/client $(UV) sync --locked --quiet --compile-bytecode --only-group client
 	@UV_PROJECT_ENVIRONMENT=.envs/signing $(UV) sync --locked --quiet --compile-bytecode --only-group signing
+	@UV_PROJECT_ENVIRONMENT=.envs/jax $(UV) sync --locked --quiet --compile-bytecode --only-group jax
 
 check: init ## format, lint, types, import contracts, lock, generated files
 	@$(RUN) scripts/stages check
@@ -48,6 +49,15 @@ clean-room: ## the README's two commands on a fresh Debian with empty caches; se
 images: init ## container images into archives, or with PUSH=registry/prefix into a registry
 	@scripts/bootstrap node
 	@PYTHONPATH=e2e $(RUN) python -m images $(if $(PUSH),--push $(PUSH))
+
+bench-artifact: init ## the artifact's size and speed beside zlib, xz, zstd, zopfli, libdeflate and the ISO coder
+	@$(RUN) python e2e/bench/artifact_sizes.py
+
+bench-training: init ## step time with and without prune-then-quantise (KERAS_BACKEND=jax: on JAX)
+	@PYTHONPATH=e2e $(RUN) python e2e/bench/training.py
+
+gpu-bundle: init ## what a machine with JAX and no network needs to train: wheels and packed data, in .gpu/
+	@$(RUN) scripts/gpu-bundle
 
 crds: init ## write crds/ and docs/api.md from the API types
 	@$(RUN) python -m model_operator.api.crd
