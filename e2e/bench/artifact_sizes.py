@@ -3,13 +3,13 @@
 usage: python e2e/bench/artifact_sizes.py [--rivals PYTHON] [--artifact FILE] [--seed N]
 
 Gaussian weights, pruned at alpha standard deviations and quantised to b bits, with equal channels and with channels
-whose scales are log-normal (sigma 0.5); and the weights of the artifacts given. `--rivals` names the interpreter of an
-environment that has other coders; each that it lacks is "not installed". To make one (NNCodec's entropy coder alone is
-run; its other dependencies, PyTorch among them, are not needed for that):
+whose scales are log-normal (sigma 0.5); and the artifacts given, packed anew with eight golden images. `--rivals` names
+the interpreter of an environment that has other coders; each that it lacks is "not installed". To make one (NNCodec's
+entropy coder alone is run; its other dependencies, PyTorch among them, are not needed for that):
 
     uv venv build/rivals
-    uv pip install --python build/rivals/bin/python deflate zopfli zstandard
-    uv pip install --python build/rivals/bin/python --no-deps nncodec==2.1.3 numpy==1.26.4
+    uv pip install --python build/rivals/bin/python deflate==0.9.0 zopfli==0.4.3 zstandard==0.25.0 numpy==1.26.4
+    uv pip install --python build/rivals/bin/python --no-deps nncodec==2.1.3
 """
 
 import argparse
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ SHAPE = (2048, 1024)
 LARGE_SHAPE = (4096, 8192)
 SPREAD = 0.5
 REPEATS = 5
+GOLDEN_IMAGES = 8
 RIVALS = Path("build/rivals/bin/python")
 ARTIFACTS = Path("build/local/artifacts")
 Codes = np.ndarray[Any, np.dtype[Any]]
@@ -65,13 +66,18 @@ def read_processor() -> str:
 
 
 def fastest(call: Callable[[], Any]) -> float:
-    """Seconds of the fastest of five calls."""
+    """Processor seconds, which other processes on the machine change little, of the fastest of five calls."""
     seconds = []
     for _ in range(REPEATS):
-        begin = time.perf_counter()
+        begin = time.process_time()
         call()
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(time.process_time() - begin)
     return min(seconds)
+
+
+def measure_coding(codes: Codes) -> float:
+    """Seconds that it takes to choose a coding and to code the tensor."""
+    return fastest(lambda: choose_coding(codes))
 
 
 def describe(codes: Codes, coding: Coding) -> StoredTensor:
@@ -127,12 +133,14 @@ def pack_alone(codes: Codes, step: np.float32, folder: Path) -> int:
     return (folder / "artifact.zip").stat().st_size
 
 
-def read_rivals(python: Path, codes: Codes, step: np.float32, folder: Path) -> dict[str, dict[str, float] | None]:
+def read_rivals(
+    python: Path, codes: Codes, step: np.float32, folder: Path, *only: str
+) -> dict[str, dict[str, float] | None]:
     """What `artifact_rivals.py` measures on the codes."""
     path = folder / "codes.npy"
     np.save(path, codes)
     program = Path(__file__).with_name("artifact_rivals.py")
-    ran = subprocess.run([python, program, path, str(step)], check=True, capture_output=True, text=True)
+    ran = subprocess.run([python, program, path, str(step), *only], check=True, capture_output=True, text=True)
     results: dict[str, dict[str, float] | None] = json.loads(ran.stdout)
     return results
 
@@ -151,7 +159,7 @@ def print_case(title: str, codes: Codes, step: np.float32, python: Path) -> None
     print_line("order-0 entropy", entropy, codes.size, entropy, None)
     with tempfile.TemporaryDirectory() as folder:
         whole = pack_alone(codes, step, Path(folder))
-        seconds = fastest(lambda: choose_coding(codes))
+        seconds = measure_coding(codes)
         print_line("ours, the whole file", whole, codes.size, entropy, seconds)
         for name, result in read_rivals(python, codes, step, Path(folder)).items():
             if result is None:
@@ -161,97 +169,80 @@ def print_case(title: str, codes: Codes, step: np.float32, python: Path) -> None
     print(f"  {measure_speed(codes)}")
 
 
-def print_artifact(path: Path) -> None:
-    """The tensors of an artifact, coded anew."""
+def print_large(title: str, codes: Codes, step: np.float32, python: Path) -> None:
+    """Speeds on a tensor of the size of a whole network, beside the ISO coder's."""
+    print(f"\n{title}, {codes.shape[0]} x {codes.shape[1]}")
+    with tempfile.TemporaryDirectory() as folder:
+        ((name, result),) = read_rivals(python, codes, step, Path(folder), "iso").items()
+    ours = measure_coding(codes)
+    if result is not None:
+        rate, size = codes.size / 1e6, sum(len(data.payload) for _, data in choose_coding(codes).streams)
+        print(
+            f"  {name}: {rate / result['seconds']:.1f} M weights/s; ours {rate / ours:.0f}: "
+            f"{result['seconds'] / ours:.1f} times its speed, {size / result['bytes']:.4f} of its size"
+        )
+    print(f"  {measure_speed(codes)}")
+
+
+def repack(path: Path, folder: Path) -> tuple[list[Codes], Path]:
+    """The tensors of an artifact, and an artifact of the same files with the first golden images alone."""
+    target = folder / "repacked.zip"
     with ArchiveReader(str(path)) as archive:
-        stored = read_manifest(archive).storage.tensors
-        tensors = [read_tensor(archive, tensor) for tensor in stored]
-        sizes = archive.stored_bytes()
-        rest = path.stat().st_size - sum(sizes[stream.entry] for tensor in stored for stream in tensor.streams)
+        manifest = read_manifest(archive)
+        tensors = [
+            CodedTensor(
+                stored.name, read_tensor(archive, stored), None if stored.step is None else np.float32(stored.step)
+            )
+            for stored in manifest.storage.tensors
+        ]
+    unpack(path, folder / "version")
+    for golden in (folder / "version/assets.extra/golden").glob("*.npy"):
+        np.save(golden, np.load(golden)[:GOLDEN_IMAGES])
+    pack(folder / "version", target, tensors=tensors, provenance=manifest.content.provenance)
+    return [tensor.codes for tensor in tensors], target
+
+
+def print_artifact(path: Path) -> None:
+    """The sizes of an artifact, packed anew."""
+    with tempfile.TemporaryDirectory() as folder:
+        tensors, target = repack(path, Path(folder))
+        whole = target.stat().st_size
+        with ArchiveReader(str(target)) as archive:
+            stored, sizes = read_manifest(archive).storage.tensors, archive.stored_bytes()
+    streams = sum(sizes[stream.entry] for tensor in stored for stream in tensor.streams)
     weights = sum(tensor.size for tensor in tensors)
-    codings = [choose_coding(tensor) for tensor in tensors]
-    streams = sum(len(data.payload) for coding in codings for _, data in coding.streams)
-    overhead = sum(coding.scaled_bytes(1) for coding in codings)
     print(f"\n{path.name}: {len(tensors)} tensors, {weights:,} weights")
     print(f"  {'':34}bits/weight  x entropy")
     # Hardly any float32 stands twice, so counting them says nothing: they are held against their 32 bits.
     floats = all(tensor.dtype == np.float32 for tensor in tensors)
     entropy = 4.0 * weights if floats else sum(entropy_bits(each.reshape(-1)) * each.size / 8 for each in tensors)
     print_line("float32 as it is" if floats else "order-0 entropy, by tensor", entropy, weights, entropy, None)
-    print_line("ours, streams", streams, weights, entropy, None)
-    print_line("ours, streams and ZIP entries", overhead, weights, entropy, None)
-    print(f"  coders: {', '.join(sorted({coding.coder for coding in codings}))}")
-    print(f"  beside the streams the file holds {rest:,} bytes: graph, golden answers, manifest, ZIP")
-
-
-def measure_memory(seed: int) -> Iterator[str]:
-    """Peak resident memory of packing and of unpacking a large tensor, each in a process of its own."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        for task in ("pack", "unpack"):
-            command = [sys.executable, __file__, "--task", task, "--folder", place, "--seed", str(seed)]
-            yield f"{task}: {subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()}"
-        yield f"the largest file has {(folder / 'unpacked' / 'variables').stat().st_size / 2**20:.0f} MiB"
-
-
-def peak_mebibytes() -> float:
-    """Of this process, since it began to run this program."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
-    return int(peak) / 1024
-
-
-def run_task(task: str, folder: Path, seed: int) -> None:
-    """One half of `measure_memory`; the weights are made in a process of their own, so that they are not counted."""
-    if task == "make":
-        codes, step = make_codes(1.25, 8, SPREAD, LARGE_SHAPE, seed)
-        (folder / "version").mkdir()
-        np.save(folder / "codes.npy", codes)
-        (folder / "version" / "model.tflite").write_bytes(codes.tobytes())
-        (folder / "version" / "variables").write_bytes((codes.astype(np.float32) * step).tobytes())
-        (folder / "step").write_text(repr(float(step)))
-        return
-    if task == "pack":
-        subprocess.run(
-            [sys.executable, __file__, "--task", "make", "--folder", folder, "--seed", str(seed)], check=True
-        )
-    before, begin = peak_mebibytes(), time.perf_counter()
-    if task == "pack":
-        tensor = CodedTensor(
-            "weights", np.load(folder / "codes.npy", mmap_mode="r"), np.float32((folder / "step").read_text())
-        )
-        pack(folder / "version", folder / "artifact.zip", tensors=[tensor])
-    else:
-        unpack(folder / "artifact.zip", folder / "unpacked")
-    print(f"{peak_mebibytes():.0f} MiB at its peak, {before:.0f} before, {time.perf_counter() - begin:.2f} s")
+    print_line("ours, streams of the tensors", streams, weights, entropy, None)
+    print_line("ours, the whole file", whole, weights, entropy, None)
+    print(f"  coders: {', '.join(sorted({tensor.coder for tensor in stored}))}")
+    print(
+        f"  beside the streams the file holds {whole - streams:,} bytes: graph, biases, golden answers, manifest, ZIP"
+    )
 
 
 def main() -> None:
     """Print the header and every table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rivals", type=Path, default=RIVALS if RIVALS.exists() else Path(sys.executable))
-    parser.add_argument("--artifact", type=Path, nargs="*", default=sorted(ARTIFACTS.glob("*.zip")))
+    parser.add_argument("--artifact", type=Path, nargs="*", default=sorted(ARTIFACTS.glob("*/artifact.zip")))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--task", choices=("make", "pack", "unpack"), help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.task:
-        run_task(asked.task, asked.folder, asked.seed)
-        return
     print(f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC; {read_processor()}, {os.cpu_count()} cores")
-    print(f"Python {platform.python_version()}, numpy {np.__version__}, zlib {zlib.ZLIB_RUNTIME_VERSION}; one thread")
+    print(f"Python {platform.python_version()}, numpy {np.__version__}, zlib {zlib.ZLIB_RUNTIME_VERSION}")
+    print("speeds are of one thread, by its processor time")
     print(f"seed {asked.seed}, n = 1 tensor a case; ours: the fastest of {REPEATS} calls, others: one call")
-    for spread, channels in ((0.0, "equal channels"), (SPREAD, "differing channels")):
-        for alpha, bits in ((1.25, 8), (1.25, 4), (2.0, 4)):
-            codes, step = make_codes(alpha, bits, spread, SHAPE, asked.seed)
-            print_case(f"alpha {alpha:g}, b {bits}, {channels}", codes, step, asked.rivals)
-    codes, _ = make_codes(1.25, 8, SPREAD, LARGE_SHAPE, asked.seed)
-    print(f"\nalpha 1.25, b 8, differing channels, {LARGE_SHAPE[0]} x {LARGE_SHAPE[1]}\n  {measure_speed(codes)}")
+    for shape, show in ((SHAPE, print_case), (LARGE_SHAPE, print_large)):
+        for spread, channels in ((0.0, "equal channels"), (SPREAD, "differing channels")):
+            for alpha, bits in ((1.25, 8), (1.25, 4), (2.0, 4)):
+                codes, step = make_codes(alpha, bits, spread, shape, asked.seed)
+                show(f"alpha {alpha:g}, b {bits}, {channels}", codes, step, asked.rivals)
     for path in asked.artifact:
         print_artifact(path)
-    print(f"\nmemory, alpha 1.25, b 8, {LARGE_SHAPE[0]} x {LARGE_SHAPE[1]}")
-    for line in measure_memory(asked.seed):
-        print(f"  {line}")
 
 
 if __name__ == "__main__":

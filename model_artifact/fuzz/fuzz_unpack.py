@@ -1,7 +1,7 @@
 # ruff: noqa: INP001, S311  (a script beside the package, not of it)
 """Gives mutated artifacts to `unpack`, `verify` and `inspect` until one of them breaks a promise of `unpack_check`.
 
-    build/fuzz/bin/python model_artifact/fuzz/fuzz_unpack.py --runs 1000000
+    PYTHONPATH=model_artifact/src build/fuzz/bin/python model_artifact/fuzz/fuzz_unpack.py --runs 1000000
 
 With atheris, new inputs are kept when they reach new code; without it, seeds are altered at random.
 """

@@ -11,9 +11,9 @@ import numpy as np
 
 from model_artifact.alphabet import Alphabet
 from model_artifact.archive_reader import ArchiveReader
-from model_artifact.coders import Streams, format_streams
+from model_artifact.coders import format_streams
 from model_artifact.container import ArchiveWriter, deflate
-from model_artifact.manifest import MANIFEST_ENTRY, Coder, Manifest, Stream
+from model_artifact.manifest import MANIFEST_ENTRY, Coder, Manifest, Role, Stream
 from model_artifact.ordering import Order, format_ordered
 from model_artifact.packing import MODEL_FILE, pack
 from model_artifact.streams import Array
@@ -75,7 +75,7 @@ def _write_recoded(
 ) -> Manifest:
     """The artifact with its one tensor coded in another way."""
     coder, alphabet, order = coding
-    streams: Streams = [("classes", order.classes)] if order else []
+    streams: list[tuple[Role, bytes]] = [("classes", order.classes)] if order else []
     streams += format_streams(format_ordered(codes, order), coder, alphabet)
     entries = {f"tensors/000/{number}-{role}": data for number, (role, data) in enumerate(streams)}
     described = tuple(

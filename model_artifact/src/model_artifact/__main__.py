@@ -1,8 +1,9 @@
 """`model-artifact`: pack, unpack, verify, inspect, compare and collect from the command line.
 
 Exit codes (docs/exit-codes.md): 0 done, 1 the two artifacts of `diff` differ, 2 bad use or input, 3 corrupt artifact,
-4 not the artifact that was asked for. Results go to stdout; progress and errors, one sentence each, to stderr. With
-`--summary`, unpacking also leaves a document for the operator: what the artifact is, or why it was not unpacked.
+4 not the artifact that was asked for, 7 a signature that does not vouch for it, 8 no signature. Results go to stdout;
+progress and errors, one sentence each, to stderr. With `--summary`, unpacking also leaves a document for the operator:
+what the artifact is, or why it was not unpacked.
 """
 
 import argparse
@@ -14,14 +15,27 @@ from pathlib import Path
 
 from model_artifact.archive_reader import ArchiveReader
 from model_artifact.arguments import make_parser
-from model_artifact.collection import Policy, find_leaving, remove
+from model_artifact.collection import Policy, find_leaving
 from model_artifact.difference import compare
 from model_artifact.documents import format_json, render_inspection
-from model_artifact.errors import ArtifactError, CorruptArtifactError, DigestMismatchError, UnpackableError
+from model_artifact.errors import (
+    ArtifactError,
+    CorruptArtifactError,
+    DigestMismatchError,
+    ObjectMissingError,
+    SignatureInvalidError,
+    SignatureMissingError,
+    StoreAccessError,
+    UnpackableError,
+)
 from model_artifact.inspection import inspect, render_summary, unpack_and_inspect, verify_and_inspect
+from model_artifact.location import Location
+from model_artifact.manifest import Manifest
 from model_artifact.manifest_reader import read_manifest
 from model_artifact.model_file import pack_model_file
 from model_artifact.packing import pack
+from model_artifact.publishing import writable_file
+from model_artifact.store_views import open_view
 from model_artifact.summary import Failure
 from model_artifact.tables import format_difference, format_facts
 from model_artifact.termination import TerminationLog, format_os_error
@@ -32,6 +46,22 @@ EXIT_DIFFERENT = 1
 EXIT_BAD_INPUT = 2
 EXIT_CORRUPT = 3
 EXIT_DIGEST_MISMATCH = 4
+EXIT_STORE = 6
+EXIT_SIGNATURE_INVALID = 7
+EXIT_SIGNATURE_MISSING = 8
+
+# The first kind that fits tells the code; any other error is bad input.
+_EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (DigestMismatchError, EXIT_DIGEST_MISMATCH),
+    (CorruptArtifactError, EXIT_CORRUPT),
+    (SignatureInvalidError, EXIT_SIGNATURE_INVALID),
+    (SignatureMissingError, EXIT_SIGNATURE_MISSING),
+    (ObjectMissingError, EXIT_BAD_INPUT),
+    (StoreAccessError, EXIT_STORE),
+)
+
+_PASSING = (NoMemoryError, StoreAccessError, SignatureMissingError)
+"""What may be mended while the artifact stays as it is."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,17 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     try:
         return _COMMANDS[options.command](options)
-    except DigestMismatchError as error:
-        return _fail(error, EXIT_DIGEST_MISMATCH)
-    except CorruptArtifactError as error:
-        return _fail(error, EXIT_CORRUPT)
     except (ArtifactError, OSError) as error:
-        return _fail(error, EXIT_BAD_INPUT)
-
-
-def _fail(error: Exception, code: int) -> int:
-    print(f"model-artifact: {_sentence(error)}", file=sys.stderr)
-    return code
+        print(f"model-artifact: {_sentence(error)}", file=sys.stderr)
+        return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), EXIT_BAD_INPUT)
 
 
 def _sentence(error: Exception) -> str:
@@ -63,27 +85,34 @@ def _tell(message: str) -> None:
 def _pack(options: argparse.Namespace) -> int:
     """Pack, and take back what the limits of reading (docs/artifact-safety.md) would refuse: nobody could unpack it."""
     pack_source = pack_model_file if options.source.is_file() else pack
-    manifest = pack_source(options.source, options.artifact, progress=_tell)
-    try:
-        with ArchiveReader(str(options.artifact)) as archive:
-            read_manifest(archive)
-    except CorruptArtifactError as error:
-        options.artifact.unlink()
-        raise UnpackableError(f"{options.source}: no reader would take its artifact ({error})") from error
-    print(f"{manifest.digest} {options.artifact.stat().st_size} bytes")
+    with writable_file(options.artifact, _tell) as file:
+        manifest = pack_source(options.source, file, progress=_tell)
+        try:
+            with ArchiveReader(file) as archive:
+                read_manifest(archive)
+        except CorruptArtifactError as error:
+            file.unlink()
+            raise UnpackableError(f"{options.source}: no reader would take its artifact ({error})") from error
+        size_bytes = file.stat().st_size
+    print(f"{manifest.digest} {size_bytes} bytes")
     return 0
 
 
 def _unpack(options: argparse.Namespace) -> int:
     """Unpack, leave the summary or the failure where that is wanted, and print the content digest."""
     if options.summary is None:
-        print(unpack(options.artifact, options.folder, digest=options.digest, progress=_tell).digest)
+        approve = _load_approval(options)
+        manifest = unpack(options.artifact, options.folder, digest=options.digest, approve=approve, progress=_tell)
+        print(manifest.digest)
         return 0
     with closing(TerminationLog(options.summary)) as log:
         try:
-            facts = unpack_and_inspect(options.artifact, options.folder, digest=options.digest, progress=_tell)
+            approve = _load_approval(options)
+            facts = unpack_and_inspect(
+                options.artifact, options.folder, digest=options.digest, approve=approve, progress=_tell
+            )
         except ArtifactError as error:
-            log.write(Failure(error=str(error), permanent=not isinstance(error, NoMemoryError)))
+            log.write(Failure(error=str(error), permanent=not isinstance(error, _PASSING)))
             raise
         except OSError as error:  # a volume may be filled or mounted later
             log.write(Failure(error=format_os_error(error), permanent=False))
@@ -93,13 +122,46 @@ def _unpack(options: argparse.Namespace) -> int:
     return 0
 
 
-def format_store_path(artifact: Path, store: Path) -> str:
-    """The artifact's path below the store's root; of one that lies elsewhere, its name alone."""
-    return artifact.relative_to(store).as_posix() if artifact.is_relative_to(store) else artifact.name
+def format_store_path(artifact: Location, store: Location) -> str:
+    """The artifact's path below the store's root; of one that lies elsewhere its name alone, or its whole key."""
+    if not isinstance(artifact, Path):
+        root = f"{store}/"
+        return str(artifact).removeprefix(root) if str(artifact).startswith(root) else artifact.key
+    if isinstance(store, Path) and artifact.is_relative_to(store):
+        return artifact.relative_to(store).as_posix()
+    return artifact.name
+
+
+def _load_approval(options: argparse.Namespace) -> Callable[[Manifest], None]:
+    """What a manifest must stand before it is believed: a trusted key's signature, where keys are given."""
+    if options.public_key is None:
+        if options.signature is not None:
+            raise ArtifactError("--signature is read only where --public-key says whose it must be; give both")
+        return lambda _: None
+    from model_artifact.signing_command import load_approval
+
+    return load_approval(options)
 
 
 def _verify(options: argparse.Namespace) -> int:
-    print(verify(options.artifact, digest=options.digest, progress=_tell).digest)
+    """Verify an artifact, signed or not, or a folder, which must be signed since nothing else tells of its bytes."""
+    if isinstance(options.artifact, Path) and options.artifact.is_dir():
+        if options.public_key is None or options.digest is not None:
+            raise ArtifactError(
+                f"{options.artifact}: a folder is verified by --public-key alone; give that, or an artifact"
+            )
+        from model_artifact.signing_command import verify_folder
+
+        print(f"{verify_folder(options.artifact, options, _tell)} files, all as they were signed")
+        return 0
+    print(verify(options.artifact, digest=options.digest, approve=_load_approval(options), progress=_tell).digest)
+    return 0
+
+
+def _sign(options: argparse.Namespace) -> int:
+    from model_artifact.signing_command import sign_model
+
+    print(sign_model(options, _tell))
     return 0
 
 
@@ -125,10 +187,11 @@ def _collect(options: argparse.Namespace) -> int:
         older_than_days=options.older_than or 1.0,
     )
     removed, total_bytes = 0, 0
-    for leaving in find_leaving(options.store, policy, time.time()):
-        if options.dry_run or remove(leaving):
+    store = open_view(options.store)
+    for leaving in find_leaving(store, policy, time.time()):
+        if options.dry_run or store.remove(leaving):
             removed, total_bytes = removed + 1, total_bytes + leaving.size_bytes
-            print(f"{leaving.size_bytes:>15,} {leaving.path.relative_to(options.store)}")
+            print(f"{leaving.size_bytes:>15,} {leaving.path}")
     print(f"{total_bytes:>15,} bytes in {removed} {'would be removed' if options.dry_run else 'removed'}")
     return 0
 
@@ -137,6 +200,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "pack": _pack,
     "unpack": _unpack,
     "verify": _verify,
+    "sign": _sign,
     "inspect": _inspect,
     "diff": _diff,
     "gc": _collect,

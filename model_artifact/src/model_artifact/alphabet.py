@@ -8,7 +8,7 @@ An *alphabet* lists the values that occur, and an element is written as its inde
 import numpy as np
 
 from model_artifact.errors import CorruptArtifactError
-from model_artifact.streams import ESCAPE, Array, Bytes, format_gaps, parse_gaps
+from model_artifact.streams import ESCAPE, Array, Bytes, Sparse, insert_escapes, reach_positions
 
 Alphabet = tuple[int, ...]
 
@@ -16,6 +16,7 @@ LARGEST_DIGITS = 16
 """With more values than these, a byte has no room for two."""
 
 _WORDS = (1, 2, 4, 8)
+_CHUNK = 2**16
 
 LARGEST_JOINT = 64
 """With more nonzero values than these, a byte has room for no gap worth having."""
@@ -69,20 +70,18 @@ def parse_digits(data: bytes, alphabet: Alphabet, elements: int) -> Array:
     return table[packed].reshape(-1)[:elements]
 
 
-def format_joint(flat: Array, alphabet: Alphabet) -> bytes:
+def format_joint(sparse: Sparse, alphabet: Alphabet) -> bytes:
     """Each nonzero element with the zeros before it in one byte: gap x (number of values) + index of the value.
 
     A gap is less than `longest_gap`; the byte 255 stands for that many zeros and no element. Zeros after the last
     nonzero element are not written.
     """
-    escape = longest_gap(alphabet)
-    data, values = format_gaps(flat, escape)
-    gaps = np.frombuffer(data, np.uint8)
-    symbols = np.where(gaps == escape, 0, gaps) * np.uint8(len(alphabet))
-    is_element = gaps != escape
-    symbols[is_element] += _indices(values, alphabet)
-    symbols[~is_element] = JOINT_ESCAPE
-    return symbols.tobytes()
+    pieces = []
+    for runs, values in zip(sparse.runs, sparse.values, strict=True):
+        escapes = runs // runs.dtype.type(longest_gap(alphabet))
+        gaps = (runs - escapes * runs.dtype.type(longest_gap(alphabet))).astype(np.uint8)
+        pieces.append(insert_escapes(gaps * np.uint8(len(alphabet)) + _indices(values, alphabet), escapes))
+    return b"".join(pieces)
 
 
 def parse_joint(data: bytes, alphabet: Alphabet, elements: int) -> Array:
@@ -91,13 +90,20 @@ def parse_joint(data: bytes, alphabet: Alphabet, elements: int) -> Array:
     Raises:
         CorruptArtifactError: when a byte stands for nothing or leads past the last element.
     """
-    base = len(alphabet)
-    symbols = np.frombuffer(data, np.uint8)
-    elementary = symbols[symbols != JOINT_ESCAPE]
-    if len(elementary) and elementary.max() >= base * longest_gap(alphabet):
-        raise CorruptArtifactError(f"byte {elementary.max()} stands for no gap and value of {base} values")
-    values = np.array(alphabet, np.int8)[np.arange(256) % base]
-    return parse_gaps(data, values[elementary], elements, base)
+    base, longest = len(alphabet), longest_gap(alphabet)
+    unused = data.translate(None, bytes([*range(base * longest), JOINT_ESCAPE]))
+    if unused:
+        raise CorruptArtifactError(f"byte {unused[0]} stands for no gap and value of {base} values")
+    # An escape goes on to the last of its zeros and writes one more zero there, which spares a selection.
+    steps = bytes(min(symbol // base + 1, longest) for symbol in range(JOINT_ESCAPE)) + bytes([longest])
+    values = bytes(alphabet[symbol % base] % 256 for symbol in range(JOINT_ESCAPE)) + b"\0"
+    flat, position = np.zeros(elements, np.int8), -1
+    for start in range(0, len(data), _CHUNK):
+        chunk = data[start : start + _CHUNK]
+        reached = reach_positions(chunk.translate(steps), position, elements)
+        flat[reached] = np.frombuffer(chunk.translate(values), np.int8)
+        position = int(reached[-1])
+    return flat
 
 
 def longest_gap(alphabet: Alphabet) -> int:
@@ -106,6 +112,7 @@ def longest_gap(alphabet: Alphabet) -> int:
 
 
 def _indices(elements: Array, alphabet: Alphabet) -> Bytes:
-    table = np.zeros(256, np.uint8)
-    table[np.array(alphabet, np.int8).view(np.uint8)] = np.arange(len(alphabet))
-    return np.asarray(table[elements.view(np.uint8)])
+    table = bytearray(256)
+    for index, value in enumerate(alphabet):
+        table[value % 256] = index
+    return np.frombuffer(elements.tobytes().translate(table), np.uint8)

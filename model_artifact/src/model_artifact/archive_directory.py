@@ -6,7 +6,7 @@ there is no room for anything else: neither comments, ZIP64, encryption, data de
 """
 
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from model_artifact.container import CENTRAL, DEFLATED, END, LOCAL, UTF8, VERSION
@@ -17,6 +17,8 @@ _SHARED_FIELDS = ("version", "flags", "method", "time", "date", "checksum", "sto
 
 ReadAt = Callable[[int, int], bytes]
 """(offset, number of bytes) to the bytes there, fewer at the end of the file."""
+Prepare = Callable[[Sequence[tuple[int, int]]], None]
+"""Told which (offset, number of bytes) are read next, each once."""
 
 
 class DirectoryError(ValueError):
@@ -55,8 +57,13 @@ class _Record:
     header_offset: int
 
 
-def read_directory(read_at: ReadAt, file_bytes: int) -> list[Entry]:
+def read_directory(read_at: ReadAt, file_bytes: int, prepare: Prepare = lambda _: None) -> list[Entry]:
     """The entries in the order of the file.
+
+    Args:
+        read_at: reads the file.
+        file_bytes: its length.
+        prepare: told where the entries' headers stand before they are read.
 
     Raises:
         DirectoryError: when the file is no ZIP, or one that an artifact never is.
@@ -65,6 +72,7 @@ def read_directory(read_at: ReadAt, file_bytes: int) -> list[Entry]:
     records = _parse_records(read_at(start, length), count)
     if len({record.name for record in records}) != count:
         raise DirectoryError("two entries have the same name")
+    prepare([(record.header_offset, LOCAL.size + len(record.name)) for record in records])
     entries, position = [], 0
     for record in records:
         entries.append(_read_entry(read_at, record, position))

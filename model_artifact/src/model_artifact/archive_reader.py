@@ -5,7 +5,6 @@ that are encrypted, or whose header says something else; see `archive_directory`
 """
 
 import io
-import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,31 +13,36 @@ from typing import Self
 
 from model_artifact.archive_directory import DirectoryError, Entry, read_directory
 from model_artifact.errors import CorruptArtifactError
+from model_artifact.location import Location
 from model_artifact.naming import format_name
+from model_artifact.sources import open_source
 
-_STORED_CHUNK_BYTES = 2**18
 _CHUNK_BYTES = 2**20
 
 
 class ArchiveReader:
     """Reads entries of known size and nothing more."""
 
-    def __init__(self, path: str) -> None:
-        """Open the archive.
+    def __init__(self, location: Location | str) -> None:
+        """Open the archive; of one in a bucket only its directory and the headers of its entries are read.
+
+        Args:
+            location: a path, or a place in a bucket.
 
         Raises:
             CorruptArtifactError: when it is no ZIP, or one that an artifact never is.
             OSError: when the file cannot be opened.
+            StoreAccessError: when the object cannot be read.
         """
-        self._file = Path(path).open("rb")  # noqa: SIM115  (closed by __exit__)
+        self._source = open_source(Path(location) if isinstance(location, str) else location)
         try:
-            self.size_bytes = os.fstat(self._file.fileno()).st_size
-            entries = read_directory(self._read_at, self.size_bytes)
+            self.size_bytes = self._source.size_bytes
+            entries = read_directory(self._source.read_at, self.size_bytes, self._source.prepare)
         except DirectoryError as error:
-            self._file.close()
-            raise CorruptArtifactError(f"{path}: not a whole artifact ({error}); fetch or pack it again") from error
+            self._source.close()
+            raise CorruptArtifactError(f"{location}: not a whole artifact ({error}); fetch or pack it again") from error
         except BaseException:
-            self._file.close()
+            self._source.close()
             raise
         self.entries: dict[str, Entry] = {entry.name: entry for entry in entries}
         """By name, in the order of the file."""
@@ -48,11 +52,8 @@ class ArchiveReader:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def _read_at(self, offset: int, count: int) -> bytes:
-        return os.pread(self._file.fileno(), count, offset)
+        """Let go of the file."""
+        self._source.close()
 
     def stored_bytes(self) -> dict[str, int]:
         """Deflated size of each entry."""
@@ -107,10 +108,11 @@ class ArchiveReader:
     def _inflate(self, entry: Entry) -> Iterator[bytes]:
         """What the Deflated data gives, which must end exactly where the entry ends."""
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        stored = self._source.stream(entry.offset, entry.stored_bytes)
         taken, data = 0, b""
         while not inflater.eof:
             if not data:
-                data = self._read_at(entry.offset + taken, min(entry.stored_bytes - taken, _STORED_CHUNK_BYTES))
+                data = next(stored, b"")
                 taken += len(data)
             try:
                 piece = inflater.decompress(data, _CHUNK_BYTES)

@@ -1,6 +1,6 @@
 """What may leave a store: artifacts that nothing names any more, and what killed builds left half written.
 
-    artifacts/<content digest in hex>.zip     an artifact
+    artifacts/<content digest in hex>.zip     an artifact; its signature, if it has one, is <that>.sig
     recipes/<recipe digest in hex>.json       the summary of the artifact that a recipe gave
     .build-…                                  half written
 
@@ -8,16 +8,18 @@ Builds may write meanwhile: an artifact appears before the recipe that names it,
 """
 
 import re
-import shutil
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 from model_artifact.errors import ArtifactError
+from model_artifact.location import Location
 from model_artifact.summary import artifact_path, parse_summary
 
 SECONDS_A_DAY = 24 * 3600
+ARTIFACTS_FOLDER = "artifacts"
+RECIPES_FOLDER = "recipes"
 _ARTIFACT = re.compile(r"[0-9a-f]{64}\.zip")
+_RECORD = re.compile(r"[^.].*\.json")
 _HALF = re.compile(r"\.build-.*|\.[0-9a-f]{64}\.(zip|json)\..*")
 
 
@@ -37,111 +39,98 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Leaving:
-    """One thing that may leave.
+class Found:
+    """One thing in a store.
 
     Attributes:
-        path: a file, or the folder of a killed build.
+        path: below the root of the store; a file, an object, or the folder of a killed build.
         size_bytes: of all its files.
         modified_seconds: since 1970, when it was found.
     """
 
-    path: Path
+    path: str
     size_bytes: int
     modified_seconds: float
 
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+
+class StoreView(Protocol):
+    """A store as collecting sees it."""
+
+    @property
+    def root(self) -> Location:
+        """Where it is."""
+
+    def list_found(self, folder: str) -> list[Found]:
+        """What stands in a folder of the store (empty: its root), sorted; none where there is no such folder.
+
+        Raises:
+            StoreFormatError: when it is the folder of the artifacts, and there is none.
+        """
+
+    def read_record(self, path: str) -> str | None:
+        """A record's text; None when it has vanished."""
+
+    def remove(self, found: Found) -> bool:
+        """Remove it, unless it is not any more what was found; whether it is gone."""
+
 
 class StoreFormatError(ArtifactError):
-    """The folder is no store, or a record in it cannot be read, so that nobody knows what it names."""
+    """The place is no store, or a record in it cannot be read, so that nobody knows what it names."""
 
 
-def find_leaving(store: Path, policy: Policy, now: float) -> list[Leaving]:
+def find_leaving(store: StoreView, policy: Policy, now: float) -> list[Found]:
     """What the policy lets go, recipes' records before the artifacts that they name; nothing is removed.
 
     Args:
-        store: the root of the store.
+        store: the store.
         policy: what stays.
         now: seconds since 1970.
 
     Raises:
-        StoreFormatError: when the folder is no store or a record cannot be read.
-        OSError: when the store cannot be read.
+        StoreFormatError: when the place is no store or a record cannot be read.
+        OSError: when a folder cannot be read.
+        StoreAccessError: when a bucket cannot be read.
     """
-    if not (store / "artifacts").is_dir():
-        raise StoreFormatError(f"{store}: no store, there is no folder artifacts in it; name the root of one")
     days = max(1.0, policy.older_than_days)
     # The artifacts are listed before the records are read: one that a build stores in between is not in the list.
-    artifacts = [found for found in _find(store / "artifacts", _ARTIFACT) if _age_days(found, now) > days]
-    named = _read_named(store / "recipes")
-    kept = {store / artifact_path(digest) for digest in policy.keep}
+    listed = store.list_found(ARTIFACTS_FOLDER)
+    artifacts = [found for found in listed if _ARTIFACT.fullmatch(found.name) and _age_days(found, now) > days]
+    recipes = store.list_found(RECIPES_FOLDER)
+    named = _read_named(store, recipes)
+    kept = {artifact_path(digest) for digest in policy.keep}
     if policy.keep_recipes:
-        kept |= {store / path for path in named.values()}
+        kept |= set(named.values())
     going = [found for found in artifacts if found.path not in kept]
     paths = {found.path for found in going}
-    records = _measure_all(record for record, path in named.items() if store / path in paths)
-    halves = [half for folder in _folders(store) for half in _find(folder, _HALF) if _age_days(half, now) > 1]
-    return [*records, *going, *halves]
+    records = [record for record in recipes if named.get(record.path) in paths]
+    everything = [*store.list_found(""), *listed, *recipes]
+    halves = [half for half in everything if _HALF.fullmatch(half.name) and _age_days(half, now) > 1]
+    signatures = [found for found in listed if found.path.removesuffix(".sig") in paths and found not in going]
+    return [*records, *going, *signatures, *halves]
 
 
-def _folders(store: Path) -> list[Path]:
-    return [folder for folder in (store, store / "artifacts", store / "recipes") if folder.is_dir()]
-
-
-def _find(folder: Path, pattern: re.Pattern[str]) -> Iterator[Leaving]:
-    """What stands in the folder under such a name, sorted."""
-    return _measure_all(path for path in sorted(folder.iterdir()) if pattern.fullmatch(path.name))
-
-
-def _measure_all(paths: Iterable[Path]) -> Iterator[Leaving]:
-    """The paths without links, and without what vanishes meanwhile."""
-    for path in paths:
-        try:
-            if not path.is_symlink():
-                yield _measure(path)
-        except FileNotFoundError:
-            continue
-
-
-def _measure(path: Path) -> Leaving:
-    status = path.lstat()
-    below = [inner.lstat().st_size for inner in path.rglob("*")] if path.is_dir() else [status.st_size]
-    return Leaving(path, sum(below), status.st_mtime)
-
-
-def _age_days(found: Leaving, now: float) -> float:
+def _age_days(found: Found, now: float) -> float:
     return (now - found.modified_seconds) / SECONDS_A_DAY
 
 
-def _read_named(recipes: Path) -> dict[Path, str]:
-    """The path below the store's root of the artifact that each record names."""
+def _read_named(store: StoreView, recipes: list[Found]) -> dict[str, str]:
+    """The path of the artifact that each record names, by the record's own path."""
     named = {}
-    for record in sorted(recipes.glob("*.json")):
-        if record.name.startswith("."):
+    for record in recipes:
+        if not _RECORD.fullmatch(record.name):
+            continue
+        text = store.read_record(record.path)
+        if text is None:
             continue
         try:
-            named[record] = artifact_path(parse_summary(record.read_text(errors="replace")).digest)
-        except FileNotFoundError:
-            continue
+            named[record.path] = artifact_path(parse_summary(text).digest)
         except ArtifactError as error:
             raise StoreFormatError(
-                f"{record}: cannot be read, so nothing is removed ({error}); mend or remove it"
+                f"{store.root}/{record.path}: cannot be read, so nothing is removed ({error}); mend or remove it"
             ) from error
     return named
-
-
-def remove(leaving: Leaving) -> bool:
-    """Remove it, unless it is not any more what was found; whether it is gone.
-
-    Raises:
-        OSError: when that is not allowed.
-    """
-    try:
-        if leaving.path.lstat().st_mtime != leaving.modified_seconds:
-            return False
-        if leaving.path.is_dir():
-            shutil.rmtree(leaving.path)
-        else:
-            leaving.path.unlink()
-    except FileNotFoundError:
-        return False
-    return True

@@ -1,5 +1,6 @@
 """What an artifact holds, layer by layer, measured from its own bytes."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from model_artifact.archive_reader import ArchiveReader
+from model_artifact.location import Location
 from model_artifact.manifest import ITEM_BYTES, Manifest, Quality, StoredTensor
 from model_artifact.manifest_reader import read_manifest
 from model_artifact.naming import format_name
 from model_artifact.streams import Array, entropy_bits, is_nonzero
 from model_artifact.summary import ArtifactSummary, QualitySummary
-from model_artifact.unpacking import read_tensor, unpack
+from model_artifact.unpacking import check_digest, read_tensor, unpack
 from model_artifact.verification import verify
 
 
@@ -72,30 +74,31 @@ class ArtifactFacts:
         return total / self.weights if self.weights else 0.0
 
 
-def inspect(artifact: Path, *, progress: Callable[[str], None] = lambda _: None) -> ArtifactFacts:
-    """Measure an artifact's tensors; its files are neither rebuilt nor verified.
+def inspect(artifact: Location, *, progress: Callable[[str], None] = lambda _: None) -> ArtifactFacts:
+    """Measure an artifact's tensors; its files are neither rebuilt nor verified, and not read from a bucket either.
 
     Raises:
         ArtifactError: naming entry or tensor.
     """
-    with ArchiveReader(str(artifact)) as archive:
+    with ArchiveReader(artifact) as archive:
         manifest = read_manifest(archive)
-        stored = archive.stored_bytes()
+        stored, size_bytes = archive.stored_bytes(), archive.size_bytes
         tensors = []
         for tensor in manifest.storage.tensors:
             progress(f"measuring {format_name(tensor.name)} ({tensor.elements:,} weights)")
             tensors.append(_measure(tensor, read_tensor(archive, tensor), stored))
-    return _collect(artifact, manifest, tensors)
+    return _collect(size_bytes, manifest, tensors)
 
 
-def verify_and_inspect(artifact: Path, *, progress: Callable[[str], None] = lambda _: None) -> ArtifactFacts:
+def verify_and_inspect(artifact: Location, *, progress: Callable[[str], None] = lambda _: None) -> ArtifactFacts:
     """Verify an artifact as `verify` does, and measure it while its tensors are at hand.
 
     Raises:
         ArtifactError: as `verify` raises it.
     """
-    with ArchiveReader(str(artifact)) as archive:
-        stored, described = archive.stored_bytes(), read_manifest(archive).storage.tensors
+    with ArchiveReader(artifact) as archive:
+        stored, size_bytes = archive.stored_bytes(), archive.size_bytes
+        described = read_manifest(archive).storage.tensors
     tensors: dict[int, TensorFacts] = {}
 
     def measure(index: int, weights: Array) -> None:
@@ -103,34 +106,41 @@ def verify_and_inspect(artifact: Path, *, progress: Callable[[str], None] = lamb
             tensors[index] = _measure(described[index], weights, stored)
 
     manifest = verify(artifact, progress=progress, watch=measure)
-    return _collect(artifact, manifest, [tensors[index] for index in range(len(described))])
+    return _collect(size_bytes, manifest, [tensors[index] for index in range(len(described))])
 
 
 def unpack_and_inspect(
-    artifact: Path, target: Path, *, digest: str | None = None, progress: Callable[[str], None] = lambda _: None
+    artifact: Location,
+    target: Path,
+    *,
+    digest: str | None = None,
+    approve: Callable[[Manifest], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> ArtifactFacts:
     """Unpack an artifact as `unpack` does, and measure it while its tensors are at hand.
 
     Raises:
         ArtifactError: as `unpack` raises it.
     """
-    with ArchiveReader(str(artifact)) as archive:
-        stored = archive.stored_bytes()
+    with ArchiveReader(artifact) as archive:
+        stored, size_bytes = archive.stored_bytes(), archive.size_bytes
     tensors: list[TensorFacts] = []
 
     def measure(tensor: StoredTensor, weights: Array) -> None:
         tensors.append(_measure(tensor, weights, stored))
 
-    manifest = unpack(artifact, target, digest=digest, progress=progress, watch=measure)
+    manifest = unpack(artifact, target, digest=digest, approve=approve, progress=progress, watch=measure)
     if len(tensors) != len(manifest.storage.tensors):
-        return inspect(artifact)  # it was unpacked before
-    return _collect(artifact, manifest, tensors)
+        facts = verify_and_inspect(artifact, progress=progress)  # it was unpacked before
+        check_digest(artifact, facts.manifest, manifest.digest)
+        return facts
+    return _collect(size_bytes, manifest, tensors)
 
 
-def _collect(artifact: Path, manifest: Manifest, tensors: list[TensorFacts]) -> ArtifactFacts:
+def _collect(size_bytes: int, manifest: Manifest, tensors: list[TensorFacts]) -> ArtifactFacts:
     return ArtifactFacts(
         digest=manifest.digest,
-        size_bytes=artifact.stat().st_size,
+        size_bytes=size_bytes,
         unpacked_bytes=sum(file.size_bytes for file in manifest.content.files),
         tensors=tensors,
         manifest=manifest,
@@ -160,16 +170,18 @@ def render_summary(facts: ArtifactFacts, path: str) -> ArtifactSummary:
     """
     made = facts.manifest.content.provenance
     recipe = made.recipe if made else None
+    weights, zeros = _count_trained(facts)
+    share = facts.weights / weights if weights else 0.0
     return ArtifactSummary(
         recipe_digest=recipe.digest if recipe else None,
         digest=facts.digest,
         path=path,
         size_bytes=facts.size_bytes,
-        float_bytes=ITEM_BYTES["float32"] * facts.weights,
-        weights=facts.weights,
-        bits_per_weight=round(facts.bits_per_weight, 4),
-        entropy_bits_per_weight=round(facts.entropy_bits_per_weight, 4),
-        sparsity_percent=round(facts.zeros_percent, 4),
+        float_bytes=ITEM_BYTES["float32"] * weights,
+        weights=weights,
+        bits_per_weight=round(share * facts.bits_per_weight, 4),
+        entropy_bits_per_weight=round(share * facts.entropy_bits_per_weight, 4),
+        sparsity_percent=round(100 * zeros / weights, 4) if weights else 0.0,
         alpha=recipe.compression.alpha if recipe else None,
         bits=recipe.compression.bits if recipe else None,
         rule=recipe.compression.rule if recipe else None,
@@ -178,6 +190,14 @@ def render_summary(facts: ArtifactFacts, path: str) -> ArtifactSummary:
         dataset=made.dataset.name if made and made.dataset else None,
         duration_seconds=made.duration_seconds if made else None,
     )
+
+
+def _count_trained(facts: ArtifactFacts) -> tuple[int, int]:
+    """Weights and zeros of the network that was trained: before channels without weights were taken out."""
+    made = facts.manifest.content.provenance
+    if made is None or not any(layer.removed_channels for layer in made.layers):
+        return facts.weights, sum(tensor.zeros for tensor in facts.tensors)
+    return sum(math.prod(layer.shape) for layer in made.layers), sum(layer.zeros for layer in made.layers)
 
 
 def _summarise_quality(quality: Quality) -> QualitySummary:

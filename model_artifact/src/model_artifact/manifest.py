@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from model_artifact.recipe import Contract, Recipe, canonical_json
+from model_artifact.recipe import Activations, Contract, Metric, Recipe, canonical_json
 
 MANIFEST_ENTRY = "manifest.json"
 LARGEST_MANIFEST_BYTES = 64 * 2**20
@@ -22,6 +22,10 @@ Coder = Literal["dense", "packed", "split", "split-packed", "joint"]
 Role = Literal["classes", "gaps", "plane", "digits", "joint"]
 Code = Annotated[int, Field(ge=-128, le=127)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _is_absent(value: object) -> bool:
+    return value is None
 
 
 def _check_inside(path: str) -> str:
@@ -53,16 +57,32 @@ class Dataset(Contract):
     test_images: int
 
 
+class WorstClass(Contract):
+    """The class of which the deployed model gets the smallest share right."""
+
+    name: str
+    accuracy_percent: float
+    samples: int
+
+
 class Quality(Contract):
     """How good the deployed model is, beside the float model it stands for."""
 
-    metric: Literal["Accuracy"] = "Accuracy"
-    unit: Literal["percent"] = "percent"
+    metric: Metric = "Accuracy"
+    unit: Literal["percent", "targets"] = "percent"
+    """percent, or the unit of the targets."""
     deployed: float
     """Of the unpacked model.tflite."""
     float_model: float
-    """Of the Keras model in float32 with the same compressed weights."""
+    """Of the same compressed weights with float32 arithmetic."""
     samples: int
+    agreement_percent: Annotated[float | None, Field(exclude_if=_is_absent)] = None
+    """Share of the test samples to which model.tflite gives the class that the float model gives."""
+    confusion: Annotated[tuple[tuple[int, ...], ...] | None, Field(exclude_if=_is_absent)] = None
+    """How often each class (row) was taken for each class (column); absent above 100 classes."""
+    class_names: Annotated[tuple[str, ...] | None, Field(exclude_if=_is_absent)] = None
+    """Of the rows and columns."""
+    worst_class: Annotated[WorstClass | None, Field(exclude_if=_is_absent)] = None
 
 
 class Epoch(Contract):
@@ -72,7 +92,11 @@ class Epoch(Contract):
     loss: float
     accuracy_percent: float
     test_accuracy_percent: float
+    validation_accuracy_percent: Annotated[float | None, Field(exclude_if=_is_absent)] = None
+    """Of the training images that were set aside; absent where none were."""
     zeros_percent: float
+    kept_percent: Annotated[float | None, Field(exclude_if=_is_absent)] = None
+    """Weights that pruning left before they were quantised: what paper 004 calls density."""
     steps_per_second: float
 
 
@@ -82,10 +106,28 @@ class Layer(Contract):
     name: str
     shape: tuple[int, ...]
     step: float | None = None
-    """q_k (paper 000, eq. 4); absent where bits is 32."""
+    """q_k (paper 000, eq. 4); absent where bits is 32, and where every output channel has a step of its own."""
+    steps: Annotated[tuple[float, ...] | None, Field(exclude_if=_is_absent)] = None
+    """The step of each output channel, where they have their own."""
+    bits: Annotated[int | None, Field(exclude_if=_is_absent)] = None
+    """Bits that the codes take, counted; absent where they are at most the recipe's."""
     zeros: int
+    removed_channels: Annotated[int | None, Field(exclude_if=_is_absent)] = None
+    """Output channels or units that the deployed graph is without, since they had no weights or nobody read them."""
     saturated: int
-    """Weights whose code fell outside +-(2^(b-1) - 1) and was held at that edge."""
+    """Weights whose code fell outside +-(2^(b-1) - 1) and was held at that edge; OffsetRound holds none."""
+    entropy_bits_per_weight: Annotated[float | None, Field(exclude_if=_is_absent)] = None
+    """Order-0 entropy of the stored numbers; absent in artifacts that do not say it."""
+
+
+class Golden(Contract):
+    """The answers of the builder's own model.tflite, which a server must repeat before it is ready."""
+
+    folder: RelativePath
+    """Holds inputs, outputs and golden.json, in the version folder."""
+    samples: int
+    tolerance: float
+    """Largest absolute difference of any output value."""
 
 
 class Provenance(Contract):
@@ -100,6 +142,14 @@ class Provenance(Contract):
     curve: tuple[Epoch, ...] = ()
     layers: tuple[Layer, ...]
     versions: dict[str, str]
+    activations: Annotated[Activations | None, Field(exclude_if=_is_absent)] = None
+    """How model.tflite computes, as `Recipe.export` says it; absent in artifacts that do not say it."""
+    export_difference: Annotated[float | None, Field(exclude_if=_is_absent)] = None
+    """How far model.tflite was from a plain forward pass of its codes, relative to the spread of the answers."""
+    reproducible: Annotated[str | None, Field(exclude_if=_is_absent)] = None
+    """How far the same recipe gives the same weights again; absent in artifacts that do not say it."""
+    golden: Annotated[Golden | None, Field(exclude_if=_is_absent)] = None
+    """Absent in artifacts that do not say it; their files may hold golden answers all the same."""
     duration_seconds: float
 
 

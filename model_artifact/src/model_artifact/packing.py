@@ -5,12 +5,13 @@ layout, are left out and described as holes. What remains of the files is Deflat
 """
 
 import hashlib
+import itertools
 import os
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from model_artifact.choice import choose_coding
 from model_artifact.container import ArchiveWriter, Deflated, deflate
@@ -60,20 +61,24 @@ def pack(
     files = _list_files(folder)
     if MODEL_FILE not in files:
         raise UnpackableError(f"{folder}: no {MODEL_FILE} in it; give the version folder that holds one")
-    weights = read_weights(files[MODEL_FILE].read_bytes()) if tensors is None else tensors
+    held = {} if tensors is not None else {MODEL_FILE: files[MODEL_FILE].read_bytes()}
+    weights = read_weights(held[MODEL_FILE]) if tensors is None else tensors
     size = sum(file.stat().st_size for file in files.values())
     progress(f"{len(weights)} weight tensors, {size / 1e6:.1f} MB in {len(files)} files")
-    parts = [_read_part(path, file, weights) for path, file in files.items()]
+    parts = [_read_part(path, held.get(path) or file.read_bytes(), weights) for path, file in files.items()]
     holes = tuple(hole for part in parts for hole in part.holes)
     _check_all_found(folder, weights, holes)
-    stored, streams = _store_tensors(weights, progress)
-    manifest = Manifest(
-        content=Content(files=tuple(part.file for part in parts), provenance=provenance),
-        storage=Storage(tensors=tuple(stored), holes=holes),
-    )
-    text = canonical_json(manifest.model_dump(mode="json", by_alias=True, exclude_none=True))
-    remains = [(f"files/{part.file.path}", part.remainder) for part in parts]
-    _write_whole(target, [(MANIFEST_ENTRY, _smaller_deflate(text.encode())), *streams, *remains])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=target.parent) as spool:
+        stored, streams = _store_tensors(weights, spool, progress)
+        manifest = Manifest(
+            content=Content(files=tuple(part.file for part in parts), provenance=provenance),
+            storage=Storage(tensors=tuple(stored), holes=holes),
+        )
+        text = canonical_json(manifest.model_dump(mode="json", by_alias=True, exclude_none=True)).encode()
+        remains = ((f"files/{part.file.path}", part.remainder) for part in parts)
+        first = (MANIFEST_ENTRY, _smaller_deflate(text))
+        _write_whole(target, itertools.chain([first], _read_back(spool, streams), remains))
     return manifest
 
 
@@ -96,9 +101,7 @@ class _Part(NamedTuple):
     remainder: Deflated
 
 
-def _read_part(path: str, file: Path, weights: list[CodedTensor]) -> _Part:
-    """One file at a time is in memory."""
-    data = file.read_bytes()
+def _read_part(path: str, data: bytes, weights: list[CodedTensor]) -> _Part:
     holes = plan_holes(path, data, weights)
     described = UnpackedFile(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
     return _Part(described, holes, _smaller_deflate(_render_remainder(data, holes, weights)))
@@ -121,10 +124,19 @@ def _check_all_found(folder: Path, weights: list[CodedTensor], holes: tuple[Hole
         raise UnpackableError(f"{folder}: the weights {name} stand in none of its files; export the folder again")
 
 
+class _Spooled(NamedTuple):
+    """A stream that waits on disk until the manifest, which comes first, is known."""
+
+    entry: str
+    payload_bytes: int
+    size_bytes: int
+    crc32: int
+
+
 def _store_tensors(
-    weights: list[CodedTensor], progress: Progress
-) -> tuple[list[StoredTensor], list[tuple[str, Deflated]]]:
-    """The tensors as the manifest names them, and their entries in order."""
+    weights: list[CodedTensor], spool: IO[bytes], progress: Progress
+) -> tuple[list[StoredTensor], list[_Spooled]]:
+    """The tensors as the manifest names them, and their entries in order; writes these, Deflated, into the spool."""
     stored, entries = [], []
     for index, tensor in enumerate(weights):
         progress(f"coding {tensor.name} ({tensor.codes.size:,} weights)")
@@ -132,7 +144,8 @@ def _store_tensors(
         described = []
         for number, (role, data) in enumerate(coding.streams):
             entry = f"tensors/{index:03}/{number}-{role}"
-            entries.append((entry, data))
+            spool.write(data.payload)
+            entries.append(_Spooled(entry, len(data.payload), data.size_bytes, data.crc32))
             described.append(Stream(role=role, entry=entry, size_bytes=data.size_bytes))
         stored.append(
             StoredTensor(
@@ -149,6 +162,13 @@ def _store_tensors(
     return stored, entries
 
 
+def _read_back(spool: IO[bytes], entries: list[_Spooled]) -> Iterator[tuple[str, Deflated]]:
+    """The entries of the spool by name, one at a time."""
+    spool.seek(0)
+    for entry in entries:
+        yield entry.entry, Deflated(spool.read(entry.payload_bytes), entry.size_bytes, entry.crc32)
+
+
 def _smaller_deflate(data: bytes) -> Deflated:
     candidates = (deflate(data, strategy) for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY))
     return min(candidates, key=lambda data: len(data.payload))
@@ -159,9 +179,8 @@ def hole_bytes(hole: Hole, tensor: StoredTensor) -> int:
     return tensor.elements * (ITEM_BYTES[tensor.dtype] if hole.form == "codes" else ITEM_BYTES["float32"])
 
 
-def _write_whole(target: Path, entries: list[tuple[str, Deflated]]) -> None:
+def _write_whole(target: Path, entries: Iterable[tuple[str, Deflated]]) -> None:
     """Write beside the target and rename, so that no half artifact is ever seen under its name."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as out:
         try:
             writer = ArchiveWriter(out)

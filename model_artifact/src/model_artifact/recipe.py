@@ -6,14 +6,24 @@ change by an upgrade: `recipeVersion` is raised only when the same inputs would 
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from model_artifact.errors import InvalidRecipeError
 
-Rule = Literal["Floor"]
+Rule = Literal["Floor", "OffsetRound", "Shadow"]
+Update = Literal["Masters", "InPlace"]
+Frequency = Literal["Step", "Epoch"]
+Granularity = Literal["Tensor", "Channel"]
+TrainingRecipe = Literal["Published", "Strong"]
+Precision = Literal["Float32", "BFloat16"]
+Keep = Literal["Last", "Best"]
+Activations = Literal["Float", "Dynamic", "Integer"]
+Metric = Literal["Accuracy", "F1", "MAE", "MSE", "AUC", "MeanIoU"]
 Architecture = Literal["CNN", "SmallCNN", "VGG16"]
 Dataset = Literal["CIFAR10", "Digits"]
 Task = Literal["Classification"]
@@ -21,6 +31,10 @@ LearningRateSchedule = Literal["Constant", "Cosine"]
 
 NOT_QUANTISED = 32
 LARGEST_BITS = 16
+LARGEST_INTEGER_BITS = 8
+"""Bits of a weight that integer kernels take."""
+SHADOW_RAMP = 0.5
+SHADOW_FREEZE = 0.25
 CHOICES: dict[str, tuple[str, ...]] = {
     "rule": get_args(Rule),
     "architecture": get_args(Architecture),
@@ -43,6 +57,14 @@ def _is_absent(value: object) -> bool:
     return value is None
 
 
+def _equals(default: object) -> Callable[[object], bool]:
+    """For fields that later versions added: left out of every document where they have the default.
+
+    Content digests that older versions gave then stay as they are.
+    """
+    return lambda value: value == default
+
+
 class Contract(BaseModel):
     """What every document of the contract shares: camelCase on the wire, frozen, nothing unknown."""
 
@@ -59,15 +81,109 @@ class Compression(Contract):
     bits: Annotated[int, AfterValidator(_check_bits)]
     """Bits of a weight (b): 2 to 16, or 32 for weights that are not quantised."""
     rule: Rule = "Floor"
-    """Floor: paper 000, eq. 1-4."""
+    """Floor: paper 000, eq. 1-4. OffsetRound: paper 004, eq. 1-4. Shadow: rounded, with ramp, freeze and channels."""
+    update: Annotated[Update | None, Field(exclude_if=_is_absent)] = None
+    """Where the gradient goes: onto float masters W while C runs forward, or onto the C that overwrites W.
+
+    Absent: what `chosen_update` says.
+    """
+    frequency: Annotated[Frequency, Field(exclude_if=_equals("Step"))] = "Step"
+    """Step: P->Q in every training step. Epoch: W is overwritten by C once at the end of each epoch."""
+    granularity: Annotated[Granularity | None, Field(exclude_if=_is_absent)] = None
+    """Shadow only: one quantisation step for a tensor, or one for each output channel. Absent: Tensor."""
+    ramp: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False, exclude_if=_is_absent)] = None
+    """Shadow only: share of the training, at its begin, in which alpha rises cubically from 0. Absent: 0.5."""
+    freeze: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False, exclude_if=_is_absent)] = None
+    """Shadow only: share of the training, at its end, in which zeros stay the same ones. Absent: 0.25."""
+
+    @model_validator(mode="after")
+    def _check_rule(self) -> Self:
+        if self.rule == "Shadow":
+            self._check_shadow()
+        elif self.granularity is not None or self.ramp is not None or self.freeze is not None:
+            raise ValueError(f"granularity, ramp and freeze belong to the rule Shadow; leave them out for {self.rule}")
+        if self.frequency == "Epoch" and self.update == "Masters":
+            raise ValueError("frequency Epoch overwrites the weights; leave update out, or set it to InPlace")
+        return self
+
+    def _check_shadow(self) -> None:
+        if self.update == "InPlace" or self.frequency == "Epoch":
+            raise ValueError("Shadow keeps masters and compresses in every step; leave update and frequency out")
+        if self.chosen_ramp + self.chosen_freeze > 1:
+            raise ValueError("ramp and freeze are shares of one training; make their sum at most 1")
+
+    @property
+    def compresses(self) -> bool:
+        """Whether the rule changes any weight."""
+        return self.alpha > 0 or self.bits != NOT_QUANTISED
+
+    @property
+    def chosen_update(self) -> Update:
+        """Where the gradient goes; where the recipe does not say, what fits the published results (docs/results.md).
+
+        Paper 000 loses little at 8 bits, where overwriting by floor learns nothing: masters. Paper 004 collapses
+        without pruning, where rounding onto an unmoved grid loses every small update: overwriting.
+        """
+        if self.update is not None:
+            return self.update
+        return "InPlace" if self.rule == "OffsetRound" or self.frequency == "Epoch" else "Masters"
+
+    @property
+    def chosen_granularity(self) -> Granularity:
+        """One step for a tensor or for each of its output channels."""
+        return self.granularity or "Tensor"
+
+    @property
+    def chosen_ramp(self) -> float:
+        """Share of the training in which alpha rises; 0 for the published rules."""
+        return 0.0 if self.rule != "Shadow" else SHADOW_RAMP if self.ramp is None else self.ramp
+
+    @property
+    def chosen_freeze(self) -> float:
+        """Share of the training in which the mask is frozen; 0 for the published rules."""
+        return 0.0 if self.rule != "Shadow" else SHADOW_FREEZE if self.freeze is None else self.freeze
+
+    def without_rule_defaults(self) -> "Compression":
+        """The same compression with what its rule has by default left out, so that it has one canonical form."""
+        plain = self.model_copy(update=dict.fromkeys(_RULE_DEFAULTS))
+        same = [name for name, chosen in _RULE_DEFAULTS.items() if getattr(self, chosen) == getattr(plain, chosen)]
+        return self.model_copy(update=dict.fromkeys(same))
+
+
+_RULE_DEFAULTS = {
+    "update": "chosen_update",
+    "granularity": "chosen_granularity",
+    "ramp": "chosen_ramp",
+    "freeze": "chosen_freeze",
+}
+
+
+class FileReference(Contract):
+    """A file that a build needs: where it is, and what it must be."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """Absolute, or in the folder of the data sets, or in the current one."""
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    """`sha256:` and the SHA-256 of its bytes; another file is another recipe."""
+
+    @property
+    def stem(self) -> str:
+        """The name of the file, without folders and suffix."""
+        return PurePosixPath(self.path).stem
 
 
 class Training(Contract):
     """How the network is trained; the defaults are those of paper 000, section III."""
 
     task: Task = "Classification"
-    architecture: Architecture
-    dataset: Dataset
+    architecture: Annotated[Architecture | None, Field(exclude_if=_is_absent)] = None
+    """One of our networks; absent where a model is given."""
+    model: Annotated[FileReference | None, Field(exclude_if=_is_absent)] = None
+    """A .keras file to begin with, its weights included, in place of an architecture."""
+    dataset: Annotated[Dataset | None, Field(exclude_if=_is_absent)] = None
+    """One of the known data sets; absent where data are given."""
+    data: Annotated[FileReference | None, Field(exclude_if=_is_absent)] = None
+    """An .npz file with x_train, y_train, x_test and y_test, in place of a data set."""
     epochs: Annotated[int, Field(ge=0, le=10_000)] = 50
     """Passes over the training images; 0 leaves the initial weights, and the result says that it is untrained."""
     # Left out of every document where it is absent: content digests that older versions gave must stay as they are.
@@ -79,6 +195,58 @@ class Training(Contract):
     """Constant, as in the papers, or Cosine: from the learning rate to zero over all steps."""
     momentum: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), AfterValidator(_drop_sign_of_zero)] = 0.9
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    recipe: Annotated[TrainingRecipe, Field(exclude_if=_equals("Published"))] = "Published"
+    """Published: as in the papers. Strong: batch normalisation in every network, random crop and flip, label smoothing
+    0.1, weight decay 5e-4 on kernels, Nesterov momentum, and a learning rate that rises linearly and falls to zero."""
+    precision: Annotated[Precision, Field(exclude_if=_equals("Float32"))] = "Float32"
+    """Of the arithmetic of forward and backward pass; masters, rules and normalisation stay float32."""
+    validation_images: Annotated[int, Field(ge=0, exclude_if=_equals(0))] = 0
+    """Training images that are set aside, drawn by the seed, to stop and to choose by; 0: the test images serve."""
+    patience: Annotated[int | None, Field(ge=1, exclude_if=_is_absent)] = None
+    """Training ends after this many epochs without a better accuracy; absent: never early."""
+    keep: Annotated[Keep, Field(exclude_if=_equals("Last"))] = "Last"
+    """Last: the weights after the last step. Best: those after the epoch with the best accuracy."""
+
+    @property
+    def network_name(self) -> str:
+        """What to call the network: the architecture, or the name of the given file."""
+        return self.model.stem if self.model is not None else str(self.architecture)
+
+    @model_validator(mode="after")
+    def _check_sources(self) -> Self:
+        if (self.architecture is None) == (self.model is None):
+            raise ValueError("state one of architecture and model")
+        if (self.dataset is None) == (self.data is None):
+            raise ValueError("state one of dataset and data")
+        if self.model is not None and self.precision != "Float32":
+            raise ValueError("a given model computes as it says itself; leave precision out")
+        return self
+
+    @model_validator(mode="after")
+    def _check_recipe(self) -> Self:
+        if self.recipe == "Strong" and self.learning_rate_schedule != "Constant":
+            raise ValueError(
+                "the recipe Strong has a learning-rate schedule of its own; leave learningRateSchedule out"
+            )
+        return self
+
+
+class Export(Contract):
+    """What model.tflite is made of the trained weights."""
+
+    activations: Activations = "Dynamic"
+    """Dynamic: int8 weights where the codes fit, float activations that the kernels round as they run. Integer: int8
+    throughout, the ranges measured on training images; at most 8 bits. Float: float32 weights code x step."""
+    remove_zero_channels: bool = True
+    """Take channels and units without weights out of the graph; it answers the same."""
+
+
+class Evaluation(Contract):
+    """How the deployed model is judged."""
+
+    metric: Metric = "Accuracy"
+    """Accuracy, F1 (mean over the classes), AUC (mean over the classes, each against the rest) and MeanIoU in percent;
+    MAE and MSE are those of the probabilities, 1 being right for the class and 0 for the others."""
 
 
 class Recipe(Contract):
@@ -87,13 +255,26 @@ class Recipe(Contract):
     recipe_version: Literal[1] = 1
     compression: Compression
     training: Training
+    export: Annotated[Export, Field(exclude_if=_equals(Export()))] = Export()
+    evaluation: Annotated[Evaluation, Field(exclude_if=_equals(Evaluation()))] = Evaluation()
+
+    @model_validator(mode="after")
+    def _check_export(self) -> Self:
+        wide = self.compression.bits > LARGEST_INTEGER_BITS or self.compression.rule == "OffsetRound"
+        if self.export.activations == "Integer" and wide:
+            raise ValueError(
+                "export.activations Integer needs codes of at most 8 bits; choose fewer bits, another rule than"
+                " OffsetRound, or Dynamic"
+            )
+        return self
 
     def canonical_json(self) -> str:
         """The recipe as canonical JSON, without the fields that have their default value.
 
         So a field that a later version adds leaves the digests of older recipes as they are.
         """
-        stated = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        plain = self.model_copy(update={"compression": self.compression.without_rule_defaults()})
+        stated = plain.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         return canonical_json({**stated, "recipeVersion": self.recipe_version})
 
     @property

@@ -24,7 +24,7 @@ def find_free(data: bytes, pieces: Pieces, length: int, taken: Stretches) -> int
         if found < 0:
             return -1
         start = found - offset
-        if not _covering(start, length, taken) and _stands_at(data, start, pieces()):
+        if not _covering(start, length, taken) and stands_at(data, start, pieces()):
             return start
         found = data.find(anchor, found + 1)
     return _find_whole(data, b"".join(pieces()), taken)
@@ -45,7 +45,8 @@ def _covering(start: int, length: int, taken: Stretches) -> list[int]:
     return [end for begin, end in taken if begin < start + length and start < end]
 
 
-def _stands_at(data: bytes, start: int, pieces: Iterable[bytes]) -> bool:
+def stands_at(data: bytes, start: int, pieces: Iterable[bytes]) -> bool:
+    """Whether the pieces stand there in a row."""
     for piece in pieces:
         if not data.startswith(piece, start):
             return False

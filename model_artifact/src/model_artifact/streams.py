@@ -5,6 +5,9 @@ gaps and then the nonzero elements alone. Elements of more than one byte are wri
 that each stream holds symbols of one kind and a Huffman code of its own fits it.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,28 +21,41 @@ _CHUNK = 2**16
 ESCAPE = 255
 """The gap byte that stands for 255 zeros and no element."""
 
+_STEPS = bytes([*range(1, 256), ESCAPE])
+"""How many elements each gap byte goes on: its zeros and the element after them; an escape has none."""
 
-def format_planes(elements: Array) -> list[bytes]:
-    """The elements as one byte string per byte of their type, lowest first."""
+
+def format_planes(pieces: Sequence[Array]) -> Iterator[bytes]:
+    """The elements of all pieces as one byte string per byte of their type, lowest first, made one at a time."""
+    for plane in range(pieces[0].dtype.itemsize):
+        yield b"".join(_format_plane(piece, plane) for piece in pieces)
+
+
+def _format_plane(elements: Array, plane: int) -> bytes:
     little = np.ascontiguousarray(elements).astype(elements.dtype.newbyteorder("<"), copy=False)
-    rows = little.reshape(-1).view(np.uint8).reshape(-1, elements.dtype.itemsize)
-    return [rows[:, plane].tobytes() for plane in range(elements.dtype.itemsize)]
+    return little.reshape(-1).view(np.uint8).reshape(-1, elements.dtype.itemsize)[:, plane].tobytes()
 
 
-def parse_planes(planes: list[bytes], dtype: str) -> Array:
-    """The elements that `format_planes` wrote.
+def parse_planes(planes: Iterable[bytes], dtype: str) -> Array:
+    """The elements that `format_planes` wrote; holds one plane at a time beside them.
 
     Raises:
-        CorruptArtifactError: when the planes differ in length.
+        CorruptArtifactError: when the planes differ in length, or are not as many as the type has bytes.
     """
-    sizes = {len(plane) for plane in planes}
-    if len(planes) != np.dtype(dtype).itemsize or len(sizes) != 1:
-        raise CorruptArtifactError(f"{len(planes)} byte planes of lengths {sorted(sizes)} do not make {dtype}")
-    rows = np.empty((sizes.pop(), len(planes)), np.uint8)
+    width, lengths, rows = np.dtype(dtype).itemsize, list[int](), np.empty((0, 0), np.uint8)
     for index, plane in enumerate(planes):
+        lengths.append(len(plane))
+        if index >= width or len(plane) != lengths[0]:
+            break
+        if width == 1:
+            rows = np.frombuffer(plane, np.uint8)
+            continue
+        rows = rows if index else np.empty((len(plane), width), np.uint8)
         rows[:, index] = np.frombuffer(plane, np.uint8)
-    little = np.dtype(dtype).newbyteorder("<")
-    return rows.reshape(-1).view(little).astype(dtype, copy=False)
+        del plane  # before the next one is made
+    if len(lengths) != width or len(set(lengths)) != 1:
+        raise CorruptArtifactError(f"{len(lengths)} byte planes of lengths {sorted(set(lengths))} do not make {dtype}")
+    return rows.reshape(-1).view(np.dtype(dtype).newbyteorder("<")).astype(dtype, copy=False)
 
 
 def is_nonzero(elements: Array) -> NDArray[np.bool_]:
@@ -48,46 +64,73 @@ def is_nonzero(elements: Array) -> NDArray[np.bool_]:
     return np.asarray(bits != 0)
 
 
-def format_gaps(flat: Array, escape: int = ESCAPE) -> tuple[bytes, Array]:
-    """The zero runs before each nonzero element, and the nonzero elements.
+class Sparse(NamedTuple):
+    """The nonzero elements of a tensor, in pieces, and the zeros between them."""
 
-    Args:
-        flat: elements in storage order, shape (n,).
-        escape: the gap byte, 1 to 255, that stands for as many zeros and no element.
+    runs: list[NDArray[np.unsignedinteger]]
+    """Zeros since the previous nonzero element or the start, one for each, in the narrowest type that a piece needs."""
+    values: list[Array]
 
-    Returns:
-        One byte per nonzero element with the zeros since the previous one, after as many escapes as needed; and the
-        nonzero elements. Zeros after the last of them are not written.
-    """
-    gaps, nonzero, previous = [], [flat[:0]], -1
+    def joined_values(self) -> Array:
+        """All nonzero elements, shape (n,)."""
+        return np.concatenate(self.values)
+
+
+def find_nonzero(flat: Array) -> Sparse:
+    """Where the nonzero elements of a flat tensor stand; zeros after the last of them are in no run."""
+    runs: list[NDArray[np.unsignedinteger]] = [np.zeros(0, np.uint8)]
+    values, previous = [flat[:0]], -1
     for start in range(0, flat.size, _CHUNK):
         chunk = flat[start : start + _CHUNK]
-        positions = np.flatnonzero(is_nonzero(chunk))
+        positions = is_nonzero(chunk).nonzero()[0]
         if len(positions):
-            runs = np.diff(positions, prepend=previous - start) - 1
+            values.append(chunk.take(positions))
+            runs.append(_narrow_runs(positions, int(positions[0]) + start - previous - 1))
             previous = start + int(positions[-1])
-            gaps.append(_format_runs(runs, escape))
-            nonzero.append(chunk[positions])
-    return b"".join(gaps), np.concatenate(nonzero)
+    return Sparse(runs, values)
 
 
-def _format_runs(runs: NDArray[np.int64], escape: int) -> bytes:
-    if runs.max() < escape:
-        return runs.astype(np.uint8).tobytes()
-    escapes = runs // escape
-    gaps = np.full(len(runs) + int(escapes.sum()), escape, np.uint8)
-    gaps[np.cumsum(escapes + 1) - 1] = runs % escape
-    return gaps.tobytes()
+def _narrow_runs(positions: NDArray[np.int64], first: int) -> NDArray[np.unsignedinteger]:
+    """Zeros before each of the positions in a chunk, of which the first has so many."""
+    places = positions.astype(np.uint16)
+    runs = np.zeros(len(places), np.uint16)
+    np.subtract(places[1:], places[:-1] + np.uint16(1), out=runs[1:])
+    largest = max(first, int(runs.max()))
+    found = runs.astype(np.min_scalar_type(largest)) if largest < 256 or largest >= _CHUNK else runs
+    found[0] = first
+    return found
 
 
-def parse_gaps(gaps: bytes, values: Array, elements: int, base: int = 1) -> Array:
+def format_gaps(sparse: Sparse) -> bytes:
+    """One byte per nonzero element with the zeros before it, after as many escapes of 255 zeros as needed."""
+    pieces = []
+    for runs in sparse.runs:
+        escapes = runs // runs.dtype.type(ESCAPE)
+        pieces.append(insert_escapes((runs - escapes * runs.dtype.type(ESCAPE)).astype(np.uint8), escapes))
+    return b"".join(pieces)
+
+
+def insert_escapes(symbols: Bytes, escapes: NDArray[np.unsignedinteger]) -> bytes:
+    """The symbols, each after as many escape bytes as stated for it."""
+    places = (escapes != 0).nonzero()[0]
+    if not len(places):
+        return symbols.tobytes()
+    counts = escapes[places].astype(np.int64)
+    inserted = np.repeat(places, counts) + np.arange(counts.sum())
+    is_symbol = np.ones(len(symbols) + len(inserted), np.bool_)
+    is_symbol[inserted] = False
+    found = np.full(len(is_symbol), ESCAPE, np.uint8)
+    found[is_symbol] = symbols
+    return found.tobytes()
+
+
+def parse_gaps(gaps: bytes, values: Array, elements: int) -> Array:
     """The flat tensor that `format_gaps` wrote, shape (elements,).
 
     Args:
-        gaps: symbols whose quotient by `base` is a gap, and 255 for an escape of 255 // base zeros.
+        gaps: zeros before each nonzero element, with escapes.
         values: the nonzero elements.
         elements: how many elements there are with the zeros.
-        base: 1 where the symbols are the gaps themselves.
 
     Raises:
         CorruptArtifactError: when gaps, values and the number of elements do not agree.
@@ -95,20 +138,29 @@ def parse_gaps(gaps: bytes, values: Array, elements: int, base: int = 1) -> Arra
     count = count_elements(gaps)
     if count != len(values):
         raise CorruptArtifactError(f"{count} gaps for {len(values)} nonzero weights")
-    symbols, flat = np.frombuffer(gaps, np.uint8), np.zeros(elements, values.dtype)
-    position, taken = -1, 0
-    for start in range(0, len(symbols), _CHUNK):
-        chunk = symbols[start : start + _CHUNK]
-        is_element = chunk != ESCAPE
-        steps = (chunk // np.uint8(base)).astype(np.uint16) + is_element
-        reached = np.cumsum(steps, dtype=np.int64) + position
+    flat, position, taken = np.zeros(elements, values.dtype), -1, 0
+    for start in range(0, len(gaps), _CHUNK):
+        chunk = gaps[start : start + _CHUNK]
+        reached = reach_positions(chunk.translate(_STEPS), position, elements)
         position = int(reached[-1])
-        positions = reached if is_element.all() else reached[is_element]
-        if len(positions) and positions[-1] >= elements:
-            raise CorruptArtifactError(f"the gaps reach weight {positions[-1]} of a tensor of {elements}")
-        flat[positions] = values[taken : taken + len(positions)]
-        taken += len(positions)
+        if ESCAPE in chunk:
+            reached = reached[np.frombuffer(chunk, np.uint8) != ESCAPE]
+        flat[reached] = values[taken : taken + len(reached)]
+        taken += len(reached)
     return flat
+
+
+def reach_positions(steps: bytes, position: int, elements: int) -> NDArray[np.int64]:
+    """Where each step leads, from a position in a tensor of so many elements.
+
+    Raises:
+        CorruptArtifactError: when the last of them is outside the tensor.
+    """
+    reached = np.cumsum(np.frombuffer(steps, np.uint8), dtype=np.int64)
+    reached += position
+    if reached[-1] >= elements:
+        raise CorruptArtifactError(f"the gaps reach weight {reached[-1]} of a tensor of {elements}")
+    return reached
 
 
 def count_elements(gaps: bytes) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from model_artifact.errors import ArtifactError
-from model_artifact.recipe import Contract, Rule, canonical_json
+from model_artifact.recipe import Contract, Metric, Rule, canonical_json
 
 LARGEST_SUMMARY_BYTES = 3 * 1024
 _LARGEST_MESSAGE = 1500
@@ -26,9 +26,9 @@ class Handover(Contract):
 class QualitySummary(Handover):
     """How good the deployed model is."""
 
-    metric: Literal["Accuracy"] = "Accuracy"
+    metric: Metric = "Accuracy"
     value: float
-    """Of the unpacked model.tflite; percent for Accuracy."""
+    """Of the unpacked model.tflite; percent, but MAE and MSE in the unit of the targets."""
     float_value: float
     """Of the float model with the same compressed weights."""
     samples: int
@@ -74,6 +74,9 @@ class BuildProgress(Handover):
     """Until the end of training."""
     accuracy_percent: float | None = None
     zeros_percent: float | None = None
+    loss: float | None = None
+    test_accuracy_percent: float | None = None
+    """Of the epoch that this line tells the end of."""
     message: str = ""
 
 

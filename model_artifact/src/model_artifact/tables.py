@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from model_artifact.documents import Change, DiffDocument, LayerPair, Side, TensorDocument
 from model_artifact.inspection import ArtifactFacts
+from model_artifact.manifest import Layer, Provenance
 from model_artifact.naming import format_name
 
 
@@ -46,9 +47,39 @@ def format_facts(facts: ArtifactFacts) -> str:
     ]
     provenance = facts.manifest.content.provenance
     if provenance is not None:
-        whole.append(f"recipe    {provenance.recipe.digest}")
-        whole.append(f"quality   {_format_quality(facts)}")
+        whole += [f"quality   {_format_quality(facts)}", *_format_provenance(provenance)]
     return "\n".join(format_rows(rows, 4) + whole)
+
+
+def _format_provenance(made: Provenance) -> list[str]:
+    """How it was made: recipe, data, layers as training left them, golden answers, versions."""
+    lines = [f"recipe    {made.recipe.digest}"]
+    if made.dataset is not None:
+        images = f"{made.dataset.training_images:,} and {made.dataset.test_images:,} images"
+        lines.append(f"dataset   {format_name(made.dataset.name)}, {images}, {format_name(made.dataset.digest)}")
+    if made.golden is not None:
+        lines.append(f"golden    {made.golden.samples} answers within {made.golden.tolerance:g}")
+    versions = ", ".join(f"{format_name(name)} {format_name(each)}" for name, each in made.versions.items())
+    lines += [f"versions  {versions}", f"made in   {made.duration_seconds:,.1f} s"]
+    rows = [("layer", "step", "zeros", "saturated", "entropy"), *(_layer_statistics(layer) for layer in made.layers)]
+    return [*lines, "", *format_rows(rows, 1)]
+
+
+def _layer_statistics(layer: Layer) -> tuple[str, ...]:
+    entropy = layer.entropy_bits_per_weight
+    return (
+        format_name(layer.name),
+        _format_step(layer),
+        f"{layer.zeros:,}",
+        f"{layer.saturated:,}",
+        "-" if entropy is None else f"{entropy:.3f}",
+    )
+
+
+def _format_step(layer: Layer) -> str:
+    if layer.steps is not None:
+        return f"{len(layer.steps)} steps"
+    return "-" if layer.step is None else f"{layer.step:.6g}"
 
 
 def _format_quality(facts: ArtifactFacts) -> str:

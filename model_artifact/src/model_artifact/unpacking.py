@@ -11,7 +11,8 @@ from model_artifact.archive_reader import ArchiveReader
 from model_artifact.coders import decode_tensor
 from model_artifact.errors import ArtifactError, CorruptArtifactError, DigestMismatchError
 from model_artifact.file_content import holes_by_path, holes_by_tensor, read_own_parts
-from model_artifact.manifest import Hole, Manifest, StoredTensor, Stream, UnpackedFile
+from model_artifact.location import Location
+from model_artifact.manifest import Hole, Manifest, StoredTensor, UnpackedFile
 from model_artifact.manifest_reader import read_manifest
 from model_artifact.naming import format_name
 from model_artifact.partial import partial_folder
@@ -27,7 +28,7 @@ class NoMemoryError(ArtifactError):
     """A sound declaration, but more than this machine gives."""
 
 
-def check_digest(artifact: Path, manifest: Manifest, digest: str | None) -> None:
+def check_digest(artifact: Location, manifest: Manifest, digest: str | None) -> None:
     """Accept the artifact when it is the one that is wanted, or when any is.
 
     Raises:
@@ -44,17 +45,10 @@ def read_tensor(archive: ArchiveReader, tensor: StoredTensor) -> Array:
         CorruptArtifactError: naming the tensor and the entry.
         NoMemoryError: when there is not enough for it.
     """
-    where = f"tensor {format_name(tensor.name)}"
-
-    def read(stream: Stream) -> bytes:
-        try:
-            return archive.read(stream.entry, stream.size_bytes)
-        except CorruptArtifactError as error:
-            raise CorruptArtifactError(f"{where}: {error}") from error
-
     try:
-        return decode_tensor(tensor, read)
+        return decode_tensor(tensor, lambda stream: archive.read(stream.entry, stream.size_bytes))
     except MemoryError as error:
+        where = f"tensor {format_name(tensor.name)}"
         raise NoMemoryError(f"{where}: no memory for its {tensor.elements} weights; give it more") from error
 
 
@@ -65,10 +59,11 @@ def render_hole(hole: Hole, stored: StoredTensor, weights: Array) -> Iterator[by
 
 
 def unpack(
-    artifact: Path,
+    artifact: Location,
     target: Path,
     *,
     digest: str | None = None,
+    approve: Callable[[Manifest], None] = lambda _: None,
     progress: Callable[[str], None] = lambda _: None,
     watch: Callable[[StoredTensor, Array], None] = lambda _tensor, _weights: None,
 ) -> Manifest:
@@ -78,9 +73,11 @@ def unpack(
     an unpacking that was killed left beside the target is removed. Holds one weight tensor at a time in memory.
 
     Args:
-        artifact: the archive, which may be hostile: what it declares is held against its size before it is believed.
+        artifact: the archive, in a file or in a bucket, which may be hostile: what it declares is held against its size
+            before it is believed.
         target: the folder to make, with its parents; it must not exist, or be empty, or hold the same files.
         digest: the content digest that is wanted (`sha256:…`); any, when absent.
+        approve: given the manifest before anything else is believed or written; raises what speaks against it.
         progress: told what is being done.
         watch: given each stored tensor and its weights, before any file is complete; not when nothing is unpacked.
 
@@ -92,10 +89,12 @@ def unpack(
         DigestMismatchError: when the artifact is another one than was asked for; nothing is written.
         TargetExistsError: when the target holds something else.
         NoMemoryError: when a tensor does not fit into memory.
+        StoreAccessError: when an object cannot be read.
     """
-    with ArchiveReader(str(artifact)) as archive:
+    with ArchiveReader(artifact) as archive:
         manifest = read_manifest(archive)
         check_digest(artifact, manifest, digest)
+        approve(manifest)
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             if not _holds(target, manifest):
                 raise TargetExistsError(f"{target}: exists and is not empty; remove it or name another folder")

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from model_artifact.archive_reader import ArchiveReader
 from model_artifact.errors import CorruptArtifactError
 from model_artifact.file_content import holes_by_path, read_own_parts
+from model_artifact.location import Location
 from model_artifact.manifest import Hole, Manifest, StoredTensor, UnpackedFile
 from model_artifact.manifest_reader import read_manifest
 from model_artifact.naming import format_name
@@ -15,9 +15,10 @@ from model_artifact.unpacking import check_digest, read_tensor, render_hole
 
 
 def verify(
-    artifact: Path,
+    artifact: Location,
     *,
     digest: str | None = None,
+    approve: Callable[[Manifest], None] = lambda _: None,
     progress: Callable[[str], None] = lambda _: None,
     watch: Callable[[int, Array], None] = lambda _index, _weights: None,
 ) -> Manifest:
@@ -26,18 +27,21 @@ def verify(
     Holds one weight tensor at a time in memory, and decodes one that several files hold once for each of them.
 
     Args:
-        artifact: the archive.
+        artifact: the archive, in a file or in a bucket.
         digest: the content digest that is wanted (`sha256:…`); any, when absent.
+        approve: given the manifest before anything else is believed or written; raises what speaks against it.
         progress: told what is being done.
         watch: given the number of each stored tensor and its weights, as often as it is decoded.
 
     Raises:
         CorruptArtifactError: naming entry, tensor or file.
         DigestMismatchError: when the artifact is another one than was asked for.
+        StoreAccessError: when an object cannot be read.
     """
-    with ArchiveReader(str(artifact)) as archive:
+    with ArchiveReader(artifact) as archive:
         manifest = read_manifest(archive)
         check_digest(artifact, manifest, digest)
+        approve(manifest)
         decoder = _Decoder(archive, manifest.storage.tensors, watch)
         holes = holes_by_path(manifest.storage.holes, manifest.storage.tensors)
         for file in manifest.content.files:

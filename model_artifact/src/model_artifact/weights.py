@@ -12,7 +12,7 @@ from tflite import Model, TensorType
 
 from model_artifact.errors import UnpackableError
 from model_artifact.manifest import ITEM_BYTES, Hole
-from model_artifact.searching import Pieces, find_free
+from model_artifact.searching import Pieces, find_free, stands_at
 from model_artifact.streams import Array
 
 SMALLEST_ELEMENTS = 256
@@ -142,9 +142,10 @@ def plan_holes(path: str, data: bytes, tensors: list[CodedTensor]) -> list[Hole]
     searched = []
     for index, tensor in enumerate(tensors):
         start, codes = tensor.offset, tensor.codes
-        if path == _MODEL_FILE and start is not None and data[start : start + codes.nbytes] == codes.tobytes():
+        axes = tuple(range(codes.ndim))
+        if path == _MODEL_FILE and start is not None and stands_at(data, start, render_pieces(codes, None, axes)):
             taken.append((start, start + codes.nbytes))
-            holes.append(Hole(path=path, offset=start, tensor=index, axes=tuple(range(codes.ndim)), form="codes"))
+            holes.append(Hole(path=path, offset=start, tensor=index, axes=axes, form="codes"))
         else:
             searched.append(index)
     for index in sorted(searched, key=lambda index: -tensors[index].codes.nbytes):

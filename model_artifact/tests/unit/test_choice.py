@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from model_artifact.blocks import deflate_huffman
 from model_artifact.choice import choose_coding
+from model_artifact.coders import format_streams
 from model_artifact.streams import entropy_bits
 
 
@@ -18,6 +20,19 @@ from model_artifact.streams import entropy_bits
 )
 def test_each_coder_is_the_smallest_for_some_weights(alpha, bits, coder, make_codes):
     assert choose_coding(make_codes(alpha, bits, (1024, 1024))).coder == coder
+
+
+@pytest.mark.parametrize(("alpha", "bits"), [(0.75, 4), (1, 3), (1.25, 4), (2, 4)])
+def test_no_other_coder_is_smaller_by_more_than_a_sample_errs(alpha, bits, make_codes):
+    flat = make_codes(alpha, bits, (1536, 1024)).reshape(-1)
+    values = tuple(np.unique(flat).tolist())
+    nonzero = tuple(value for value in values if value)
+    alphabets = {"dense": (), "split": (), "packed": values, "split-packed": nonzero, "joint": nonzero}
+    sizes = {
+        coder: sum(len(deflate_huffman(data).payload) for _, data in format_streams(flat, coder, alphabet))
+        for coder, alphabet in alphabets.items()
+    }
+    assert sizes[choose_coding(flat).coder] <= 1.002 * min(sizes.values())
 
 
 @pytest.mark.parametrize(("alpha", "bits"), [(0, 8), (0, 4), (1.25, 8), (1.25, 4), (2, 4), (1.25, 5)])

@@ -1,4 +1,5 @@
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -116,9 +117,21 @@ def test_each_coder_writes_any_alphabet(coder, values, random, elements):
     alphabet = tuple(sorted(values if coder == "packed" else {value or 1 for value in values}))
     choices = list(alphabet) if coder == "packed" else [*alphabet, *[0] * random.randrange(1, 600)]
     flat = np.array([random.choice(choices) for _ in range(elements)], np.int8)
-    streams = format_streams(flat, coder, alphabet)
+    streams = list(format_streams(flat, coder, alphabet))
     stored = describe((elements,), "int8", coder, alphabet, [(role, len(data)) for role, data in streams])
-    assert_same(parse_streams({role: [data] for role, data in streams}, stored), flat)
+    assert_same(parse_streams({role: [partial(bytes, data)] for role, data in streams}, stored), flat)
+
+
+@pytest.mark.parametrize("coder", ["split", "split-packed", "joint"])
+@pytest.mark.parametrize("alphabet", [(7,), (-1, 1), tuple(range(1, 16))])
+def test_runs_of_zeros_pass_from_piece_to_piece(coder, alphabet):
+    flat = np.zeros(5 * 2**16, np.int8)
+    places = [0, 254, 2**16 - 1, 2**16, 2**16 + 18, 3 * 2**16 + 9, 3 * 2**16 + 265]
+    flat[places] = [alphabet[place % len(alphabet)] for place in places]
+    given = () if coder == "split" else alphabet
+    streams = list(format_streams(flat, coder, given))
+    stored = describe(flat.shape, "int8", coder, given or None, [(role, len(data)) for role, data in streams])
+    assert_same(parse_streams({role: [partial(bytes, data)] for role, data in streams}, stored), flat)
 
 
 # The same elements by every coder, as docs/artifact-format.md shows them.
@@ -137,9 +150,9 @@ EXAMPLE = np.array([0, 0, 3, -1, 0, 0, 0, 0, 0, 1, 3, 0], np.int8)
 )
 def test_the_bytes_of_each_coder_are_those_of_the_documents(coder, alphabet, streams):
     written = [(role, bytes.fromhex(data)) for role, data in streams]
-    assert format_streams(EXAMPLE, coder, alphabet) == written
+    assert list(format_streams(EXAMPLE, coder, alphabet)) == written
     stored = describe((12,), "int8", coder, alphabet or None, [(role, len(data)) for role, data in written])
-    assert_same(parse_streams({role: [data] for role, data in written}, stored), EXAMPLE)
+    assert_same(parse_streams({role: [partial(bytes, data)] for role, data in written}, stored), EXAMPLE)
 
 
 def test_digits_and_gaps_fill_the_byte():
@@ -171,6 +184,15 @@ def test_digits_and_gaps_fill_the_byte():
         ("split", None, "int8", {"plane": b""}, "0 streams of gaps where there is one"),
         ("split", None, "int8", {"gaps": b""}, "0 byte planes"),
         ("dense", None, "int8", {"plane": b"123"}, "3 weights for shape"),
+        ("dense", None, "int8", {"plane": bytes(12), "joint": b""}, "a stream of joint, where coder dense has none"),
+        (
+            "dense",
+            None,
+            "int8",
+            {"plane": bytes(12), "classes": b""},
+            "a stream of classes, where coder dense has none",
+        ),
+        ("joint", (5,), "int8", {"joint": b"\x05\xff"}, "reach weight 260 of a tensor of 12"),
     ],
 )
 def test_streams_that_do_not_fit_are_refused(coder, alphabet, dtype, streams, words):

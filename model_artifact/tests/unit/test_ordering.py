@@ -39,6 +39,19 @@ def test_equal_channels_are_left_as_they_are(make_codes):
     assert plan_order(np.zeros((512, 512), np.int8)) is None
 
 
+@pytest.mark.parametrize("value", [0, 5, -128])
+def test_weights_of_one_value_are_left_as_they_are(value):
+    assert plan_order(np.full((128, 64), value, np.int8)) is None
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_channels_that_differ_are_found_among_few_samples_of_each(axis, make_codes):
+    shape = (8192, 64) if axis else (64, 8192)
+    assert plan_order(make_codes(2, 4, shape)) is None
+    differing = make_codes(2, 4, (64, 8192), differing=0.5)
+    assert plan_order(np.ascontiguousarray(differing.T) if axis else differing).axis == axis
+
+
 def test_a_vector_has_no_channels(make_codes):
     assert plan_order(make_codes(1.25, 8, (70_000,))) is None
 

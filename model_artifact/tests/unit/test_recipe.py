@@ -56,7 +56,10 @@ def test_any_other_value_is_another_recipe():
             "r.json: compression.bits: bits must be 2 to 16, or 32 for weights that are not quantised, but it is 1",
         ),
         (changed("compression", bits=17), "bits must be 2 to 16"),
-        (changed("compression", rule="Magic"), "r.json: compression.rule: Input should be 'Floor', but it is 'Magic'"),
+        (
+            changed("compression", rule="Magic"),
+            "r.json: compression.rule: Input should be 'Floor', 'OffsetRound' or 'Shadow', but it is 'Magic'",
+        ),
         (
             changed("training", dataset="MNIST"),
             "r.json: training.dataset: Input should be 'CIFAR10' or 'Digits', but it is 'MNIST'",

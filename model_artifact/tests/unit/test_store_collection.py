@@ -4,7 +4,8 @@ import time
 import pytest
 
 from model_artifact.__main__ import main
-from model_artifact.collection import Leaving, remove
+from model_artifact.collection import Found
+from model_artifact.store_views import FolderView
 from model_artifact.summary import ArtifactSummary, format_document, recipe_path
 
 DAY = 24 * 3600
@@ -149,9 +150,9 @@ def test_a_folder_that_is_no_store_is_left_alone(tmp_path, capsys):
 
 def test_an_artifact_that_a_build_replaced_meanwhile_stays(store):
     path = artifact(store, OTHER)
-    found = Leaving(path, 101, path.stat().st_mtime)
+    found = Found(path.relative_to(store).as_posix(), 101, path.stat().st_mtime)
     write(path, 101, 0)
-    assert not remove(found)
+    assert not FolderView(store).remove(found)
     assert path.exists()
 
 
