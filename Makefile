@@ -50,8 +50,17 @@ images: init ## container images into archives, or with PUSH=registry/prefix int
 	@scripts/bootstrap node
 	@PYTHONPATH=e2e $(RUN) python -m images $(if $(PUSH),--push $(PUSH))
 
-bench-artifact: init ## the artifact's size and speed beside zlib, xz, zstd, zopfli, libdeflate and the ISO coder
+bench-artifact: init ## the artifact's size, speed and memory beside zlib, xz, zstd, zopfli, libdeflate and the ISO coder
+	@$(UV) venv --quiet --allow-existing build/rivals
+	@$(UV) pip install --quiet --python build/rivals/bin/python deflate==0.9.0 zopfli==0.4.3 zstandard==0.25.0 numpy==1.26.4
+	@$(UV) pip install --quiet --python build/rivals/bin/python --no-deps nncodec==2.1.3
 	@$(RUN) python e2e/bench/artifact_sizes.py
+	@$(RUN) python e2e/bench/artifact_memory.py
+
+fuzz-artifact: init ## a million hostile artifacts by atheris
+	@$(UV) venv --quiet --allow-existing build/fuzz
+	@$(UV) pip install --quiet --python build/fuzz/bin/python atheris==3.0.0 numpy pydantic flatbuffers tflite
+	@PYTHONPATH=model_artifact/src build/fuzz/bin/python model_artifact/fuzz/fuzz_unpack.py --runs $(or $(RUNS),1000000)
 
 bench-training: init ## step time with and without prune-then-quantise (KERAS_BACKEND=jax: on JAX)
 	@PYTHONPATH=e2e $(RUN) python e2e/bench/training.py
@@ -72,4 +81,4 @@ fmt: init ## format and mend what ruff can mend
 clean: ## remove what was built here: environments, caches, demo artifacts
 	@rm -rf .venv .envs .uv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: clean-room help init check test cluster cluster-status cluster-down demo demo-local images crds protos fmt clean
+.PHONY: bench-artifact bench-training fuzz-artifact gpu-bundle clean-room help init check test cluster cluster-status cluster-down demo demo-local images crds protos fmt clean

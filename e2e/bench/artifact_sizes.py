@@ -170,18 +170,19 @@ def print_case(title: str, codes: Codes, step: np.float32, python: Path) -> None
 
 
 def print_large(title: str, codes: Codes, step: np.float32, python: Path) -> None:
-    """Speeds on a tensor of the size of a whole network, beside the ISO coder's."""
-    print(f"\n{title}, {codes.shape[0]} x {codes.shape[1]}")
+    """Speed of coding a tensor of the size of a whole network, beside the ISO coder's."""
     with tempfile.TemporaryDirectory() as folder:
         ((name, result),) = read_rivals(python, codes, step, Path(folder), "iso").items()
-    ours = measure_coding(codes)
-    if result is not None:
-        rate, size = codes.size / 1e6, sum(len(data.payload) for _, data in choose_coding(codes).streams)
-        print(
-            f"  {name}: {rate / result['seconds']:.1f} M weights/s; ours {rate / ours:.0f}: "
-            f"{result['seconds'] / ours:.1f} times its speed, {size / result['bytes']:.4f} of its size"
-        )
-    print(f"  {measure_speed(codes)}")
+    seconds, rate = measure_coding(codes), codes.size / 1e6
+    print(f"\n{title}, {codes.shape[0]} x {codes.shape[1]}\n  ours: {rate / seconds:.0f} M weights/s")
+    if result is None:
+        print(f"  {name}: not installed")
+        return
+    size = sum(len(data.payload) for _, data in choose_coding(codes).streams)
+    print(
+        f"  {name}: {rate / result['seconds']:.1f} M weights/s; "
+        f"ours {result['seconds'] / seconds:.1f} times its speed, {size / result['bytes']:.4f} of its size"
+    )
 
 
 def repack(path: Path, folder: Path) -> tuple[list[Codes], Path]:
