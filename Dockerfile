@@ -17,13 +17,18 @@ RUN printf '%s\n' \
       'if [ -s /run/secrets/index ]; then set -a; . /run/secrets/index; set +a; fi' \
       'exec "$@"' \
       > /usr/local/bin/online && chmod 755 /usr/local/bin/online
-# What serving and training never open: tests, C headers, a C parser, and LiteRT's parts for GPUs and phones.
+# What serving and training never open: tests, type stubs, C headers, numpy's Fortran tools, a C parser, LiteRT's parts for
+# GPUs and phones, and the symbols of the largest libraries.
 RUN printf '%s\n' \
       '#!/bin/sh' \
       'set -eu' \
       'cd /opt/modelpress/venv/lib/python3*/site-packages' \
       'find . -type d -name tests -prune -exec rm -r {} +' \
-      'rm -rf tensorflow/include clang' \
+      'rm -rf tensorflow/include clang numpy/f2py numpy/distutils' \
+      'find . -name "*.pyi" -delete' \
+      'for library in ai_edge_litert/libpywrap_litert_common.so cryptography/hazmat/bindings/_rust.abi3.so obstore/_obstore.abi3.so; do' \
+      '  if [ -e "$library" ]; then strip --strip-unneeded "$library"; fi' \
+      'done' \
       'rm -rf ai_edge_litert/libLiteRtWebGpuAccelerator.so ai_edge_litert/tools ai_edge_litert/vendors' \
       'rm -f /opt/modelpress/venv/.lock' \
       > /usr/local/bin/slim-venv && chmod 755 /usr/local/bin/slim-venv
@@ -34,9 +39,9 @@ RUN printf '%s\n' \
       'cd / && find opt/modelpress/venv -cnewer /stamp ! -type d ! -name .lock > /newer' \
       'mkdir /code && tar -cf /newer.tar -T /newer && tar -xf /newer.tar -C /code' \
       > /usr/local/bin/copy-newer && chmod 755 /usr/local/bin/copy-newer
-# python:slim has ensurepip; Debian's python3 leaves it to another package, which no final image needs.
-RUN python3 -c 'import ensurepip' 2>/dev/null \
-    || { apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv; }
+# python:slim has ensurepip; Debian's python3 leaves it to another package. No final image needs it, nor `strip`.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils \
+    && { python3 -c 'import ensurepip' 2>/dev/null || apt-get install -y -qq --no-install-recommends python3-venv; }
 RUN --mount=type=secret,id=ca --mount=type=secret,id=index \
     python3 -m venv /opt/uv && online /opt/uv/bin/pip install --no-cache-dir --quiet uv==0.13.8
 ENV PATH=/opt/uv/bin:$PATH

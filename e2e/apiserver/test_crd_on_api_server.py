@@ -210,13 +210,18 @@ BROKEN_RULES = [
     ({"baseline": {"name": "Big"}}, "name must be a DNS label that begins with a letter"),
     ({"objectives__window": "5 minutes"}, "window must be a whole number and s, m or h, for example 5m"),
     (
-        {"compression": None, "source": {"artifact": ARTIFACT | {"uri": "s3://bucket/a.zip"}}},
-        "uri must be pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the same namespace",
+        {"compression": None, "source": {"artifact": ARTIFACT | {"uri": "gs://bucket/a.zip"}}},
+        "uri must be pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the same namespace, or s3://BUCKET/KEY",
     ),
     (
         {"compression": None, "source": {"artifact": ARTIFACT | {"uri": "pvc://store/../a.zip"}}},
         "uri must be pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the same namespace",
     ),
+    (
+        {"compression": None, "source": {"artifact": ARTIFACT | {"uri": "s3://bucket/../a.zip"}}},
+        "uri must be pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the same namespace, or s3://BUCKET/KEY",
+    ),
+    ({"store": {"uri": "s3://me:key@bucket/models"}}, "uri must be s3://BUCKET/PREFIX, or pvc://CLAIM, a PersistentV"),
     (
         {"compression": None, "source": {"artifact": ARTIFACT | {"digest": "sha256:12"}}},
         "digest must be sha256: and 64 hexadecimal digits; model-artifact inspect prints it",

@@ -149,6 +149,10 @@ def test_the_notes_say_what_comes_next(helm_there, chart):
     assert "kubectl -n models apply -f examples/digits-a125-b8.yaml" in notes
     assert "models. Add others to `store.namespaces`" in notes
     assert "KPIs, objectives and savings stay Unknown: no Prometheus was named" in notes
+    bucket = {"store": {"uri": "s3://models", "secretName": "modelpress-s3"}}
+    notes = helm_there("install", "modelpress", chart, "--dry-run=server", values=bucket)
+    assert "Artifacts are kept in s3://models. Each namespace with models needs a Secret modelpress-s3 with" in notes
+    assert "PersistentVolumeClaim" not in notes
 
 
 def test_the_operator_may_do_what_it_needs_and_nothing_else(server, helm_there, chart, api_namespace):

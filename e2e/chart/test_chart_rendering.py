@@ -130,6 +130,40 @@ def test_the_store_may_be_the_users(helm, select):
     assert select(helm.render({"store": {"create": False}}), "PersistentVolumeClaim") == []
 
 
+def test_a_bucket_takes_the_claims_place_and_only_its_names_reach_the_operator(helm, select):
+    objects = helm.render({"store": {"uri": "s3://models/team", "secretName": "modelpress-s3"}})
+    assert select(objects, "PersistentVolumeClaim") == []
+    (deployment,) = select(objects, "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    stated = {each["name"]: each["value"] for each in container["env"] if each["name"].startswith("MODELPRESS_STORE")}
+    assert stated == {
+        "MODELPRESS_STORE_CLAIM_NAME": "modelpress-store",
+        "MODELPRESS_STORE_URI": "s3://models/team",
+        "MODELPRESS_STORE_SECRET_NAME": "modelpress-s3",
+    }
+    assert "envFrom" not in container
+
+
+PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----\nMFkwEw==\n-----END PUBLIC KEY-----\n"
+
+
+def test_keys_and_the_name_of_a_secret_reach_the_operator(helm):
+    given = settings_of(helm.render({"signing": {"publicKeys": PUBLIC_KEY * 2, "secretName": "modelpress-signing"}}))
+    assert {name: value for name, value in given.items() if "SIGNING" in name} == {
+        "MODELPRESS_SIGNING_PUBLIC_KEYS": PUBLIC_KEY * 2,
+        "MODELPRESS_SIGNING_SECRET_NAME": "modelpress-signing",
+    }
+
+
+@pytest.mark.parametrize("kind", ["PRIVATE KEY", "CERTIFICATE"])
+def test_what_is_given_for_a_public_key_is_not_shown(kind, helm):
+    mistake = PUBLIC_KEY + PUBLIC_KEY.replace("PUBLIC KEY", kind).replace("MFkwEw", "c2VjcmV0")
+    refused = helm.template({"signing": {"publicKeys": mistake}})
+    assert refused.returncode != 0
+    assert "signing.publicKeys holds something else than public keys in PEM" in refused.stderr
+    assert "c2VjcmV0" not in refused.stdout + refused.stderr
+
+
 def test_own_labels_win_over_extra_ones(helm, variants):
     labels = workloads(helm.render(variants["everything"]))["modelpress"]["metadata"]["labels"]
     assert (labels["team"], labels["app.kubernetes.io/name"]) == ("vision", "modelpress")
@@ -151,6 +185,9 @@ def test_a_long_release_name_still_gives_valid_names(helm):
         ({"store": {"sise": "1Gi"}}, "at '/store': additional properties 'sise' not allowed"),
         ({"store": {"size": 20}}, "at '/store/size': got number, want string"),
         ({"store": {"size": "20 GB"}}, "at '/store/size': '20 GB' does not match pattern"),
+        ({"store": {"uri": "gs://models"}}, "at '/store/uri': 'gs://models' does not match pattern"),
+        ({"store": {"secretName": "S3 keys"}}, "at '/store/secretName': "),
+        ({"signing": {"secretName": "My key"}}, "at '/signing/secretName': "),
         ({"store": {"accessModes": []}}, "at '/store/accessModes': minItems: got 0, want 1"),
         ({"images": {"pullPolicy": "Sometimes"}}, "at '/images/pullPolicy': value must be one of 'IfNotPresent'"),
         ({"images": {"operator": {"tag": "a b"}}}, "at '/images/operator/tag': 'a b' does not match pattern"),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from model_artifact.inspection import inspect
 from model_artifact.location import parse_location
 from model_artifact.manifest_reader import read_manifest
 from model_artifact.object_store import PART_BYTES
+from model_artifact.packing import pack
 from store.version_folder import write_version_folder
 
 
@@ -59,6 +61,18 @@ def test_inspecting_reads_the_directory_and_the_tensors_and_nothing_else(bucket,
         before = line.carried_bytes
         read_manifest(archive)
         assert line.carried_bytes - before < 20_000
+
+
+def test_many_small_files_are_not_read_for_their_headers(bucket, line, through, tmp_path):
+    folder = write_version_folder(tmp_path / "many", 0)
+    for number in range(600):
+        (folder / "assets" / f"small-{number}").write_bytes(secrets.token_bytes(40_000))
+    pack(folder, tmp_path / "many.zip")
+    bucket.upload(tmp_path / "many.zip", "many.zip")
+    through(line.port)
+    assert inspect(parse_location(f"s3://{bucket.name}/many.zip")) == inspect(tmp_path / "many.zip")
+    assert (tmp_path / "many.zip").stat().st_size > 24_000_000
+    assert line.carried_bytes < 2_000_000
 
 
 def test_any_range_is_what_the_file_has_there(bucket, large_artifact):

@@ -40,3 +40,11 @@ http://{{ include "modelpress.fullname" . }}-prometheus.{{ .Release.Namespace }}
 {{ .Values.prometheus.url }}
 {{- end -}}
 {{- end }}
+
+{{/* The keys that must have signed what is served. Not by the schema, which would show what was given by mistake. */}}
+{{- define "modelpress.publicKeys" -}}
+{{- if not (regexMatch `^(\s*-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END PUBLIC KEY-----)*\s*$` .Values.signing.publicKeys) }}
+{{- fail "signing.publicKeys holds something else than public keys in PEM: make them with `openssl pkey -pubout`, and keep private ones in the Secret signing.secretName" -}}
+{{- end }}
+{{- .Values.signing.publicKeys }}
+{{- end }}

@@ -29,6 +29,10 @@ TAIL_BYTES = 2**16
 """Read at once when an object is opened: the directory of all but very large artifacts."""
 PART_BYTES = 8 * 2**20
 PARTS_AT_ONCE = 4
+_NEAR_BYTES = 2**14
+"""Stretches that are not further apart are fetched with what is between them."""
+_RANGES_AT_ONCE = 512
+"""So that what is between them is never more than 8 MiB in memory, whatever a directory says."""
 _LARGEST_STREAMED_SECONDS = 24 * 3600
 
 
@@ -130,15 +134,18 @@ class Bucket:
             return obstore.get(self._store, key, options=options)
 
     def read_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Several (offset, number of bytes) with as few requests as are worth it; none may reach beyond the end.
+        """Several (offset, number of bytes), near ones with one request; none may reach beyond the end.
 
         Raises:
             StoreAccessError: when they cannot be read.
         """
-        starts, lengths = [offset for offset, _ in ranges], [count for _, count in ranges]
+        found: list[bytes] = []
         with self._translated(key):
-            found = obstore.get_ranges(self._store, key, starts=starts, lengths=lengths)
-            return [bytes(data) for data in found]
+            for first in range(0, len(ranges), _RANGES_AT_ONCE):
+                starts, lengths = zip(*ranges[first : first + _RANGES_AT_ONCE], strict=True)
+                read = obstore.get_ranges(self._store, key, starts=starts, lengths=lengths, coalesce=_NEAR_BYTES)
+                found += [bytes(data) for data in read]
+        return found
 
     def stream(self, key: str, answer: "GetResult") -> Iterator[bytes]:
         """The body of an answer in pieces of at most CHUNK_BYTES.

@@ -1,7 +1,8 @@
 """`model-builder-job`: builds what a recipe in the environment asks for and hands it to the store and the operator.
 
-In: MODELPRESS_RECIPE (the recipe's JSON), MODELPRESS_STORE (a folder), MODELPRESS_DATA (a folder; optional). Out: JSON
-lines of progress on stdout, and, as the container's termination message, the artifact's summary or the failure.
+In: MODELPRESS_RECIPE (the recipe's JSON), MODELPRESS_STORE (a folder, or s3://BUCKET/PREFIX), and optionally
+MODELPRESS_DATA (a folder) and MODELPRESS_SIGNING_KEY (a file in PEM: the artifact is signed). Out: JSON lines of
+progress on stdout, and, as the container's termination message, the artifact's summary or the failure.
 
 Exit codes (docs/exit-codes.md): 0 done, 1 broke off, 2 bad use or recipe, 5 data, 6 store, 143 ended by SIGTERM.
 """
@@ -24,7 +25,8 @@ from model_artifact.termination import TerminationLog, format_os_error
 from model_builder.dataset import DATA_VARIABLE
 from model_builder.errors import BuildError, DataError, DownloadError, StoreError
 from model_builder.loading import load_and_build
-from model_builder.store import Store
+from model_builder.seal import load_seal
+from model_builder.store import Store, open_store
 
 RECIPE_VARIABLE = "MODELPRESS_RECIPE"
 STORE_VARIABLE = "MODELPRESS_STORE"
@@ -46,9 +48,12 @@ def main() -> int:
     except OSError as error:
         print(f"model-builder-job: {format_os_error(error)}", file=sys.stderr)
         return EXIT_BAD_INPUT
-    store = Store(Path(os.environ.get(STORE_VARIABLE, "")))
-    end_on_sigterm(log, store)
     with closing(log):
+        try:
+            store = open_store(os.environ.get(STORE_VARIABLE, ""), load_seal(os.environ))
+        except (ArtifactError, OSError) as error:
+            return _fail(error, log)
+        end_on_sigterm(log, store)
         return run(os.environ, store, log)
 
 
@@ -80,13 +85,18 @@ def run(environment: Mapping[str, str], store: Store, log: TerminationLog) -> in
     try:
         log.write(_make(environment, store))
     except Exception as error:  # noqa: BLE001 whatever it is, the operator is told
-        code, failure = explain_failure(error)
-        if code == EXIT_BROKE_OFF:
-            traceback.print_exc()
-        print(f"model-builder-job: {failure.error}", file=sys.stderr)
-        log.write(failure)
-        return code
+        return _fail(error, log)
     return 0
+
+
+def _fail(error: Exception, log: TerminationLog) -> int:
+    """Tell what was wrong; the exit code."""
+    code, failure = explain_failure(error)
+    if code == EXIT_BROKE_OFF:
+        traceback.print_exception(error)
+    print(f"model-builder-job: {failure.error}", file=sys.stderr)
+    log.write(failure)
+    return code
 
 
 def _make(environment: Mapping[str, str], store: Store) -> ArtifactSummary:
@@ -110,8 +120,8 @@ def _read_variable(environment: Mapping[str, str], name: str) -> str:
     value = environment.get(name)
     if not value:
         raise BuildError(
-            f"{name} is not set; set {RECIPE_VARIABLE} to a recipe's JSON, {STORE_VARIABLE} to the store's folder and,"
-            f" where there are data sets, {DATA_VARIABLE} to theirs"
+            f"{name} is not set; set {RECIPE_VARIABLE} to a recipe's JSON, {STORE_VARIABLE} to the store's folder or s3://…"
+            f" and, where there are data sets, {DATA_VARIABLE} to theirs"
         )
     return value
 

@@ -1,146 +1,67 @@
-"""The store that a build hands its artifact to: a folder, mostly a network volume that other builds write to as well.
+"""The store that a build hands its artifact to: a folder, or a prefix of an S3 bucket.
 
     artifacts/<content digest>.zip     an artifact
+    artifacts/<content digest>.zip.sig its signature, where builds have a key
     recipes/<recipe digest>.json       its summary: which artifact a recipe gave
 
-Both appear whole, by a rename, the artifact first. What is half written stands in a folder `.build-…` at the root.
+All appear whole, in this order.
 """
 
-import errno
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
-from model_artifact.errors import ArtifactError
-from model_artifact.inspection import inspect, render_summary, unpack_and_inspect
-from model_artifact.summary import ArtifactSummary, artifact_path, format_document, parse_summary, recipe_path
-from model_builder.errors import StoreError
-
-HALF_PREFIX = ".build-"
-SECONDS_UNTIL_ABANDONED = 24 * 3600
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+from model_artifact.location import parse_location
+from model_artifact.summary import ArtifactSummary
+from model_builder.bucket_store import BucketStore
+from model_builder.folder_store import FolderStore
+from model_builder.seal import Seal
 
 
-class Store:
-    """A store in a folder that exists."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._half: Path | None = None
+class Store(Protocol):
+    """What a build does with a store, whatever kind it is."""
 
     def prepare(self, now: float) -> None:
-        """Make sure that an artifact can be stored here, before hours are spent on one, and clear what was abandoned.
+        """Make sure that an artifact can be stored, before hours are spent on one.
 
         Args:
             now: seconds since 1970.
 
         Raises:
-            StoreError: when the folder is missing or not writable.
+            StoreError: when it cannot.
         """
-        if not self._root.is_dir():
-            raise StoreError(f"{self._root}: no such folder; mount the store there")
-        with self._translated():
-            for name in ("artifacts", "recipes"):
-                (self._root / name).mkdir(exist_ok=True)
-                with tempfile.TemporaryFile(dir=self._root / name, prefix=HALF_PREFIX) as probe:
-                    probe.write(b"probe")
-            for path in self._root.iterdir():
-                if path.name.startswith(HALF_PREFIX) and now - path.stat().st_mtime > SECONDS_UNTIL_ABANDONED:
-                    shutil.rmtree(path, ignore_errors=True)
 
     def read_known(self, recipe_digest: str, tell: Callable[[str], None]) -> ArtifactSummary | None:
         """The facts of the artifact that the recipe gave before, every byte of it verified; None when it must be built.
 
         Args:
             recipe_digest: `sha256:…`.
-            tell: told why what stands here cannot be used.
+            tell: told why what stands there cannot be used.
 
         Raises:
             StoreError: when the store cannot be read.
         """
-        pointer = self._root / recipe_path(recipe_digest)
-        with self._translated():
-            if not pointer.exists():
-                return None
-            text = pointer.read_text(errors="replace")
-        try:
-            return self._verify(parse_summary(text), recipe_digest)
-        except (ArtifactError, FileNotFoundError) as error:
-            tell(f"{pointer.name} stands in the store but cannot be used ({error}); building anew")
-            return None
-
-    def _verify(self, stated: ArtifactSummary, recipe_digest: str) -> ArtifactSummary:
-        artifact = self._root / artifact_path(stated.digest)
-        with tempfile.TemporaryDirectory(prefix="modelpress-verify-") as scratch:
-            facts = unpack_and_inspect(artifact, Path(scratch) / "version", digest=stated.digest)
-        summary = render_summary(facts, artifact_path(facts.digest))
-        if summary.recipe_digest != recipe_digest:
-            raise ArtifactError(f"{artifact.name} was made from {summary.recipe_digest}")
-        return summary
 
     def keep(self, artifact: Path, recipe_digest: str) -> ArtifactSummary:
         """Store a copy of the artifact, durably, as what the recipe gave.
 
         Raises:
-            StoreError: when the store is full, not writable, or does not give back what was written.
+            StoreError: when it cannot be stored, or does not come back as it was written.
         """
-        with self._translated():
-            self._half = Path(tempfile.mkdtemp(dir=self._root, prefix=HALF_PREFIX))
-            try:
-                return self._keep(artifact, recipe_digest, self._half)
-            except ArtifactError as error:
-                raise StoreError(f"{self._root}: does not give back what was written ({error}); check it") from error
-            finally:
-                self.discard_half()
-
-    def _keep(self, artifact: Path, recipe_digest: str, half: Path) -> ArtifactSummary:
-        with artifact.open("rb") as data, (half / "artifact").open("wb") as out:
-            shutil.copyfileobj(data, out, 2**20)
-            os.fsync(out.fileno())
-        facts = inspect(half / "artifact")
-        summary = render_summary(facts, artifact_path(facts.digest))
-        self._rename(half / "artifact", self._root / summary.path)
-        with (half / "recipe").open("w") as out_text:
-            out_text.write(format_document(summary) + "\n")
-            out_text.flush()
-            os.fsync(out_text.fileno())
-        self._rename(half / "recipe", self._root / recipe_path(recipe_digest))
-        return summary
-
-    def _rename(self, half: Path, whole: Path) -> None:
-        half.replace(whole)
-        folder = os.open(whole.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
     def discard_half(self) -> None:
         """Remove what this process has half written; safe from any thread."""
-        if self._half is not None:
-            shutil.rmtree(self._half, ignore_errors=True)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StoreError(_explain(self._root, error)) from error
 
 
-def _explain(root: Path, error: OSError) -> str:
-    """What the operating system refused, as one sentence with a remedy."""
-    where = root if error.filename is None else Path(os.fsdecode(error.filename))
-    if where.name.startswith(HALF_PREFIX):
-        where = where.parent  # the message of a second try must not differ by a random name
-    words = (error.strerror or str(error)).lower()
-    if error.errno in _FULL:
-        return f"{root}: the store is full ({words}); remove artifacts that no model needs, or enlarge its volume"
-    if error.errno in _FORBIDDEN:
-        user = f"user {os.geteuid()} of group {os.getegid()}"
-        return f"{where}: {words} for {user}; mount the store writable, with a group that the build has (fsGroup)"
-    return f"{where}: {words}; check the volume of the store"
+def open_store(place: str, seal: Seal | None = None) -> Store:
+    """The store at a path or at s3://BUCKET/PREFIX; nothing is asked of it yet.
+
+    Args:
+        place: where it is.
+        seal: signs what is stored, and must have signed what is known; None where builds do not sign.
+
+    Raises:
+        LocationError: when the place is written wrongly.
+    """
+    location = parse_location(place)
+    return FolderStore(location, seal) if isinstance(location, Path) else BucketStore(location, seal)

@@ -10,8 +10,8 @@ import pytest
 from model_artifact.inspection import inspect
 from model_artifact.summary import artifact_path, parse_summary, recipe_path
 from model_builder.errors import StoreError
+from model_builder.folder_store import SECONDS_UNTIL_ABANDONED, FolderStore
 from model_builder.loading import load_and_build
-from model_builder.store import SECONDS_UNTIL_ABANDONED, Store
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def built(tmp_path_factory, make_untrained):
 @pytest.fixture
 def store(tmp_path):
     (tmp_path / "store").mkdir()
-    made = Store(tmp_path / "store")
+    made = FolderStore(tmp_path / "store")
     made.prepare(time.time())
     return made
 
@@ -127,14 +127,14 @@ def test_a_full_store_says_so_and_keeps_nothing_half(store, built, tmp_path):
 
 def test_a_store_that_is_not_mounted_is_named(tmp_path):
     with pytest.raises(StoreError, match=r"nowhere: no such folder; mount the store there"):
-        Store(tmp_path / "nowhere").prepare(time.time())
+        FolderStore(tmp_path / "nowhere").prepare(time.time())
 
 
 @pytest.mark.parametrize("made_by_another", [False, True])
 def test_a_store_that_this_user_may_not_write_names_folder_and_user(made_by_another):
     with tempfile.TemporaryDirectory() as folder:
         if made_by_another:
-            Store(Path(folder)).prepare(time.time())
+            FolderStore(Path(folder)).prepare(time.time())
             (Path(folder) / "artifacts").chmod(0o555)
         Path(folder).chmod(0o555)
         effective = os.geteuid()
@@ -142,7 +142,7 @@ def test_a_store_that_this_user_may_not_write_names_folder_and_user(made_by_anot
             os.seteuid(65534)
         try:
             with pytest.raises(StoreError) as refused:
-                Store(Path(folder)).prepare(time.time())
+                FolderStore(Path(folder)).prepare(time.time())
             user = os.geteuid()
         finally:
             os.seteuid(effective)

@@ -40,6 +40,7 @@ def parse_attempt(job: Object, pods: Sequence[Object], events: Sequence[Object],
         failure=_find_failure(newest_first) if state == "Failed" else None,
         reason=reason,
         message=message,
+        store=(metadata.get("annotations") or {}).get(names.ANNOTATION_STORE, ""),
     )
 
 

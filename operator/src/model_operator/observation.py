@@ -33,6 +33,8 @@ class BuildAttempt:
     """Kubernetes' own word: OOMKilled, DeadlineExceeded, Evicted, Unschedulable, ImagePullBackOff, FailedCreate, …"""
     message: str = ""
     """What Kubernetes or the end of the log said; one line."""
+    store: str = ""
+    """URI of the store that it builds into; empty where its Job does not say."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,13 @@ class Record:
 
     owners: frozenset[str]
     summary: ArtifactSummary
+    store: str = ""
+    """URI of the store that holds the artifact; empty in a record that does not say."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The store's PersistentVolumeClaim."""
+    """A PersistentVolumeClaim."""
 
     name: str
     phase: Literal["Missing", "Pending", "Bound", "Lost"]
@@ -134,7 +138,7 @@ class Observation:
     """Of the model's recipe, oldest first."""
     record: Record | None = None
     store: Claim | None = None
-    """None when the model needs no store of ours."""
+    """The store's claim; None when the model needs no store of ours, or one that is no claim."""
     data: Claim | None = None
     """None when no data claim is configured, or nothing is to be built."""
     children: Children = Children()

@@ -25,6 +25,7 @@ from model_operator.observation import (
     Record,
 )
 from model_operator.planning.job import SUMMARY_KEY
+from model_operator.planning.store import find_store, split_claim
 from model_operator.serving_pod import Served, find_served, parse_pods
 from model_operator.settings import Settings
 
@@ -61,7 +62,7 @@ def observe(model: CompressedModel, body: Object, sources: Sources, now: datetim
         status=body.get("status") or {},
         attempts=() if digest is None else _read_attempts(kube, namespace, digest, built=record is not None),
         record=record,
-        store=None if digest is None else _read_claim(kube, namespace, settings.store_claim_name),
+        store=None if digest is None else _read_store(kube, namespace, find_store(model.spec, record, settings)),
         data=_read_claim(kube, namespace, settings.data_claim_name) if needs_data else None,
         children=_read_children(kube, namespace, name),
         pods=parse_pods(pods),
@@ -90,6 +91,12 @@ def _read_children(kube: Kube, namespace: str, name: str) -> Children:
     )
 
 
+def _read_store(kube: Kube, namespace: str, store: str) -> Claim | None:
+    """The claim that is the store; None for a bucket, which only the pods themselves can see."""
+    in_claim = split_claim(store)
+    return None if in_claim is None else _read_claim(kube, namespace, in_claim[0])
+
+
 def _read_claim(kube: Kube, namespace: str, name: str) -> Claim:
     claim = kube.read("PersistentVolumeClaim", namespace, name)
     if claim is None:
@@ -104,9 +111,11 @@ def _read_record(kube: Kube, namespace: str, digest: str) -> Record | None:
     if found is None or (found["metadata"].get("labels") or {}).get(names.LABEL_MANAGED_BY) != names.MANAGED_BY:
         return None
     try:
-        return Record(parse_owners(found), parse_summary((found.get("data") or {}).get(SUMMARY_KEY, "")))
+        summary = parse_summary((found.get("data") or {}).get(SUMMARY_KEY, ""))
     except ArtifactError:
         return None
+    store = (found["metadata"].get("annotations") or {}).get(names.ANNOTATION_STORE, "")
+    return Record(parse_owners(found), summary, store)
 
 
 def _read_attempts(kube: Kube, namespace: str, digest: str, *, built: bool) -> tuple[BuildAttempt, ...]:

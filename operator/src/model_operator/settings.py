@@ -8,9 +8,13 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from model_operator.api import rules
 from model_operator.errors import SettingsError
 
 PREFIX = "MODELPRESS_"
+_PUBLIC_KEYS = r"^(\s*-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END PUBLIC KEY-----)*\s*$"
+_NEVER_SHOWN = {"signing_public_keys"}
+"""What is given by mistake may be a private key."""
 
 
 class Settings(BaseSettings):
@@ -37,8 +41,17 @@ class Settings(BaseSettings):
 
     store_claim_name: str = "modelpress-store"
     """The PersistentVolumeClaim, one a namespace, that holds artifacts."""
+    store_uri: Annotated[str, Field(pattern=rules.STORE_URI_PATTERN)] = ""
+    """A store in place of that claim: s3://BUCKET/PREFIX, or pvc://CLAIM; empty: the claim."""
+    store_secret_name: str = ""
+    """A Secret, one a namespace, whose keys are the environment that reaches an s3:// store; empty: pods need none."""
     data_claim_name: str = ""
     """A PersistentVolumeClaim with data sets that builds read; empty: builds download them."""
+
+    signing_public_keys: Annotated[str, Field(pattern=_PUBLIC_KEYS)] = ""
+    """Public keys in PEM, of which one must have signed what is served; empty: signatures are not looked at."""
+    signing_secret_name: str = ""
+    """A Secret, one a namespace, with the private key `signing.pem` by which builds sign; empty: they do not."""
 
     prometheus_url: str = ""
     """Where KPIs are read; empty: they stay Unknown."""
@@ -60,7 +73,10 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        variable = f"{PREFIX}{problem['loc'][0]}".upper()
+        name = problem["loc"][0]
+        variable = f"{PREFIX}{name}".upper()
+        if name in _NEVER_SHOWN:
+            raise SettingsError(f"{variable}: holds something else than public keys in PEM") from None
         raise SettingsError(f"{variable} is {problem['input']!r}: {problem['msg']}") from error
 
 

@@ -134,7 +134,7 @@ def _rest(stated: Mapping[str, Any]) -> dict[str, Any]:
 def _complete_attempt(attempt: dict[str, Any], model: CompressedModel, settings: Settings) -> None:
     recipe = model.recipe()
     assert recipe is not None
-    attempt.setdefault("build_hash", hash_build(recipe, model.spec.build, settings))
+    attempt.setdefault("build_hash", hash_build(recipe, model.spec, settings))
     attempt.setdefault("job", names.build_job_name(recipe.digest, attempt["build_hash"], attempt["attempt"]))
 
 

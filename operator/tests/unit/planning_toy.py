@@ -143,12 +143,16 @@ class ToyCluster:
         owners = frozenset(owner["uid"] for owner in metadata["ownerReferences"])
         assert not any(owner.get("controller") for owner in metadata["ownerReferences"])
         if body["kind"] == "ConfigMap":
-            self.records.setdefault(recipe, Record(owners, parse_summary(body["data"][SUMMARY_KEY])))
+            summary, store = parse_summary(body["data"][SUMMARY_KEY]), metadata["annotations"][names.ANNOTATION_STORE]
+            self.records.setdefault(recipe, Record(owners, summary, store))
             return
         assert name not in self.jobs, f"Job {name} was made twice"
         number = int(metadata["annotations"][names.ANNOTATION_ATTEMPT])
         build_hash = metadata["labels"][names.LABEL_BUILD]
-        self.jobs[name] = {"recipe": recipe, "attempt": BuildAttempt(name, owners, build_hash, number, "Pending")}
+        attempt = BuildAttempt(
+            name, owners, build_hash, number, "Pending", store=metadata["annotations"][names.ANNOTATION_STORE]
+        )
+        self.jobs[name] = {"recipe": recipe, "attempt": attempt}
 
     def _adopt(self, reference):
         if reference.kind == "Job":
@@ -157,7 +161,7 @@ class ToyCluster:
             return
         for digest, record in self.records.items():
             if names.record_name(digest) == reference.name:
-                self.records[digest] = Record(record.owners | {self.uid}, record.summary)
+                self.records[digest] = _replace(record, owners=record.owners | {self.uid})
 
     def _apply(self, body):
         attribute = ATTRIBUTES[body["kind"]]

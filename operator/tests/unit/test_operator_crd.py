@@ -31,6 +31,8 @@ LOSS = (
     "!has(self.objectives) || !has(self.objectives.quality) || !has(self.objectives.quality.maximumLoss)"
     " || has(self.baseline)"
 )
+CLAIM = "pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
+BUCKET = "s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9]"
 MODEL_NAME = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 
 
@@ -105,8 +107,8 @@ def test_the_crd_fits_into_a_request_with_room_to_grow():
 def test_only_fields_that_are_obeyed_exist():
     assert fields("") == {"apiVersion", "kind", "metadata", "spec", "status"}
     assert fields("spec") == {
-        "compression", "source", "build", "serving", "autoscaling", "replicas", "objectives", "baseline", "rollout",
-        "suspend",
+        "compression", "source", "store", "build", "serving", "autoscaling", "replicas", "objectives", "baseline",
+        "rollout", "suspend",
     }  # fmt: skip
     assert fields("spec.compression") == {"alpha", "bits", "rule"}
     assert fields("spec.source") == {"training", "artifact"}
@@ -115,6 +117,7 @@ def test_only_fields_that_are_obeyed_exist():
         "seed", "maximumSteps",
     }  # fmt: skip
     assert fields("spec.source.artifact") == {"uri", "digest"}
+    assert fields("spec.store") == {"uri"}
     placement = {"resources", "nodeSelector", "tolerations"}
     assert fields("spec.build") == placement | {"queueName", "timeoutSeconds", "retries"}
     assert fields("spec.serving") == placement | {"image"}
@@ -242,7 +245,7 @@ def test_choices_are_enums():
         }.items()
     }
     assert enums == tolerations | {
-        "spec.compression.rule": ["Floor"],
+        "spec.compression.rule": ["Floor", "OffsetRound", "Shadow"],
         "spec.source.training.task": ["Classification"],
         "spec.source.training.architecture": ["CNN", "SmallCNN", "VGG16"],
         "spec.source.training.dataset": ["CIFAR10", "Digits"],
@@ -293,9 +296,13 @@ def test_the_rules_are_these():
         ("spec.source.training", "!(self.architecture == 'VGG16' && self.dataset == 'Digits')"),
         (
             "spec.source.artifact.uri",
-            "self.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_][-A-Za-z0-9_.]*)+$')",
+            f"self.matches('^({CLAIM}|{BUCKET})(/[A-Za-z0-9_][-A-Za-z0-9_.]*)+$')",
         ),
         ("spec.source.artifact.digest", "self.matches('^sha256:[0-9a-f]{64}$')"),
+        (
+            "spec.store.uri",
+            f"self.matches('^({CLAIM}|{BUCKET}(/[A-Za-z0-9_][-A-Za-z0-9_.]*)*)?$')",
+        ),
         ("spec.autoscaling", "self.minReplicas <= self.maxReplicas"),
         ("spec.objectives.window", "self.matches('^[1-9][0-9]{0,4}[smh]$')"),
         ("spec.objectives.quality", "has(self.minimum) || has(self.maximumLoss)"),

@@ -123,7 +123,7 @@ def test_an_example_fits_the_crd(name):
     [
         ("compression", {"bits": "8"}, "x.spec.compression.bits is no integer"),
         ("compression", {"sparsity": 1}, "x.spec.compression.sparsity is unknown"),
-        ("compression", {"rule": "Round"}, "x.spec.compression.rule is none of ['Floor']"),
+        ("compression", {"rule": "Round"}, "x.spec.compression.rule is none of ['Floor', 'OffsetRound', 'Shadow']"),
         ("source", {"training": {**DIGITS, "seed": -1}}, "x.spec.source.training.seed is too small"),
         ("source", {"training": {**DIGITS, "momentum": 2}}, "x.spec.source.training.momentum is too large"),
         ("serving", {"resources": {"limits": {"cpu": "one"}}}, "x.spec.serving.resources.limits.cpu does not match"),

@@ -96,6 +96,7 @@ def test_the_reference_has_a_table_for_each_object():
         "`spec.source`",
         "`spec.source.training`",
         "`spec.source.artifact`",
+        "`spec.store`",
         "`spec.build`",
         "`spec.build.resources`",
         "`spec.build.tolerations[]`",

@@ -48,19 +48,52 @@ def test_a_rule_hands_on_what_it_holds_for_and_refuses_the_rest_in_its_words():
         ("pvc://store/../a.zip", False),
         ("pvc://store//a.zip", False),
         ("pvc://Store/a.zip", False),
-        ("s3://bucket/a.zip", False),
+        ("s3://bucket/a.zip", True),
+        ("s3://my.bucket-1/team/artifacts/0a_B.zip", True),
+        ("s3://bucket", False),
+        ("s3://bucket/", False),
+        ("s3://bucket/../a.zip", False),
+        ("s3://b/a.zip", False),
+        ("s3://Bucket/a.zip", False),
+        ("gs://bucket/a.zip", False),
         ("/a.zip", False),
         ("pvc://store/a.zip\n", False),
     ],
 )
-def test_an_artifact_is_a_file_in_a_claim(body, uri, good):
+def test_an_artifact_is_a_file_in_a_claim_or_an_object_in_a_bucket(body, uri, good):
     artifact = {"uri": uri, "digest": "sha256:" + "0" * 64}
     changed = body | {"spec": {"source": {"artifact": artifact}}}
     if good:
         assert parse_model(changed).spec.source.artifact.uri == uri
     else:
         assert message_of(changed).endswith(
-            "; uri must be pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the same namespace"
+            "; uri must be pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the same namespace, or s3://BUCKET/KEY"
+        )
+
+
+@pytest.mark.parametrize(
+    ("uri", "good"),
+    [
+        ("", True),
+        ("pvc://store", True),
+        ("s3://bucket", True),
+        ("s3://bucket/team/models", True),
+        ("pvc://store/below", False),
+        ("s3://bucket/", False),
+        ("s3://bucket/../other", False),
+        ("s3://user:key@bucket/models", False),
+        ("gs://bucket", False),
+        ("/store", False),
+    ],
+)
+def test_a_store_is_a_claim_or_a_prefix_of_a_bucket(body, uri, good):
+    changed = body | {"spec": body["spec"] | {"store": {"uri": uri}}}
+    if good:
+        assert parse_model(changed).spec.store.uri == uri
+    else:
+        assert message_of(changed).endswith(
+            "; uri must be s3://BUCKET/PREFIX, or pvc://CLAIM, a PersistentVolumeClaim of the same namespace; or leave"
+            " store out"
         )
 
 

@@ -23,7 +23,7 @@ def model(body):
 
 def make_attempt(model, state="Running", number=0, build_hash=None, owners=("uid-1",), **facts):
     """A build of the model's recipe, under its own settings unless others are named."""
-    build_hash = build_hash or hash_build(model.recipe(), model.spec.build, SETTINGS)
+    build_hash = build_hash or hash_build(model.recipe(), model.spec, SETTINGS)
     job = names.build_job_name(model.recipe().digest, build_hash, number)
     return BuildAttempt(job, frozenset(owners), build_hash, number, state, **facts)
 
@@ -41,7 +41,7 @@ def tell(result, kind="ArtifactReady"):
 def test_the_build_hash_changes_with_what_may_change_the_outcome_only(body):
     def hash_with(settings=SETTINGS, **build):
         model = parse_model(body | {"spec": body["spec"] | {"build": build}})
-        return hash_build(model.recipe(), model.spec.build, settings)
+        return hash_build(model.recipe(), model.spec, settings)
 
     plain = hash_with()
     assert hash_with(retries=7) == plain
@@ -205,7 +205,7 @@ def test_the_command_for_a_missing_store_is_whole(model):
 
 def test_a_pending_build_without_its_claims_says_which_one(model):
     settings = Settings(data_claim_name="datasets")
-    attempt = make_attempt(model, "Pending", build_hash=hash_build(model.recipe(), model.spec.build, settings))
+    attempt = make_attempt(model, "Pending", build_hash=hash_build(model.recipe(), model.spec, settings))
     facts = {"settings": settings, "data": Claim("datasets", "Missing")}
     assert tell(make_plan(model, attempt, **facts))[0] == "DataMissing"
     assert tell(make_plan(model, attempt, store=Claim("modelpress-store", "Missing"), **facts))[0] == "StoreMissing"

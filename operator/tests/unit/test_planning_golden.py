@@ -44,6 +44,12 @@ def test_the_cases_are_those_that_the_design_asks_for():
     assert set(CASES) >= {
         "autoscaling-added",
         "autoscaling-removed",
+        "bucket-built",
+        "bucket-given",
+        "bucket-new",
+        "bucket-pods-without-secret",
+        "bucket-secret-missing",
+        "bucket-unavailable",
         "build-exhausted",
         "build-permanent",
         "build-retry-due",

@@ -125,6 +125,28 @@ def test_a_record_of_ours_is_read_and_spares_the_data_claim(look, kube, body):
     assert observation.data is None
 
 
+@pytest.mark.parametrize(
+    ("stated", "claim"),
+    [
+        ("pvc://older", Claim("older", "Missing")),
+        ("s3://models/team", None),
+        ("", Claim("modelpress-store", "Missing")),
+    ],
+)
+def test_the_store_of_a_record_is_looked_at_and_a_bucket_is_not(look, kube, body, stated, claim):
+    """Whatever the setting says by now."""
+    digest, _ = recipe_labels(body)
+    annotations = {names.ANNOTATION_STORE: stated} if stated else {}
+    metadata = {"name": names.record_name(digest), "labels": MANAGED, "annotations": annotations}
+    kube.put({"kind": "ConfigMap", "metadata": metadata, "data": {"summary.json": format_document(SUMMARY)}})
+    observation = look(store_uri="s3://elsewhere")
+    assert (observation.record.store, observation.store) == (stated, claim)
+
+
+def test_a_bucket_in_place_of_the_claim_needs_no_claim(look):
+    assert look(store_uri="s3://models/team").store is None
+
+
 @pytest.mark.parametrize(("labels", "text"), [({}, format_document(SUMMARY)), (MANAGED, "{}"), (MANAGED, "nonsense")])
 def test_a_foreign_or_broken_record_is_none(look, kube, body, labels, text):
     digest, _ = recipe_labels(body)

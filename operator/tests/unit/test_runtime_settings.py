@@ -21,6 +21,7 @@ def test_settings_come_from_the_environment(monkeypatch):
         ("WORKERS", "none", "MODELPRESS_WORKERS is 'none': "),
         ("HEALTH_PORT", "70000", "MODELPRESS_HEALTH_PORT is '70000': "),
         ("LOG_LEVEL", "LOUD", "MODELPRESS_LOG_LEVEL is 'LOUD': "),
+        ("STORE_URI", "gs://models", "MODELPRESS_STORE_URI is 'gs://models': "),
     ],
 )
 def test_a_wrong_value_is_told_by_its_variable(monkeypatch, capsys, name, value, words):
@@ -30,6 +31,28 @@ def test_a_wrong_value_is_told_by_its_variable(monkeypatch, capsys, name, value,
     assert str(caught.value).startswith(words)
     assert run_operator([]) == 2
     assert capsys.readouterr().err == f"modelpress-operator: {caught.value}\n"
+
+
+PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----\nMFkwEw==\n-----END PUBLIC KEY-----\n"
+
+
+@pytest.mark.parametrize("text", ["", PUBLIC_KEY, f"\n{PUBLIC_KEY}\n{PUBLIC_KEY}"])
+def test_public_keys_come_one_after_the_other(monkeypatch, text):
+    monkeypatch.setenv("MODELPRESS_SIGNING_PUBLIC_KEYS", text)
+    assert load_settings().signing_public_keys == text
+
+
+@pytest.mark.parametrize("kind", ["PRIVATE KEY", "EC PRIVATE KEY", "CERTIFICATE"])
+def test_what_is_given_for_a_public_key_is_never_shown(monkeypatch, capsys, kind):
+    mistake = PUBLIC_KEY + PUBLIC_KEY.replace("PUBLIC KEY", kind).replace("MFkwEw", "c2VjcmV0")
+    monkeypatch.setenv("MODELPRESS_SIGNING_PUBLIC_KEYS", mistake)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value) == "MODELPRESS_SIGNING_PUBLIC_KEYS: holds something else than public keys in PEM"
+    assert caught.value.__cause__ is None
+    assert run_operator([]) == 2
+    told = capsys.readouterr()
+    assert "c2VjcmV0" not in told.out + told.err
 
 
 @pytest.mark.parametrize(("text", "found"), [("", ()), ("a", ("a",)), (" a, b,,", ("a", "b"))])

@@ -10,7 +10,11 @@
 - {name: MODELPRESS_IMAGE_PULL_POLICY, value: {{ .Values.images.pullPolicy | quote }}}
 - {name: MODELPRESS_IMAGE_PULL_SECRETS, value: {{ .Values.images.pullSecrets | join "," | quote }}}
 - {name: MODELPRESS_STORE_CLAIM_NAME, value: {{ .Values.store.claimName | quote }}}
+- {name: MODELPRESS_STORE_URI, value: {{ .Values.store.uri | quote }}}
+- {name: MODELPRESS_STORE_SECRET_NAME, value: {{ .Values.store.secretName | quote }}}
 - {name: MODELPRESS_DATA_CLAIM_NAME, value: {{ .Values.data.claimName | quote }}}
+- {name: MODELPRESS_SIGNING_PUBLIC_KEYS, value: {{ include "modelpress.publicKeys" . | quote }}}
+- {name: MODELPRESS_SIGNING_SECRET_NAME, value: {{ .Values.signing.secretName | quote }}}
 - {name: MODELPRESS_PROMETHEUS_URL, value: {{ include "modelpress.prometheusUrl" . | quote }}}
 - {name: MODELPRESS_PROMETHEUS_TIMEOUT_SECONDS, value: {{ .Values.prometheus.timeoutSeconds | quote }}}
 - {name: MODELPRESS_KPI_SECONDS, value: {{ .Values.prometheus.kpiSeconds | quote }}}

@@ -17,7 +17,11 @@ from model_operator.api.structural import CEL_RULES, INT_OR_STRING
 
 SMALLEST_BITS = 2
 ALPHA_LIMIT = 5.0
-URI_PATTERN = "^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_][-A-Za-z0-9_.]*)+$"
+_CLAIM = "pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
+_BUCKET = "s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9]"
+_PART = "(/[A-Za-z0-9_][-A-Za-z0-9_.]*)"
+URI_PATTERN = f"^({_CLAIM}|{_BUCKET}){_PART}+$"
+STORE_URI_PATTERN = f"^({_CLAIM}|{_BUCKET}{_PART}*)?$"
 DIGEST_PATTERN = "^sha256:[0-9a-f]{64}$"
 WINDOW_PATTERN = "^[1-9][0-9]{0,4}[smh]$"
 QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][-+]?[0-9]+)?$"
@@ -85,7 +89,11 @@ BITS = ApiRule(
 )
 URI = _matching(
     URI_PATTERN,
-    "uri must be pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the same namespace",
+    "uri must be pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the same namespace, or s3://BUCKET/KEY",
+)
+STORE_URI = _matching(
+    STORE_URI_PATTERN,
+    "uri must be s3://BUCKET/PREFIX, or pvc://CLAIM, a PersistentVolumeClaim of the same namespace; or leave store out",
 )
 DIGEST = _matching(DIGEST_PATTERN, "digest must be sha256: and 64 hexadecimal digits; model-artifact inspect prints it")
 WINDOW = _matching(WINDOW_PATTERN, "window must be a whole number and s, m or h, for example 5m")

@@ -57,7 +57,7 @@ class Compression(ApiObject):
     bits: Annotated[int, Field(json_schema_extra=rules.BITS.schema), AfterValidator(rules.BITS.check)]
     """Bits of a weight's code."""
     rule: Rule = "Floor"
-    """How a weight becomes a code: Floor divides it by the step of its layer and rounds down."""
+    """How a weight becomes a code: by rounding down, by rounding on a shifted range, or softly from float weights."""
 
 
 class Training(ApiObject):
@@ -91,7 +91,7 @@ class ArtifactSource(ApiObject):
     """An artifact that is built already: it is verified and served."""
 
     uri: Annotated[str, Field(max_length=1024, json_schema_extra=rules.URI.schema), AfterValidator(rules.URI.check)]
-    """Where it is: pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the model's namespace."""
+    """Where it is: pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the model's namespace, or s3://BUCKET/KEY."""
     digest: Annotated[
         str, Field(max_length=128, json_schema_extra=rules.DIGEST.schema), AfterValidator(rules.DIGEST.check)
     ]
@@ -143,6 +143,15 @@ class Placement(ApiObject):
     """Labels that the pods' nodes must have."""
     tolerations: Annotated[tuple[Toleration, ...], Field(strict=False, max_length=32)] = ()
     """Taints of nodes that the pods tolerate."""
+
+
+class Store(ApiObject):
+    """Where builds keep what they make."""
+
+    uri: Annotated[
+        str, Field(max_length=1024, json_schema_extra=rules.STORE_URI.schema), AfterValidator(rules.STORE_URI.check)
+    ] = ""
+    """A bucket, s3://BUCKET/PREFIX, or a claim, pvc://CLAIM; empty: the operator's setting."""
 
 
 class Build(Placement):
@@ -239,6 +248,7 @@ class CompressedModelSpec(ApiObject):
     compression: Compression | None = None
     """How hard the weights are pruned and quantised; needed with source.training, an artifact says it itself."""
     source: Source
+    store: Store = Store()
     build: Build = Build()
     serving: Serving = Serving()
     autoscaling: Autoscaling | None = None

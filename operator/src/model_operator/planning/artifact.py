@@ -3,19 +3,37 @@
 from dataclasses import dataclass
 
 from model_artifact.errors import ArtifactError
+from model_artifact.recipe import Recipe
 from model_artifact.summary import ArtifactSummary, parse_failure, parse_summary
 from model_operator import names
-from model_operator.api.v1alpha1 import CompressedModel
+from model_operator.api.v1alpha1 import ArtifactSource, CompressedModel
 from model_operator.observation import BuildAttempt, Observation, Pod
 from model_operator.planning.decision import Object, Reference
 from model_operator.planning.job import recipe_label
 from model_operator.planning.reasons import Reason
+from model_operator.planning.store import (
+    format_missing_claim,
+    format_missing_secret,
+    format_place,
+    lacks_secret,
+    split_claim,
+)
 from model_operator.planning.verdict import Course, Verdict, format_sentence
+from model_operator.settings import Settings
 
-_SCHEME = "pvc://"
 # Exit codes of `model-artifact unpack`, docs/exit-codes.md.
 _EXIT_MISSING = 2
 _EXIT_MISMATCH = (3, 4)
+_EXIT_STORE = 6
+_EXIT_SIGNATURE_INVALID = 7
+_EXIT_SIGNATURE_MISSING = 8
+_REASONS = {
+    _EXIT_MISSING: Reason.ARTIFACT_MISSING,
+    **dict.fromkeys(_EXIT_MISMATCH, Reason.ARTIFACT_MISMATCH),
+    _EXIT_STORE: Reason.STORE_UNAVAILABLE,
+    _EXIT_SIGNATURE_INVALID: Reason.SIGNATURE_INVALID,
+    _EXIT_SIGNATURE_MISSING: Reason.SIGNATURE_MISSING,
+}
 
 BUILDING_SECONDS = 5.0
 WAITING_SECONDS = 10.0
@@ -23,19 +41,13 @@ WAITING_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Artifact:
-    """One artifact in a claim."""
+    """One artifact in a store."""
 
     digest: str
-    claim: str
-    path: str
-    """Below the root of the claim."""
+    uri: str
+    """Where it is: pvc://CLAIM/PATH or s3://BUCKET/KEY."""
     summary: ArtifactSummary | None = None
     """None where its facts are not known."""
-
-    @property
-    def uri(self) -> str:
-        """Where it is: pvc://CLAIM/PATH."""
-        return f"{_SCHEME}{self.claim}/{self.path}"
 
 
 @dataclass(frozen=True)
@@ -57,18 +69,14 @@ class ArtifactDecision:
     requeue_after_seconds: float | None = None
 
 
-def parse_artifact(uri: str, digest: str) -> Artifact:
-    """The artifact at pvc://CLAIM/PATH."""
-    claim, _, path = uri.removeprefix(_SCHEME).partition("/")
-    return Artifact(digest, claim, path)
-
-
-def plan_given(model: CompressedModel, observation: Observation, uri: str, digest: str) -> ArtifactDecision:
+def plan_given(
+    model: CompressedModel, observation: Observation, settings: Settings, given: ArtifactSource
+) -> ArtifactDecision:
     """An artifact that the spec names: pods verify it, and say what it is."""
-    artifact = parse_artifact(uri, digest)
+    uri, digest = given.uri, given.digest
     facts = _find_facts(observation, digest)
-    artifact = Artifact(digest, artifact.claim, artifact.path, facts)
-    problem = find_problem(model, observation, artifact)
+    artifact = Artifact(digest, uri, facts)
+    problem = find_problem(model, observation, settings, artifact)
     if problem is not None:
         return problem
     # A pod that is ready has verified it, even where what it said cannot be read.
@@ -86,38 +94,44 @@ def plan_known(artifact: Artifact, verdict: Verdict) -> ArtifactDecision:
     return ArtifactDecision(verdict, "Settled", artifact, deployable=True)
 
 
-def find_problem(model: CompressedModel, observation: Observation, artifact: Artifact) -> ArtifactDecision | None:
-    """What keeps a known artifact from being served: no claim, no file, or another file; None when nothing does."""
-    if is_lacking(observation.store):
-        verdict = Verdict("False", Reason.STORE_MISSING, format_missing_store(model, observation, artifact.claim))
-        return ArtifactDecision(verdict, "Reconciling", artifact, requeue_after_seconds=WAITING_SECONDS)
+def find_problem(
+    model: CompressedModel, observation: Observation, settings: Settings, artifact: Artifact
+) -> ArtifactDecision | None:
+    """What keeps a known artifact from being served: no store, no file, or another file; None when nothing does."""
+    missing = _find_missing_store(model, observation, settings, artifact)
+    if missing is not None:
+        return missing
     failed = next((pod for pod in observation.pods if _is_unverified(pod, artifact.digest)), None)
-    if failed is None:
+    if failed is None or failed.unpack_exit_code is None:
         return None
-    missing = failed.unpack_exit_code == _EXIT_MISSING
-    reason = Reason.ARTIFACT_MISSING if missing else Reason.ARTIFACT_MISMATCH
-    verdict = Verdict("False", reason, _format_verification(model, artifact, failed, missing=missing))
-    return ArtifactDecision(verdict, "Stalled", artifact, deployable=True, requeue_after_seconds=WAITING_SECONDS)
+    code = failed.unpack_exit_code
+    verdict = Verdict("False", _REASONS[code], _format_verification(model, artifact, failed))
+    # A store that refuses or does not answer may be mended without anything of ours being changed.
+    course: Course = "Reconciling" if code == _EXIT_STORE else "Stalled"
+    return ArtifactDecision(verdict, course, artifact, deployable=True, requeue_after_seconds=WAITING_SECONDS)
+
+
+def _find_missing_store(
+    model: CompressedModel, observation: Observation, settings: Settings, artifact: Artifact
+) -> ArtifactDecision | None:
+    """The claim of a built artifact, or the Secret that a pod waits for."""
+    in_claim = split_claim(artifact.uri)
+    if observation.store is not None and in_claim is not None and is_lacking(observation.store):
+        message = format_missing_claim(in_claim[0], observation.store.phase, model.metadata.namespace)
+        verdict = Verdict("False", Reason.STORE_MISSING, message)
+        return ArtifactDecision(verdict, "Reconciling", artifact, requeue_after_seconds=WAITING_SECONDS)
+    waiting = [pod for pod in observation.pods if pod.revision == artifact.digest and not pod.ready]
+    if any(lacks_secret(settings, pod.message) for pod in waiting):
+        verdict = Verdict("False", Reason.STORE_MISSING, format_missing_secret(model, settings))
+        return ArtifactDecision(
+            verdict, "Reconciling", artifact, deployable=True, requeue_after_seconds=WAITING_SECONDS
+        )
+    return None
 
 
 def is_lacking(claim: object) -> bool:
     """Whether a claim cannot be used. One that is pending can: many are bound only when a pod asks for them."""
     return getattr(claim, "phase", None) in {"Missing", "Lost"}
-
-
-def format_missing_store(model: CompressedModel, observation: Observation, claim: str) -> str:
-    """What is missing, and the command that makes it."""
-    phase = observation.store.phase if observation.store is not None else "Missing"
-    found = "does not exist" if phase == "Missing" else "has lost its volume; delete it first"
-    namespace = model.metadata.namespace
-    body = (
-        f'{{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{{"name":"{claim}"}},"spec":{{"accessModes":'
-        '["ReadWriteOnce"],"resources":{"requests":{"storage":"20Gi"}}}}'
-    )
-    return (
-        f"The PersistentVolumeClaim {claim} {found}. Make it (ReadWriteMany where pods run on several nodes): "
-        f"echo '{body}' | kubectl apply -n {namespace} -f -"
-    )
 
 
 def _find_facts(observation: Observation, digest: str) -> ArtifactSummary | None:
@@ -132,23 +146,21 @@ def _find_facts(observation: Observation, digest: str) -> ArtifactSummary | None
 
 
 def _is_unverified(pod: Pod, digest: str) -> bool:
-    return (
-        pod.revision == digest
-        and not pod.ready
-        and not pod.terminating
-        and pod.unpack_exit_code in {_EXIT_MISSING, *_EXIT_MISMATCH}
-    )
+    return pod.revision == digest and not pod.ready and not pod.terminating and pod.unpack_exit_code in _REASONS
 
 
-def _format_verification(model: CompressedModel, artifact: Artifact, pod: Pod, *, missing: bool) -> str:
-    """Which file of which claim is wrong, that it is never served, and how to go on."""
+def _format_verification(model: CompressedModel, artifact: Artifact, pod: Pod) -> str:
+    """Which file of which store is wrong, that it is never served, and how to go on."""
     failure = parse_failure(pod.unpack_message)
     cause = format_sentence(failure.error if failure is not None else pod.unpack_message or "the pod did not say why")
+    if pod.unpack_exit_code == _EXIT_STORE:
+        return f"{cause} Pods try again by themselves."
+    place = format_place(artifact.uri)
+    if pod.unpack_exit_code in {_EXIT_SIGNATURE_INVALID, _EXIT_SIGNATURE_MISSING}:
+        return f"{place} is not signed by a trusted key, so it is never served: {cause} {_format_signing(model)}"
+    missing = pod.unpack_exit_code == _EXIT_MISSING
     what = "could not be read" if missing else f"is not the intact artifact {artifact.digest}"
-    return (
-        f"{artifact.path} in the claim {artifact.claim} {what}, so it is never served: "
-        f"{cause} {_format_remedy(model, artifact)}"
-    )
+    return f"{place} {what}, so it is never served: {cause} {_format_remedy(model, artifact)}"
 
 
 def _format_remedy(model: CompressedModel, artifact: Artifact) -> str:
@@ -156,7 +168,22 @@ def _format_remedy(model: CompressedModel, artifact: Artifact) -> str:
     if recipe is None:
         return "Put the right file there, or state the uri and digest of another one in spec.source.artifact."
     namespace = model.metadata.namespace
+    return f"Delete {format_place(artifact.uri)}, then have it built again: {_format_rebuilding(namespace, recipe)}"
+
+
+def _format_signing(model: CompressedModel) -> str:
+    recipe = model.recipe()
+    if recipe is None:
+        return (
+            "Sign it with such a key if you know who made it, or state the uri and digest of another one in "
+            "spec.source.artifact."
+        )
     return (
-        f"Delete the file {artifact.path} from the claim, then have it built again: kubectl -n {namespace} delete "
-        f"configmap,job -l {names.LABEL_RECIPE}={recipe_label(recipe.digest)}"
+        "Sign it with such a key if you know who made it, or have it built again by builds that sign: "
+        f"{_format_rebuilding(model.metadata.namespace, recipe)}"
     )
+
+
+def _format_rebuilding(namespace: str, recipe: Recipe) -> str:
+    """The command that has the operator forget what it knows of a recipe."""
+    return f"kubectl -n {namespace} delete configmap,job -l {names.LABEL_RECIPE}={recipe_label(recipe.digest)}"

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from model_artifact.recipe import Recipe
 from model_operator import names
 from model_operator.api.v1alpha1 import CompressedModel
-from model_operator.observation import BuildAttempt, Observation
+from model_operator.observation import BuildAttempt, Observation, Record
 from model_operator.planning import failure
 from model_operator.planning.artifact import (
     BUILDING_SECONDS,
@@ -18,13 +18,21 @@ from model_operator.planning.artifact import (
     Artifact,
     ArtifactDecision,
     find_problem,
-    format_missing_store,
     is_lacking,
     plan_known,
 )
 from model_operator.planning.decision import Reference
 from model_operator.planning.job import hash_build, render_job, render_record
 from model_operator.planning.reasons import Reason
+from model_operator.planning.store import (
+    CLAIM_SCHEME,
+    choose_store,
+    format_missing_claim,
+    format_missing_secret,
+    join_store,
+    lacks_secret,
+    split_claim,
+)
 from model_operator.planning.verdict import Verdict, format_sentence
 from model_operator.settings import Settings
 
@@ -47,7 +55,7 @@ def plan_build(
     model: CompressedModel, observation: Observation, settings: Settings, recipe: Recipe, now: datetime
 ) -> ArtifactDecision:
     """The artifact of a recipe: known, or the next step towards it."""
-    case = _Case(model, observation, settings, recipe, hash_build(recipe, model.spec.build, settings))
+    case = _Case(model, observation, settings, recipe, hash_build(recipe, model.spec, settings))
     known = _plan_built(case)
     if known is not None:
         return known
@@ -67,16 +75,23 @@ def _plan_built(case: _Case) -> ArtifactDecision | None:
     summary = record.summary if record is not None else built.summary if built is not None else None
     if summary is None:
         return None
-    artifact = Artifact(summary.digest, case.settings.store_claim_name, summary.path, summary)
+    store = _find_built_store(case, record, built)
+    artifact = Artifact(summary.digest, join_store(store, summary.path), summary)
     verdict = Verdict("True", Reason.BUILT, f"{artifact.uri} is the artifact {artifact.digest} of the spec's recipe.")
-    decision = find_problem(case.model, observation, artifact) or plan_known(artifact, verdict)
+    decision = find_problem(case.model, observation, case.settings, artifact) or plan_known(artifact, verdict)
     digest = case.recipe.digest
     if record is None:
         gave = f"create ConfigMap {names.record_name(digest)}: the build gave {artifact.digest}"
-        create = (render_record(case.model, observation.uid, digest, summary),)
+        create = (render_record(case.model, observation.uid, digest, summary, store),)
         return replace(decision, attempt=built, create=create, reasons=(gave,))
     adopt = _plan_adoption(case, record.owners, Reference("ConfigMap", names.record_name(digest)))
     return replace(decision, attempt=built, adopt=adopt, reasons=_format_adoption(adopt))
+
+
+def _find_built_store(case: _Case, record: Record | None, built: BuildAttempt | None) -> str:
+    """Where the record or the Job says that the artifact is; those that do not say are older than other stores."""
+    stated = record.store if record is not None else built.store if built is not None else ""
+    return stated or f"{CLAIM_SCHEME}{case.settings.store_claim_name}"
 
 
 def _plan_adoption(case: _Case, owners: frozenset[str], reference: Reference) -> tuple[Reference, ...]:
@@ -109,7 +124,8 @@ def _plan_active(case: _Case, attempt: BuildAttempt) -> ArtifactDecision:
     adopt = _plan_adoption(case, attempt.owners, Reference("Job", attempt.job))
     waiting = attempt.state != "Running"
     return ArtifactDecision(
-        (_find_missing_claim(case) if waiting else None) or _format_active(case, attempt),
+        (_find_missing_claim(case) or _find_missing_secret(case, attempt) if waiting else None)
+        or _format_active(case, attempt),
         "Reconciling",
         attempt=attempt,
         adopt=adopt,
@@ -183,8 +199,9 @@ def _plan_start(case: _Case, attempt: int) -> ArtifactDecision:
 
 
 def _find_missing_claim(case: _Case) -> Verdict | None:
-    if is_lacking(case.observation.store):
-        message = format_missing_store(case.model, case.observation, case.settings.store_claim_name)
+    store, in_claim = case.observation.store, split_claim(choose_store(case.model.spec, case.settings))
+    if store is not None and in_claim is not None and is_lacking(store):
+        message = format_missing_claim(in_claim[0], store.phase, case.model.metadata.namespace)
         return Verdict("False", Reason.STORE_MISSING, message)
     data = case.observation.data
     if data is not None and is_lacking(data):
@@ -195,3 +212,10 @@ def _find_missing_claim(case: _Case) -> Verdict | None:
         )
         return Verdict("False", Reason.DATA_MISSING, message)
     return None
+
+
+def _find_missing_secret(case: _Case, attempt: BuildAttempt) -> Verdict | None:
+    """The Secret that the build's pod waits for; Kubernetes starts it when that is there."""
+    if not lacks_secret(case.settings, attempt.message):
+        return None
+    return Verdict("False", Reason.STORE_MISSING, format_missing_secret(case.model, case.settings))

@@ -8,9 +8,11 @@ from typing import Any
 from model_operator import names
 from model_operator.api.v1alpha1 import CompressedModel
 from model_operator.observation import Object
-from model_operator.planning.artifact import Artifact, parse_artifact
+from model_operator.planning.artifact import Artifact
 from model_operator.planning.ownership import render_labels, render_own_metadata, render_selector
-from model_operator.planning.pod import STORE_FOLDER, Amounts, render_container, render_pod, render_resources
+from model_operator.planning.pod import Amounts, render_container, render_pod, render_resources
+from model_operator.planning.signing import Signing, render_trust
+from model_operator.planning.store import StoreAccess, render_access
 from model_operator.settings import Settings
 
 MODELS_FOLDER = "/models"
@@ -39,6 +41,7 @@ def render_deployment(model: CompressedModel, uid: str, artifact: Artifact, sett
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(names.HTTP_PORT),
         "prometheus.io/path": names.METRICS_PATH,
+        **render_trust(settings).annotations,
     }
     return {
         "apiVersion": "apps/v1",
@@ -61,7 +64,7 @@ def parse_live_artifact(deployment: Object) -> Artifact | None:
     """The artifact that a Deployment of ours serves; None where its annotations were removed."""
     annotations = deployment.get("metadata", {}).get("annotations") or {}
     uri, digest = annotations.get(names.ANNOTATION_ARTIFACT), annotations.get(names.ANNOTATION_REVISION)
-    return parse_artifact(uri, digest) if uri and digest else None
+    return Artifact(digest, uri) if uri and digest else None
 
 
 def _render_strategy(model: CompressedModel) -> dict[str, Any]:
@@ -75,13 +78,15 @@ def _render_pod_spec(model: CompressedModel, artifact: Artifact, settings: Setti
         "path": _MONITORING_FILE,
         "fieldRef": {"fieldPath": f"metadata.annotations['{names.ANNOTATION_MONITORING}']"},
     }
+    access, trust = render_access(artifact.uri, settings, read_only=True), render_trust(settings)
     return {
         **render_pod(model.spec.serving, settings),
         "terminationGracePeriodSeconds": 30,
-        "initContainers": [_render_unpack(model, artifact, settings)],
+        "initContainers": [_render_unpack(model, artifact, settings, access, trust)],
         "containers": [_render_server(model, settings)],
         "volumes": [
-            {"name": "store", "persistentVolumeClaim": {"claimName": artifact.claim, "readOnly": True}},
+            *access.volumes,
+            *trust.volumes,
             {"name": "model", "emptyDir": {}},
             {"name": "configuration", "downwardAPI": {"items": [monitoring]}},
             {"name": "tmp", "emptyDir": {}},
@@ -89,22 +94,27 @@ def _render_pod_spec(model: CompressedModel, artifact: Artifact, settings: Setti
     }
 
 
-def _render_unpack(model: CompressedModel, artifact: Artifact, settings: Settings) -> dict[str, Any]:
+def _render_unpack(
+    model: CompressedModel, artifact: Artifact, settings: Settings, access: StoreAccess, trust: Signing
+) -> dict[str, Any]:
     """The only container that sees the store; it ends with an error before a wrong byte is served."""
     return {
         **render_container(names.UNPACK_CONTAINER, settings.unpack_image, settings, UNPACK_RESOURCES),
         "command": ["model-artifact"],
         "args": [
             "unpack",
-            f"{STORE_FOLDER}/{artifact.path}",
+            access.place,
             f"{MODELS_FOLDER}/{model.metadata.name}/{_VERSION}",
             "--digest",
             artifact.digest,
+            *trust.arguments,
             "--summary",
             _TERMINATION_LOG,
         ],
+        **({"envFrom": list(access.environment_from)} if access.environment_from else {}),
         "volumeMounts": [
-            {"name": "store", "mountPath": STORE_FOLDER, "readOnly": True},
+            *access.mounts,
+            *trust.mounts,
             {"name": "model", "mountPath": MODELS_FOLDER},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  the pod's own, an emptyDir
         ],

@@ -5,10 +5,12 @@ from typing import Any
 from model_artifact.recipe import Recipe
 from model_artifact.summary import ArtifactSummary, format_document
 from model_operator import names
-from model_operator.api.v1alpha1 import Build, CompressedModel
+from model_operator.api.v1alpha1 import Build, CompressedModel, CompressedModelSpec
 from model_operator.planning.drift import hash_object
 from model_operator.planning.ownership import render_owner
-from model_operator.planning.pod import STORE_FOLDER, Amounts, render_container, render_pod, render_resources
+from model_operator.planning.pod import Amounts, render_container, render_pod, render_resources
+from model_operator.planning.signing import Signing, render_signing_key
+from model_operator.planning.store import StoreAccess, choose_store, render_access
 from model_operator.settings import Settings
 
 DATA_FOLDER = "/data"
@@ -21,15 +23,15 @@ _RECIPE_LABEL_DIGITS = 32
 DEFAULT_RESOURCES: Amounts = {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "6Gi"}}
 
 
-def hash_build(recipe: Recipe, build: Build, settings: Settings) -> str:
+def hash_build(recipe: Recipe, spec: CompressedModelSpec, settings: Settings) -> str:
     """Eight digits that change with everything that may change how a build ends: a failed one is then tried anew."""
-    return hash_object([_render_job_spec(recipe, build, settings), build.queue_name])[:_HASH_DIGITS]
+    return hash_object([_render_job_spec(recipe, spec, settings), spec.build.queue_name])[:_HASH_DIGITS]
 
 
 def render_job(model: CompressedModel, uid: str, recipe: Recipe, settings: Settings, attempt: int) -> dict[str, Any]:
     """The Job of one attempt (from 0), owned by this model and by those that join later."""
     build = model.spec.build
-    build_hash = hash_build(recipe, build, settings)
+    build_hash = hash_build(recipe, model.spec, settings)
     labels = {
         names.LABEL_MANAGED_BY: names.MANAGED_BY,
         names.LABEL_COMPONENT: names.COMPONENT_BUILD,
@@ -37,7 +39,7 @@ def render_job(model: CompressedModel, uid: str, recipe: Recipe, settings: Setti
         names.LABEL_BUILD: build_hash,
     }
     annotations = {names.ANNOTATION_ATTEMPT: str(attempt), names.ANNOTATION_RECIPE_DIGEST: recipe.digest}
-    spec = _render_job_spec(recipe, build, settings)
+    spec = _render_job_spec(recipe, model.spec, settings)
     template = {**spec["template"], "metadata": {"labels": labels, "annotations": annotations}}
     return {
         "apiVersion": "batch/v1",
@@ -46,14 +48,16 @@ def render_job(model: CompressedModel, uid: str, recipe: Recipe, settings: Setti
             "name": names.build_job_name(recipe.digest, build_hash, attempt),
             "namespace": model.metadata.namespace,
             "labels": labels | ({QUEUE_LABEL: build.queue_name} if build.queue_name else {}),
-            "annotations": annotations,
+            "annotations": annotations | {names.ANNOTATION_STORE: choose_store(model.spec, settings)},
             "ownerReferences": [render_owner(model, uid)],
         },
         "spec": {**spec, "template": template},
     }
 
 
-def render_record(model: CompressedModel, uid: str, recipe_digest: str, summary: ArtifactSummary) -> dict[str, Any]:
+def render_record(
+    model: CompressedModel, uid: str, recipe_digest: str, summary: ArtifactSummary, store: str
+) -> dict[str, Any]:
     """The immutable ConfigMap by which a recipe is never built again."""
     return {
         "apiVersion": "v1",
@@ -62,7 +66,7 @@ def render_record(model: CompressedModel, uid: str, recipe_digest: str, summary:
             "name": names.record_name(recipe_digest),
             "namespace": model.metadata.namespace,
             "labels": {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_RECIPE: recipe_label(recipe_digest)},
-            "annotations": {names.ANNOTATION_RECIPE_DIGEST: recipe_digest},
+            "annotations": {names.ANNOTATION_RECIPE_DIGEST: recipe_digest, names.ANNOTATION_STORE: store},
             "ownerReferences": [render_owner(model, uid)],
         },
         "immutable": True,
@@ -75,8 +79,10 @@ def recipe_label(recipe_digest: str) -> str:
     return names.short_digest(recipe_digest, _RECIPE_LABEL_DIGITS)
 
 
-def _render_job_spec(recipe: Recipe, build: Build, settings: Settings) -> dict[str, Any]:
+def _render_job_spec(recipe: Recipe, spec: CompressedModelSpec, settings: Settings) -> dict[str, Any]:
     """The Job's spec, equal for every attempt; retries are further Jobs, so that each keeps its own story."""
+    build, signing = spec.build, render_signing_key(settings)
+    access = render_access(choose_store(spec, settings), settings, read_only=False)
     return {
         "backoffLimit": 0,
         "activeDeadlineSeconds": build.timeout_seconds,
@@ -89,14 +95,16 @@ def _render_job_spec(recipe: Recipe, build: Build, settings: Settings) -> dict[s
             "spec": {
                 **render_pod(build, settings),
                 "restartPolicy": "Never",
-                "containers": [_render_build_container(recipe, build, settings)],
-                "volumes": _render_volumes(settings),
+                "containers": [_render_build_container(recipe, build, settings, access, signing)],
+                "volumes": _render_volumes(settings, access, signing),
             }
         },
     }
 
 
-def _render_build_container(recipe: Recipe, build: Build, settings: Settings) -> dict[str, Any]:
+def _render_build_container(
+    recipe: Recipe, build: Build, settings: Settings, access: StoreAccess, signing: Signing
+) -> dict[str, Any]:
     data = settings.data_claim_name
     return {
         **render_container(
@@ -108,21 +116,25 @@ def _render_build_container(recipe: Recipe, build: Build, settings: Settings) ->
         "command": ["model-builder-job"],
         "env": [
             {"name": "MODELPRESS_RECIPE", "value": recipe.canonical_json()},
-            {"name": "MODELPRESS_STORE", "value": STORE_FOLDER},
+            {"name": "MODELPRESS_STORE", "value": access.place},
             *([{"name": "MODELPRESS_DATA", "value": DATA_FOLDER}] if data else []),
+            *signing.environment,
         ],
+        **({"envFrom": list(access.environment_from)} if access.environment_from else {}),
         "volumeMounts": [
-            {"name": "store", "mountPath": STORE_FOLDER},
+            *access.mounts,
             *([{"name": "data", "mountPath": DATA_FOLDER, "readOnly": True}] if data else []),
+            *signing.mounts,
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  the container's own, an emptyDir
         ],
     }
 
 
-def _render_volumes(settings: Settings) -> list[dict[str, Any]]:
+def _render_volumes(settings: Settings, access: StoreAccess, signing: Signing) -> list[dict[str, Any]]:
     data = {"name": "data", "persistentVolumeClaim": {"claimName": settings.data_claim_name, "readOnly": True}}
     return [
-        {"name": "store", "persistentVolumeClaim": {"claimName": settings.store_claim_name}},
+        *access.volumes,
         *([data] if settings.data_claim_name else []),
+        *signing.volumes,
         {"name": "tmp", "emptyDir": {}},
     ]

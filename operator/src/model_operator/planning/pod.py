@@ -6,7 +6,6 @@ from model_operator.api.v1alpha1 import Placement, Resources
 from model_operator.settings import Settings, split_names
 
 _USER = 65532
-STORE_FOLDER = "/store"
 
 Amounts = dict[str, dict[str, str]]
 

@@ -25,7 +25,7 @@ def plan_artifact(
     if recipe is not None:
         decision = plan_build(model, observation, settings, recipe, now)
     elif given is not None:
-        decision = plan_given(model, observation, given.uri, given.digest)
+        decision = plan_given(model, observation, settings, given)
     else:
         raise InvalidModelError("spec.source states neither training nor artifact; state one of them")
     return _hold(decision) if model.spec.suspend else decision
