@@ -26,7 +26,8 @@ import numpy as np
 from model_server._protos import health_pb2, health_pb2_grpc
 from model_server._protos.tensorflow.core.framework import types_pb2
 from model_server._protos.tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
-from model_server.engine import DEFAULT_SIGNATURE, Engine
+from model_server.engine import DEFAULT_SIGNATURE
+from model_server.engines.litert import LiteRtEngine
 
 START_SECONDS = 30.0
 
@@ -83,7 +84,7 @@ def measure(arguments: argparse.Namespace, process: subprocess.Popen[bytes], grp
 
 def plan_ways(model: Path, grpc_port: int, rest_port: int) -> dict[str, Callable[[], object]]:
     """The bare engine, gRPC with tensor_content and REST with a JSON list, for one and the same input."""
-    engine = Engine(model, interpreters=1, threads=1)
+    engine = LiteRtEngine(model, workers=1, threads=1)
     ((name, tensor),) = engine.signatures[DEFAULT_SIGNATURE].inputs.items()
     image = np.random.default_rng(0).random([1, *tensor.shape[1:]]).astype(tensor.dtype)
     request = predict_pb2.PredictRequest()

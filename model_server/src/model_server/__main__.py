@@ -8,6 +8,7 @@ from pathlib import Path
 from model_server.cpu_limit import read_processors
 from model_server.errors import StartupError
 from model_server.flags import format_usage, parse_arguments
+from model_server.memory import limit_arenas
 from model_server.server import run_server
 from model_server.settings import load_settings
 
@@ -21,6 +22,10 @@ def main() -> None:
 
 def run(program: str, arguments: list[str]) -> int:
     """Everything but the exit itself."""
+    if arguments[:1] == ["bench"]:
+        from model_server.engine_bench import run_bench
+
+        return run_bench(arguments[1:])
     command_line = parse_arguments(arguments)
     usage = format_usage(Path(program).name)
     for problem in command_line.problems:
@@ -36,6 +41,7 @@ def run(program: str, arguments: list[str]) -> int:
     for name in command_line.without_effect():
         print(f"--{name}: accepted, no effect", file=sys.stderr)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    limit_arenas()
     try:
         run_server(load_settings(command_line.values, read_processors()))
     except StartupError as error:

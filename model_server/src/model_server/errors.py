@@ -5,6 +5,7 @@ ModelServerError
 |-- LoadError                a version cannot be served; it is never AVAILABLE
 `-- ServingError             an answer to one request, with its HTTP and its gRPC code
     |-- InvalidArgumentError, FailedPreconditionError                     400
+    |-- UnknownError, InternalError                                       500
     |-- NotFoundError                                                     404
     |-- ResourceExhaustedError                                            429
     |-- UnimplementedError                                                501
@@ -50,6 +51,16 @@ class FailedPreconditionError(ServingError):
 
     http = 400
     grpc = StatusCode.FAILED_PRECONDITION
+
+
+class UnknownError(ServingError):
+    """Models did not become available."""
+
+    grpc = StatusCode.UNKNOWN
+
+
+class InternalError(ServingError):
+    """The model is not made for what was asked."""
 
 
 class NotFoundError(ServingError):

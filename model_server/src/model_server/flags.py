@@ -39,14 +39,29 @@ ACTING = (
     Flag("enable_grpc_healthcheck_service", "bool", False, "the health service is always on"),
     Flag("model_name", "string", "default", "name of the model"),
     Flag("model_base_path", "string", "", "folder that holds the version folders"),
+    Flag("model_config_file", "string", "", "file with a ModelServerConfig in text format; overrides the two above"),
+    Flag("model_config_file_poll_wait_seconds", "int32", 0, "seconds between looks at that file; 0: read once"),
+    Flag("allow_version_labels_for_unavailable_models", "bool", False, "a new label may come before its version"),
+    Flag("num_load_threads", "int32", 0, "models that are loaded at once; 0: one for each processor"),
     Flag("file_system_poll_wait_seconds", "int32", 1, "seconds between looks for new versions; 0 or less: never"),
     Flag("max_num_load_retries", "int32", 0, "how often a failed load is repeated (TensorFlow Serving: 5)"),
     Flag("load_retry_interval_micros", "int64", 60_000_000, "microseconds between those"),
+    Flag("enable_model_warmup", "bool", True, "send a version its assets.extra/tf_serving_warmup_requests first"),
+    Flag("num_request_iterations_for_warmup", "int32", 0, "how often each of them; 0: once"),
     Flag("num_tflite_pools", "int32", None, "interpreters of each version; one for each processor"),
+    Flag("access_log", "bool", False, "a line of JSON for each request on stdout (Modelpress only)"),
+    Flag("engine", "string", "litert", "runtime: litert or openvino (Modelpress only)"),
     Flag("tensorflow_intra_op_parallelism", "int64", 0, "threads of one interpreter; 0 is 1"),
+    Flag("tensorflow_session_parallelism", "int64", 0, "the same by another name"),
+    Flag("enable_batching", "bool", False, "run requests that wait for the same model together"),
+    Flag("batching_parameters_file", "string", "", "file with BatchingParameters in text format"),
+    Flag("enable_per_model_batching_parameters", "bool", False, "only with a version's own batching_params.pbtxt"),
     Flag("saved_model_tags", "string", "serve", "tags of the meta graph whose signatures are served, by commas"),
     Flag("prefer_tflite_model", "bool", False, "model.tflite is always what answers"),
     Flag("enable_serialization_as_tensor_content", "bool", False, "answer with tensor_content over gRPC"),
+    Flag("enable_signature_method_name_check", "bool", False, "a call needs a signature of its own method name"),
+    Flag("ssl_config_file", "string", "", "file with an SSLConfig in text format; gRPC then speaks TLS"),
+    Flag("use_alts_credentials", "bool", False, "not possible here: the server does not start"),
     Flag("monitoring_config_file", "string", "", "file with a MonitoringConfig in text format"),
     Flag("version", "bool", False, "print versions and exit"),
 )
@@ -57,19 +72,14 @@ def _accepted(kind: Kind, default: Value, *names: str) -> tuple[Flag, ...]:
 
 
 ACCEPTED = (
-    *_accepted(
-        "string", "", "model_config_file", "ssl_config_file", "batching_parameters_file", "platform_config_file"
-    ),
+    *_accepted("string", "", "platform_config_file"),
     *_accepted("string", "", "tensorflow_session_config_file", "thread_pool_factory_config_file", "mixed_precision"),
-    *_accepted("bool", False, "enable_batching", "enable_per_model_batching_parameters", "use_alts_credentials"),
-    *_accepted("bool", False, "allow_version_labels_for_unavailable_models", "enable_signature_method_name_check"),
     *_accepted("bool", False, "xla_cpu_compilation_enabled", "xla_gpu_compilation_enabled", "skip_initialize_tpu"),
-    *_accepted("bool", True, "enable_model_warmup", "flush_filesystem_caches", "enable_profiler"),
+    *_accepted("bool", True, "flush_filesystem_caches", "enable_profiler"),
     *_accepted("bool", True, "remove_unused_fields_from_bundle_metagraph"),
-    *_accepted("int32", 0, "model_config_file_poll_wait_seconds", "num_load_threads", "num_unload_threads"),
-    *_accepted("int32", 0, "num_request_iterations_for_warmup"),
+    *_accepted("int32", 0, "num_unload_threads"),
     *_accepted("int32", 1, "num_tflite_interpreters_per_pool"),
-    *_accepted("int64", 0, "tensorflow_inter_op_parallelism", "tensorflow_session_parallelism"),
+    *_accepted("int64", 0, "tensorflow_inter_op_parallelism"),
     *_accepted("float", 0.0, "per_process_gpu_memory_fraction"),
 )
 FLAGS = {flag.name: flag for flag in (*ACTING, *ACCEPTED)}

@@ -1,14 +1,14 @@
 """TensorFlow Serving's gRPC services and gRPC's health service over the data plane.
 
-Methods that this server does not have are not registered: gRPC itself answers UNIMPLEMENTED for them, and for the
-health service's Watch, after which clients go on without health checking.
+The health service's Watch is not registered: gRPC itself answers UNIMPLEMENTED, after which clients go on without it.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,11 +17,17 @@ import grpc
 
 from model_server._protos import health_pb2
 from model_server._protos.tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
     model_pb2,
     predict_pb2,
+    regression_pb2,
+    status_pb2,
 )
+from model_server.access_log import AccessLog
 from model_server.errors import (
     InvalidArgumentError,
     NotFoundError,
@@ -30,9 +36,11 @@ from model_server.errors import (
     StartupError,
     format_details,
 )
+from model_server.inference import Inference, Run
 from model_server.metadata import check_fields, render_metadata, render_status
-from model_server.predict import DataPlane, ModelSpec, find_signature
-from model_server.wire_grpc import parse_tensor, render_tensor
+from model_server.model_config import plan_models
+from model_server.predict import DataPlane, ModelSpec
+from model_server.servable import Servable
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -54,15 +62,23 @@ class GrpcSettings:
     port: int
     socket_path: Path | None
     max_threads: int
-    as_content: bool
     channel_arguments: tuple[tuple[str, int | str], ...] = ()
+    credentials: grpc.ServerCredentials | None = None
 
 
 class GrpcService:
     """The gRPC server; it listens from `start` until `stop`."""
 
-    def __init__(self, data_plane: DataPlane, settings: GrpcSettings) -> None:
+    def __init__(
+        self,
+        data_plane: DataPlane,
+        inference: Inference,
+        settings: GrpcSettings,
+        access_log: AccessLog | None = None,
+    ) -> None:
         self._data_plane = data_plane
+        self._access_log = access_log
+        self._inference = inference
         self._settings = settings
         self._slots = threading.BoundedSemaphore(settings.max_threads)
         self._server = grpc.server(
@@ -96,7 +112,10 @@ class GrpcService:
 
     def _listen(self, address: str, flag: str) -> None:
         try:
-            self._server.add_insecure_port(address)
+            if self._settings.credentials is None:
+                self._server.add_insecure_port(address)
+            else:
+                self._server.add_secure_port(address, self._settings.credentials)
         except RuntimeError as error:
             raise StartupError(
                 f"{flag} cannot be opened for gRPC on {address}: stop what listens there or give another value."
@@ -114,11 +133,20 @@ class GrpcService:
                 response_serializer=_serialize,
             )
 
+        inference = self._inference
         prediction = {
-            "Predict": unary(self._predict, predict_pb2.PredictRequest),
+            "Predict": unary(self._answer_one("Predict", inference.predict), predict_pb2.PredictRequest),
+            "Classify": unary(
+                self._answer_one("Classify", inference.classify), classification_pb2.ClassificationRequest
+            ),
+            "Regress": unary(self._answer_one("Regress", inference.regress), regression_pb2.RegressionRequest),
+            "MultiInference": unary(self._infer, inference_pb2.MultiInferenceRequest),
             "GetModelMetadata": unary(self._get_model_metadata, get_model_metadata_pb2.GetModelMetadataRequest),
         }
-        model = {"GetModelStatus": unary(self._get_model_status, get_model_status_pb2.GetModelStatusRequest)}
+        model = {
+            "GetModelStatus": unary(self._get_model_status, get_model_status_pb2.GetModelStatusRequest),
+            "HandleReloadConfigRequest": unary(self._reload, model_management_pb2.ReloadConfigRequest),
+        }
         health = {"Check": unary(self._check_health, health_pb2.HealthCheckRequest)}
         return (
             grpc.method_handlers_generic_handler(PREDICTION_SERVICE, prediction),
@@ -130,55 +158,83 @@ class GrpcService:
         """Turn our errors into status codes, at the only place where that happens."""
 
         def answer(request: Any, context: grpc.ServicerContext) -> Any:
+            arrived_seconds = time.perf_counter()
             try:
-                return method(request, context)
+                response = method(request, context)
+                self._log(request, "OK", arrived_seconds, response)
             except ServingError as error:
                 code, message = error.grpc, str(error)
             except Exception:
                 _LOGGER.exception("a gRPC call failed")
                 code, message = grpc.StatusCode.INTERNAL, "The server failed: its log says where."
+            else:
+                return response
+            self._log(request, code.name, arrived_seconds, None)
             _abort(context, code, message)
 
         return answer
 
-    def _predict(
-        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
-    ) -> predict_pb2.PredictResponse:
-        started = time.perf_counter()
-        name, metrics = request.model_spec.name, self._data_plane.metrics
-        try:
-            if not self._slots.acquire(blocking=False):
-                raise ResourceExhaustedError(
-                    f"{self._settings.max_threads} requests are under way, the number that --grpc_max_threads allows."
-                )
+    def _log(self, request: Any, status: str, arrived_seconds: float, response: Any) -> None:
+        """One line for the call, named as its request is: Predict, GetModelStatus, HealthCheck."""
+        if self._access_log is not None:
+            method, spec = type(request).__name__.removesuffix("Request"), getattr(request, "model_spec", None)
+            sizes = request.ByteSize(), 0 if response is None else response.ByteSize()
+            seconds = time.perf_counter() - arrived_seconds
+            self._access_log.add("GRPC", method, spec.name if spec else "", status, seconds, *sizes)
+
+    def _answer_one(self, api: str, infer: Callable[[Servable, Any, Run], Any]) -> Method:
+        """A request for one signature: bounded in number, counted and timed."""
+
+        def answer(request: Any, context: grpc.ServicerContext) -> Any:
+            started = time.perf_counter()
+            name, metrics = request.model_spec.name, self._data_plane.metrics
             try:
-                response = self._answer_predict(request, context.time_remaining())
-            finally:
-                self._slots.release()
-        except ServingError as error:
-            metrics.count_request(name, error.grpc.name)
-            raise
-        seconds = time.perf_counter() - started
-        metrics.count_request(name, "OK")
-        metrics.observe_request(name, "Predict", "GRPC", seconds)
-        metrics.observe_predict(name, response.model_spec.version.value, "Predict", "GRPC", seconds)
+                with self._slot():
+                    spec = _parse_spec(request)
+                    response = self._run_on(spec, api, request, infer, context)
+            except ServingError as error:
+                metrics.count_request(name, error.grpc.name)
+                raise
+            seconds = time.perf_counter() - started
+            metrics.count_request(name, "OK")
+            metrics.observe_request(name, api, "GRPC", seconds)
+            metrics.observe_predict(name, response.model_spec.version.value, api, "GRPC", seconds)
+            return response
+
+        return answer
+
+    def _infer(
+        self, request: inference_pb2.MultiInferenceRequest, context: grpc.ServicerContext
+    ) -> inference_pb2.MultiInferenceResponse:
+        """Neither counted nor timed in TensorFlow Serving's metrics, as there."""
+        spec = _parse_model_spec(request.tasks[0].model_spec) if request.tasks else ModelSpec("")
+        with self._slot():
+            response: inference_pb2.MultiInferenceResponse = self._run_on(
+                spec, "MultiInference", request, self._inference.infer, context
+            )
         return response
 
-    def _answer_predict(
-        self, request: predict_pb2.PredictRequest, timeout_seconds: float | None
-    ) -> predict_pb2.PredictResponse:
-        spec = _parse_spec(request)
+    def _run_on(
+        self,
+        spec: ModelSpec,
+        api: str,
+        request: Any,
+        infer: Callable[[Servable, Any, Run], Any],
+        context: grpc.ServicerContext,
+    ) -> Any:
         with self._data_plane.acquire(spec) as servable:
-            signature = find_signature(servable, spec.signature)
-            inputs = {name: parse_tensor(name, tensor) for name, tensor in request.inputs.items()}
-            outputs = self._data_plane.run(servable, signature, inputs, request.output_filter, timeout_seconds)
-            response = predict_pb2.PredictResponse()
-            response.model_spec.name = spec.name
-            response.model_spec.signature_name = spec.signature
-            response.model_spec.version.value = servable.version
-        for alias, array in outputs.items():
-            render_tensor(array, response.outputs[alias], as_content=self._settings.as_content)
-        return response
+            return infer(servable, request, self._data_plane.runner(servable, api, context.time_remaining()))
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        if not self._slots.acquire(blocking=False):
+            raise ResourceExhaustedError(
+                f"{self._settings.max_threads} requests are under way, the number that --grpc_max_threads allows."
+            )
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     def _get_model_metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, _: grpc.ServicerContext
@@ -193,6 +249,17 @@ class GrpcService:
     ) -> get_model_status_pb2.GetModelStatusResponse:
         return render_status(self._data_plane.statuses(_parse_spec(request)))
 
+    def _reload(
+        self, request: model_management_pb2.ReloadConfigRequest, _: grpc.ServicerContext
+    ) -> model_management_pb2.ReloadConfigResponse:
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise InvalidArgumentError(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently"
+                " supported"
+            )
+        self._data_plane.reload(plan_models(request.config))
+        return model_management_pb2.ReloadConfigResponse(status=status_pb2.StatusProto())
+
     def _check_health(
         self, request: health_pb2.HealthCheckRequest, _: grpc.ServicerContext
     ) -> health_pb2.HealthCheckResponse:
@@ -205,7 +272,10 @@ class GrpcService:
 def _parse_spec(request: Any) -> ModelSpec:
     if not request.HasField("model_spec"):
         raise InvalidArgumentError("Missing ModelSpec")
-    spec: model_pb2.ModelSpec = request.model_spec
+    return _parse_model_spec(request.model_spec)
+
+
+def _parse_model_spec(spec: model_pb2.ModelSpec) -> ModelSpec:
     return ModelSpec(
         spec.name, spec.version.value if spec.HasField("version") else None, spec.version_label, spec.signature_name
     )

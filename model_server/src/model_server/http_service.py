@@ -1,38 +1,48 @@
-"""The HTTP server: uvicorn on a thread of its own, with predictions on a bounded number of worker threads."""
+"""The HTTP server: an event loop on a thread of its own, with predictions on a bounded number of worker threads."""
 
 import asyncio
-import contextlib
+import queue
 import socket
 import threading
-from collections.abc import Awaitable, Callable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+import time
+from concurrent.futures import Future
 
-import uvicorn
-
+from model_server.access_log import AccessLog
 from model_server.errors import ResourceExhaustedError, StartupError
+from model_server.http_connection import Connection
+from model_server.memory import release_free_memory
 from model_server.rest_routes import CORS_HEADERS, PREDICTION_PATH, RestRequest, RestResponse, RestRoutes, RestSettings
 from model_server.wire_rest import format_error
 
 # Beyond so many waiting requests for each thread, more would only wait past their time.
-_WAITING_PER_THREAD = 16
+WAITING_PER_THREAD = 16
+# Clients keep connections for minutes; a server that closes them first loses requests that are just being sent.
+IDLE_SECONDS = 620.0
+# A client that has begun a request and sends nothing more.
+STALLED_SECONDS = 60.0
+_SWEEP_SECONDS = 5.0
+# After a request of this size, its memory is given back to the system.
+LARGE_BYTES = 1024 * 1024
 _BACKLOG = 2048
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 class HttpService:
-    """The REST port; it listens from `start` until `stop`."""
+    """The REST port; it listens from `start` until `stop`. Its fields change on the event loop's thread only."""
 
-    def __init__(self, routes: RestRoutes, settings: RestSettings) -> None:
+    def __init__(self, routes: RestRoutes, settings: RestSettings, access_log: AccessLog | None = None) -> None:
         self._routes = routes
         self._settings = settings
-        self._workers = ThreadPoolExecutor(settings.threads, thread_name_prefix="rest")
+        self._access_log = access_log
+        self._jobs: queue.SimpleQueue[tuple[RestRequest, Connection] | None] = queue.SimpleQueue()
         self._under_way = 0
-        self._server: uvicorn.Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._stopping: asyncio.Event | None = None
+        self._grace_seconds = 0.0
+        self.connections: set[Connection] = set()
+        self.buffered_bytes = 0
+        self.draining = False
+        self.extra_headers = b"".join(b"%b: %b\r\n" % pair for pair in CORS_HEADERS) if settings.cors else b""
 
     def start(self) -> None:
         """Open the port.
@@ -47,79 +57,96 @@ class HttpService:
                 f"--rest_api_port={self._settings.port} cannot be opened for HTTP: {error.strerror or error};"
                 " stop what listens there or give another port."
             ) from error
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                self._answer,
-                http="httptools",
-                loop="asyncio",
-                ws="none",
-                lifespan="off",
-                interface="asgi3",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                backlog=_BACKLOG,
-            )
+        for number in range(self._settings.threads):
+            threading.Thread(target=self._work, name=f"rest-{number}", daemon=True).start()
+        started: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(listener, started)), name="http", daemon=True
         )
-        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="http", daemon=True)
         self._thread.start()
+        started.result()
 
     def stop(self, grace_seconds: float) -> None:
         """Take no new connections, and wait at most the grace for the requests under way."""
-        if self._server is None or self._thread is None:
+        if self._loop is None or self._thread is None or self._stopping is None:
             return
-        self._server.config.timeout_graceful_shutdown = max(1, round(grace_seconds))
-        self._server.should_exit = True
+        self._grace_seconds = grace_seconds
+        self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(grace_seconds + 1)
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        for _ in range(self._settings.threads):
+            self._jobs.put(None)
 
-    async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
-        request = await _read_request(scope, receive)
-        if request is not None:
-            response = await self._route(request)
-            with contextlib.suppress(OSError):
-                await _send_response(response, send, cors=self._settings.cors)
+    async def _serve(self, listener: socket.socket, started: "Future[None]") -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        await self._loop.create_server(lambda: Connection(self), sock=listener, backlog=_BACKLOG)
+        sweeping = asyncio.create_task(self._sweep())
+        started.set_result(None)
+        await self._stopping.wait()
+        self.draining = True
+        # Closing asyncio's server instead would leave a connection that was accepted just now without a protocol, and
+        # its client waiting for nothing.
+        self._loop.remove_reader(listener.fileno())
+        listener.close()
+        sweeping.cancel()
+        await self._drain(time.monotonic() + self._grace_seconds)
 
-    async def _route(self, request: RestRequest) -> RestResponse:
+    async def _drain(self, deadline: float) -> None:
+        """Close what is idle now, and the rest after its answer or at the deadline."""
+        while self.connections and time.monotonic() < deadline:
+            for connection in [each for each in self.connections if not each.busy]:
+                connection.close()
+            await asyncio.sleep(0.02)
+        for connection in list(self.connections):
+            connection.close()
+
+    async def _sweep(self) -> None:
+        """End connections on which nothing has happened for too long."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            now = time.monotonic()
+            for connection in list(self.connections):
+                limit_seconds = STALLED_SECONDS if connection.receiving else IDLE_SECONDS
+                if now - connection.active_seconds > limit_seconds and (connection.receiving or not connection.busy):
+                    connection.close()
+
+    def dispatch(self, request: RestRequest, connection: Connection) -> None:
         """Predictions go to the workers; everything else is answered at once, also when all workers are busy."""
         if request.method != "POST" or not PREDICTION_PATH.fullmatch(request.path):
-            return self._routes.answer(request)
-        if self._under_way >= self._settings.threads * (1 + _WAITING_PER_THREAD):
+            self._finish(request, connection, self._routes.answer(request))
+            return
+        if self._under_way >= self._settings.threads * (1 + WAITING_PER_THREAD):
             error = ResourceExhaustedError(f"{self._under_way} requests are waiting: send fewer at once.")
-            return RestResponse(error.http, format_error(str(error)))
-        # Only the event loop's thread counts, so that no lock is needed.
+            self._finish(request, connection, RestResponse(error.http, format_error(str(error))))
+            return
         self._under_way += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._workers, self._routes.answer, request)
-        finally:
-            self._under_way -= 1
+        self._jobs.put((request, connection))
 
+    def _work(self) -> None:
+        """A worker thread: answer until there is a None."""
+        while (job := self._jobs.get()) is not None:
+            request, connection = job
+            self._routes.observe_queue(time.perf_counter() - request.arrived_seconds)
+            # Nobody waits for the answer of a client that has gone.
+            response = RestResponse(499, "") if connection.closed else self._routes.answer(request)
+            large = len(request.body) + len(response.body) > LARGE_BYTES
+            if self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._end, request, connection, response)
+            # Not kept until the next request comes.
+            del job, request, connection, response
+            if large:
+                release_free_memory()
 
-async def _read_request(scope: Message, receive: Receive) -> RestRequest | None:
-    """The whole request, or None when the client has gone."""
-    chunks: list[bytes] = []
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        chunks.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            break
-    query = scope["query_string"].decode("latin-1")
-    path = scope["raw_path"].decode("latin-1")
-    gzipped = any(name == b"content-encoding" and b"gzip" in value.lower() for name, value in scope["headers"])
-    return RestRequest(scope["method"], f"{path}?{query}" if query else path, b"".join(chunks), gzipped)
+    def _end(self, request: RestRequest, connection: Connection, response: RestResponse) -> None:
+        self._under_way -= 1
+        self._finish(request, connection, response)
 
-
-async def _send_response(response: RestResponse, send: Send, *, cors: bool) -> None:
-    body = response.body.encode("utf-8", errors="replace")
-    headers = [
-        (b"content-type", response.content_type.encode("ascii")),
-        (b"content-length", str(len(body)).encode("ascii")),
-        *(CORS_HEADERS if cors else ()),
-    ]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    def _finish(self, request: RestRequest, connection: Connection, response: RestResponse) -> None:
+        connection.respond(response)
+        if self._access_log is not None:
+            seconds = time.perf_counter() - request.arrived_seconds
+            sizes = len(request.body), len(response.body)
+            self._access_log.add("REST", request.method, request.path, str(response.status), seconds, *sizes)
 
 
 def _listen(address: str, port: int) -> socket.socket:

@@ -9,7 +9,11 @@ from numpy.typing import NDArray
 Array = NDArray[np.generic]
 
 # Digits that always survive a decimal round trip, and digits that always restore the binary value.
-_DIGITS = {"float16": (3, 5), "float32": (6, 9), "float64": (15, 17)}
+_FORMATS = {
+    np.dtype(np.float16): ("%.3g", "%.5g"),
+    np.dtype(np.float32): ("%.6g", "%.9g"),
+    np.dtype(np.float64): ("%.15g", "%.17g"),
+}
 
 
 def format_tensor(array: Array, *, as_bytes: bool = False) -> str:
@@ -58,13 +62,13 @@ def _format_string(value: bytes, *, as_bytes: bool) -> str:
 
 def format_floats(flat: Array) -> list[str]:
     """Six significant digits (15 for doubles), or as many as restore the value; whole numbers end in ".0"."""
-    few, all_digits = _DIGITS[flat.dtype.name]
+    few, all_digits = _FORMATS[flat.dtype]
     numbers = flat.tolist()
-    texts = [f"{number:.{few}g}" for number in numbers]
+    texts = [few % number for number in numbers]
     with np.errstate(over="ignore"):
-        restored = np.array(texts, dtype=np.float64).astype(flat.dtype)
+        restored = np.fromiter(map(float, texts), np.float64, len(texts)).astype(flat.dtype)
     for position in np.flatnonzero((restored != flat) & np.isfinite(flat)).tolist():
-        texts[position] = f"{numbers[position]:.{all_digits}g}"
+        texts[position] = all_digits % numbers[position]
     return [_mark_float(text) for text in texts]
 
 

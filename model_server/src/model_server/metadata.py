@@ -7,8 +7,8 @@ from google.protobuf import json_format
 from model_server._protos.tensorflow.core.protobuf import error_codes_pb2
 from model_server._protos.tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from model_server.errors import InvalidArgumentError
-from model_server.repository import VersionStatus
 from model_server.servable import Servable
+from model_server.served_model import VersionStatus
 
 SIGNATURE_FIELD = "signature_def"
 
@@ -37,6 +37,8 @@ def render_metadata(servable: Servable) -> get_model_metadata_pb2.GetModelMetada
 
 def _render_signatures(servable: Servable) -> get_model_metadata_pb2.SignatureDefMap:
     signatures = get_model_metadata_pb2.SignatureDefMap()
+    for name, definition in servable.unserved.items():
+        signatures.signature_def[name].CopyFrom(definition)
     for name, signature in servable.signatures.items():
         signatures.signature_def[name].CopyFrom(signature.definition)
     return signatures

@@ -3,88 +3,25 @@
 Names begin with ":" because TensorFlow Serving writes "/" so; its histograms are in microseconds.
 """
 
-import threading
-from bisect import bisect_left
+from collections.abc import Container, Sequence
+
+from model_server.instruments import Counter, Histogram
 
 SERVING_EDGES_MICROSECONDS = tuple(10 * 1.8**k for k in range(33))
 # 0.1 ms to 4.7 s in steps of 20 %: a quantile read from them is off by at most that.
 FINE_EDGES_SECONDS = tuple(1e-4 * 1.2**k for k in range(60))
-
-Labels = tuple[str, ...]
-
-
-class Counter:
-    """A number that only grows, for each set of label values."""
-
-    kind = "counter"
-
-    def __init__(self, name: str, labels: Labels) -> None:
-        self.name = name
-        self._labels = labels
-        self._lock = threading.Lock()
-        self._values: dict[Labels, int] = {}
-
-    def increment(self, *values: str) -> None:
-        """Count one more."""
-        with self._lock:
-            self._values[values] = self._values.get(values, 0) + 1
-
-    def format_samples(self) -> list[str]:
-        """One line for each set of label values."""
-        with self._lock:
-            samples = sorted(self._values.items())
-        return [f"{self.name}{{{_format_labels(self._labels, values)}}} {count}" for values, count in samples]
-
-
-class Histogram:
-    """Counts of observations up to each edge, their sum and their number, for each set of label values."""
-
-    kind = "histogram"
-
-    def __init__(self, name: str, labels: Labels, edges: tuple[float, ...]) -> None:
-        self.name = name
-        self._labels = labels
-        self._edges = edges
-        self._printed_edges = (*(f"{edge:.6g}" for edge in edges), "+Inf")
-        self._lock = threading.Lock()
-        self._counts: dict[Labels, list[int]] = {}
-        self._sums: dict[Labels, float] = {}
-
-    def observe(self, value: float, *values: str) -> None:
-        """Add one observation, in the unit of the edges."""
-        with self._lock:
-            counts = self._counts.setdefault(values, [0] * len(self._printed_edges))
-            counts[bisect_left(self._edges, value)] += 1
-            self._sums[values] = self._sums.get(values, 0.0) + value
-
-    def format_samples(self) -> list[str]:
-        """The bucket, sum and count lines for each set of label values."""
-        with self._lock:
-            samples = sorted((values, list(counts), self._sums[values]) for values, counts in self._counts.items())
-        lines: list[str] = []
-        for values, counts, total in samples:
-            labels = _format_labels(self._labels, values)
-            reached = 0
-            for edge, count in zip(self._printed_edges, counts, strict=True):
-                reached += count
-                lines.append(f'{self.name}_bucket{{{labels},le="{edge}"}} {reached}')
-            lines.append(f"{self.name}_sum{{{labels}}} {total!r}")
-            lines.append(f"{self.name}_count{{{labels}}} {reached}")
-        return lines
-
-
-def _format_labels(names: Labels, values: Labels) -> str:
-    return ",".join(f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True))
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+# Most requests do not wait at all: 0, then 0.1 ms to 52 s, each twice the last.
+QUEUE_EDGES_SECONDS = (0.0, *(1e-4 * 2**k for k in range(20)))
+EXAMPLE_EDGES = tuple(float(2**k) for k in range(15))
+BATCH_QUEUE_EDGES = tuple(100 * 1.2**k for k in range(52))
+BATCH_THREADS = "model_server_batch_threads"
 
 
 class Metrics:
     """Everything this server counts. Models that are not configured count under an empty name, not under any name."""
 
-    def __init__(self, models: frozenset[str]) -> None:
+    def __init__(self, models: Container[str]) -> None:
+        """Count for the models that are in `models` at the time of a request."""
         self._models = models
         self._requests = Counter(":tensorflow:serving:request_count", ("model_name", "status"))
         self._latency = Histogram(
@@ -96,6 +33,22 @@ class Metrics:
         self._predict = Histogram(
             "modelpress_predict_duration_seconds", ("model_name", "version", "API", "entrypoint"), FINE_EDGES_SECONDS
         )
+        self._queue = Histogram("modelpress_queue_duration_seconds", ("model_name", "version"), QUEUE_EDGES_SECONDS)
+        self._run = Histogram("modelpress_run_duration_seconds", ("model_name", "version"), FINE_EDGES_SECONDS)
+        self._threads = Histogram("modelpress_thread_wait_seconds", ("entrypoint",), QUEUE_EDGES_SECONDS)
+        self._example_counts = Histogram(":tensorflow:serving:request_example_counts", ("model",), EXAMPLE_EDGES)
+        self._examples = Counter(":tensorflow:serving:request_example_count_total", ("model",))
+        self._warmup = Histogram(
+            ":tensorflow:serving:model_warmup_latency", ("model_path", "status"), SERVING_EDGES_MICROSECONDS
+        )
+        self._warmup_records = Counter(":tensorflow:serving:model_warmup_records_read", ("model_path", "status"))
+
+        batching = ":tensorflow:serving:batching_session"
+        self._batch_queue = Histogram(f"{batching}:queuing_latency", ("thread_pool_name",), BATCH_QUEUE_EDGES)
+        self._batch_runs = Counter(f"{batching}:wrapped_run_count", ())
+        self._batch_inputs = Histogram(f"{batching}:input_batch_size", ("model_name",), EXAMPLE_EDGES)
+        self._batch_sizes = Histogram(f"{batching}:processed_batch_size", ("model_name",), EXAMPLE_EDGES)
+        self._batch_padding = Histogram(f"{batching}:padding_size", ("model_name",), EXAMPLE_EDGES)
 
     def count_request(self, model: str, status: str) -> None:
         """One request ended with this status, such as OK or INVALID_ARGUMENT."""
@@ -109,14 +62,47 @@ class Metrics:
         """A successful prediction by this version took so long."""
         self._predict.observe(seconds, model, str(version), api, entrypoint)
 
-    def observe_run(self, model: str, seconds: float) -> None:
+    def observe_run(self, model: str, api: str, seconds: float) -> None:
         """The graph ran for so long; TensorFlow Serving calls the runtime TF1, whatever it is."""
-        self._runtime.observe(seconds * 1e6, model, "Predict", "TF1")
+        self._runtime.observe(seconds * 1e6, model, api, "TF1")
+
+    def count_examples(self, model: str, count: int) -> None:
+        """One request had so many examples."""
+        self._example_counts.observe(count, model)
+        self._examples.increment(model, by=count)
+
+    def observe_warmup(self, model_path: str, status: str, records: int, seconds: float) -> None:
+        """A version was warmed up with so many records in so long, or failed with this status."""
+        self._warmup.observe(seconds * 1e6, model_path, status)
+        self._warmup_records.increment(model_path, status, by=records)
+
+    def observe_rest_queue(self, seconds: float) -> None:
+        """A REST prediction waited so long for a thread."""
+        self._threads.observe(seconds, "REST")
+
+    def observe_batch(self, model: str, items: int, padding: int, waited_seconds: Sequence[float]) -> None:
+        """A batch was run with so many items and so many more to fill it up; its requests had waited for so long."""
+        for seconds in waited_seconds:
+            self._batch_queue.observe(seconds * 1e6, BATCH_THREADS)
+        self._batch_runs.increment()
+        self._batch_inputs.observe(items, model)
+        self._batch_sizes.observe(items + padding, model)
+        self._batch_padding.observe(padding, model)
+
+    def observe_times(self, model: str, version: int, api: str, waited_seconds: float, ran_seconds: float) -> None:
+        """A request of this version waited so long for an interpreter, and then the graph ran for so long."""
+        self.observe_run(model, api, ran_seconds)
+        self._queue.observe(waited_seconds, model, str(version))
+        self._run.observe(ran_seconds, model, str(version))
 
     def format_page(self) -> str:
         """The Prometheus text format, version 0.0.4."""
         lines: list[str] = []
-        for metric in (self._requests, self._latency, self._runtime, self._predict):
+        for metric in (
+            *(self._requests, self._latency, self._runtime, self._example_counts, self._examples),
+            *(self._batch_queue, self._batch_runs, self._batch_inputs, self._batch_sizes, self._batch_padding),
+            *(self._warmup, self._warmup_records, self._predict, self._queue, self._run, self._threads),
+        ):
             samples = metric.format_samples()
             if samples:
                 lines += [f"# TYPE {metric.name} {metric.kind}", *samples]

@@ -1,19 +1,22 @@
 """The data plane that both wires share: a request as arrays in, the outputs as arrays out."""
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_server.engine import DEFAULT_SIGNATURE
-from model_server.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from model_server.errors import InvalidArgumentError, NotFoundError
 from model_server.metrics import Metrics
-from model_server.repository import Repository, VersionStatus
+from model_server.model_config import ModelConfig
+from model_server.repository import Repository
 from model_server.servable import Servable
+from model_server.served_model import VersionStatus
 from model_server.signatures import Signature
+from model_server.wire_grpc import parse_tensor
 
 Array = NDArray[np.generic]
 
@@ -55,14 +58,14 @@ class DataPlane:
         """The servable of the spec for the time of one request.
 
         Raises:
-            InvalidArgumentError: The spec has no name, or a label.
+            InvalidArgumentError: The spec has no name, or a label that nobody gave.
             NotFoundError: No such model or version.
         """
         if not spec.name:
             raise InvalidArgumentError("ModelSpec has no name specified.")
-        if spec.label:
+        if spec.label and spec.name not in self._repository:
             raise InvalidArgumentError(f"Unrecognized servable version label: {spec.label}")
-        with self._repository.find(spec.name, spec.version).acquire(spec.version) as servable:
+        with self._repository.find(spec.name, spec.version).acquire(spec.version, spec.label) as servable:
             yield servable
 
     def run(
@@ -72,29 +75,55 @@ class DataPlane:
         inputs: dict[str, Array],
         output_filter: Sequence[str] = (),
         timeout_seconds: float | None = None,
+        *,
+        api: str = "Predict",
     ) -> dict[str, Array]:
-        """The outputs that the filter names, or all of them.
+        """The outputs that the filter names, or all of them; `api` is what the metrics call this.
 
         Raises:
             ServingError: Inputs, filter, dtypes or shapes are wrong, or the time is over.
         """
-        check_inputs(signature, inputs)
+        if inputs.keys() != signature.inputs.keys():
+            check_inputs(signature, inputs)
+            inputs = fill_defaults(signature, inputs)
         wanted = check_filter(signature, output_filter)
-        started = time.perf_counter()
-        outputs = servable.run(signature, inputs, timeout_seconds)
-        self.metrics.observe_run(servable.name, time.perf_counter() - started)
+        observe = partial(self.metrics.observe_times, servable.name, servable.version, api)
+        outputs = servable.run(signature, inputs, timeout_seconds, observe)
         return {alias: outputs[alias] for alias in wanted}
+
+    def runner(
+        self, servable: Servable, api: str, timeout_seconds: float | None, *, counts_examples: bool = True
+    ) -> Callable[[Signature, dict[str, Array], Sequence[str]], dict[str, Array]]:
+        """`run` with everything but the signature, its inputs and the filter."""
+        examples_counted = api == "Predict" or not counts_examples
+
+        def run(signature: Signature, inputs: dict[str, Array], output_filter: Sequence[str]) -> dict[str, Array]:
+            nonlocal examples_counted
+            if not examples_counted:
+                examples_counted = True
+                self.metrics.count_examples(servable.name, len(next(iter(inputs.values()))))
+            return self.run(servable, signature, inputs, output_filter, timeout_seconds, api=api)
+
+        return run
+
+    def reload(self, configs: Sequence[ModelConfig]) -> None:
+        """Serve these models and no others.
+
+        Raises:
+            ServingError: As the repository does.
+        """
+        self._repository.reload(configs)
 
     def statuses(self, spec: ModelSpec) -> list[VersionStatus]:
         """The states of one version or of all that were ever seen.
 
         Raises:
-            InvalidArgumentError: The spec has no name.
-            NotFoundError: No such model or version.
+            NotFoundError: No such model or version, or no name at all.
         """
-        if not spec.name:
-            raise InvalidArgumentError("ModelSpec has no name specified.")
-        known = self._repository.find(spec.name).statuses() if spec.name in self._repository.names else []
+        try:
+            known = self._repository.find(spec.name).statuses()
+        except NotFoundError:
+            known = []
         if spec.version is None:
             if not known:
                 raise NotFoundError(f"Could not find any versions of model {spec.name}")
@@ -105,31 +134,43 @@ class DataPlane:
         return statuses
 
 
-def find_signature(servable: Servable, name: str) -> Signature:
-    """The signature of this name.
-
-    Raises:
-        FailedPreconditionError: The version has no such signature.
-    """
-    signature = servable.signatures.get(name)
-    if signature is None:
-        raise FailedPreconditionError(f'Serving signature key "{name}" not found.')
-    return signature
+def fill_defaults(signature: Signature, inputs: dict[str, Array]) -> dict[str, Array]:
+    """The inputs with the signature's default values for those that were not sent."""
+    if len(inputs) == len(signature.inputs):
+        return inputs
+    missing = signature.definition.defaults.keys() & (signature.inputs.keys() - inputs.keys())
+    return inputs | {alias: parse_tensor(alias, signature.definition.defaults[alias]) for alias in missing}
 
 
 def check_inputs(signature: Signature, inputs: dict[str, Array]) -> None:
-    """Refuse a request that does not send exactly the signature's inputs.
+    """Refuse a request that does not send exactly the signature's inputs, or leaves out one that has no default.
 
     Raises:
-        InvalidArgumentError: What is missing and what is too much.
+        InvalidArgumentError: What is missing or what is too much.
     """
+    if inputs.keys() == signature.inputs.keys():
+        return
+    defaults = signature.definition.defaults
     sent, required = sorted(inputs), sorted(signature.inputs)
-    if sent != required:
-        extra, missing = sorted(set(sent) - set(required)), sorted(set(required) - set(sent))
+    extra, missing = sorted(set(sent) - set(required)), sorted(set(required) - set(sent))
+    if len(sent) > len(required) or (len(sent) < len(required) and not defaults):
         raise InvalidArgumentError(
             f"input size does not match signature: {len(sent)}!={len(required)} len({{{','.join(sent)}}})"
             f" != len({{{','.join(required)}}}). Sent extra: {{{','.join(extra)}}}."
             f" Missing but required: {{{','.join(missing)}}}."
+        )
+    without = [alias for alias in missing if alias not in defaults]
+    if without:
+        feed_name = signature.definition.inputs[without[0]].name
+        raise InvalidArgumentError(
+            f"Signature input alias: {without[0]}(feed name: {feed_name}) not found in request and no default value"
+            f" provided. Inputs expected to be in the request {{{','.join(sent)}}}, or default input alias set:"
+            f" {','.join(sorted(defaults))}"
+        )
+    if extra:
+        used = sorted(set(sent) & set(required))
+        raise InvalidArgumentError(
+            f"Inputs contains invalid name. Used request inputs: {','.join(used)}, request input: {','.join(sent)}"
         )
 
 

@@ -1,226 +1,143 @@
-"""Loads, switches and unloads the versions of the models; the only place that knows which version answers."""
+"""All models: started together, watched, and replaced by another list without an unanswered request."""
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from model_server.errors import LoadError, NotFoundError, StartupError
-from model_server.servable import Servable
-from model_server.versions import Fingerprint, VersionFolder, plan_changes, read_versions
+from model_server.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    LoadError,
+    NotFoundError,
+    ServingError,
+    StartupError,
+    UnknownError,
+)
+from model_server.model_config import ModelConfig
+from model_server.served_model import Load, ModelSource, Polling, ServedModel, format_request
 
 _LOGGER = logging.getLogger(__name__)
 _WAIT_FOR_FIRST_VERSION_SECONDS = 1.0
 
-Load = Callable[[str, int, Path], Servable]
-
-
-@dataclass(frozen=True)
-class VersionStatus:
-    """A version's state (START, LOADING, AVAILABLE, UNLOADING, END) and, at its end, what went wrong."""
-
-    version: int
-    state: str
-    error_message: str = ""
-
-
-@dataclass(frozen=True)
-class Polling:
-    """How often folders are looked at (0 or less: only at the start), and how often a failed load is repeated."""
-
-    wait_seconds: float
-    load_retries: int
-    retry_interval_seconds: float
-
-
-class ServedModel:
-    """The versions of one model. A new version is loaded before the old one goes, which waits for its requests."""
-
-    def __init__(self, name: str, base_path: Path, load: Load, polling: Polling) -> None:
-        self.name = name
-        self._base_path = base_path
-        self._load_servable = load
-        self._polling = polling
-        self._lock = threading.Lock()
-        self._loaded: dict[int, Servable] = {}
-        self._unloading: dict[int, Servable] = {}
-        self._requests: dict[int, int] = {}
-        self._statuses: dict[int, VersionStatus] = {}
-        self._failed: dict[int, Fingerprint] = {}
-
-    @property
-    def available(self) -> bool:
-        """Whether some version answers."""
-        return bool(self._loaded)
-
-    def statuses(self) -> list[VersionStatus]:
-        """Every version that was ever seen, the highest first."""
-        with self._lock:
-            return sorted(self._statuses.values(), key=lambda status: -status.version)
-
-    @contextmanager
-    def acquire(self, version: int | None) -> Iterator[Servable]:
-        """The version (or the highest one) for the time of one request: it is not unloaded meanwhile.
-
-        Raises:
-            NotFoundError: The version is not loaded.
-        """
-        with self._lock:
-            chosen = max(self._loaded, default=None) if version is None else version
-            servable = None if chosen is None else self._loaded.get(chosen)
-            if servable is None:
-                wanted = f"Latest({self.name})" if version is None else f"Specific({self.name}, {version})"
-                raise NotFoundError(f"Servable not found for request: {wanted}")
-            self._requests[servable.version] = self._requests.get(servable.version, 0) + 1
-        try:
-            yield servable
-        finally:
-            self._release(servable.version)
-
-    def load_first_version(self, stop: threading.Event) -> None:
-        """Wait for a version folder and load it; returns when one is available or `stop` is set.
-
-        Raises:
-            StartupError: The version there is cannot be loaded.
-        """
-        while not stop.is_set():
-            try:
-                aspired = self.poll(stop)
-            except LoadError as error:
-                raise StartupError(
-                    f"Failed to start server. Error: 1 servable(s) did not become available: {{{self.name}: {error}}}"
-                ) from error
-            if self.available:
-                return
-            if aspired is None:
-                _LOGGER.error("no complete version of model %s below %s yet: waiting", self.name, self._base_path)
-            stop.wait(_WAIT_FOR_FIRST_VERSION_SECONDS)
-
-    def poll_until(self, stop: threading.Event) -> None:
-        """Look for new versions at the set interval until `stop` is set."""
-        while self._polling.wait_seconds > 0 and not stop.wait(self._polling.wait_seconds):
-            try:
-                self.poll(stop)
-            except LoadError as error:
-                _LOGGER.warning("%s: a version is not served: %s", self.name, error)
-            except Exception:
-                # This thread must outlive whatever a broken folder provokes: without it no version ever comes again.
-                _LOGGER.exception("%s: looking for versions failed", self.name)
-
-    def poll(self, stop: threading.Event) -> int | None:
-        """Do what the folders ask for once; the answer is the version that should be served.
-
-        Raises:
-            LoadError: That version cannot be loaded. It is not tried again until its files change.
-        """
-        try:
-            folders = read_versions(self._base_path)
-        except LoadError as error:
-            # What is loaded keeps answering when the storage is away.
-            (_LOGGER.warning if self.available else _LOGGER.error)("%s", error)
-            return None
-        changes = plan_changes(folders, frozenset(self._loaded))
-        if changes.load and changes.aspired is not None:
-            folder = folders[changes.aspired]
-            if self._failed.get(folder.version) == folder.fingerprint:
-                return changes.aspired
-            self._load(folder, stop)
-        for version in changes.unload:
-            self._unload(version)
-        return changes.aspired
-
-    def _load(self, folder: VersionFolder, stop: threading.Event) -> None:
-        version = folder.version
-        self._set_status(VersionStatus(version, "LOADING"))
-        try:
-            servable = self._load_with_retries(folder, stop)
-        except LoadError as error:
-            self._failed[version] = folder.fingerprint
-            self._set_status(VersionStatus(version, "END", str(error)))
-            raise
-        with self._lock:
-            self._loaded[version] = servable
-            self._statuses[version] = VersionStatus(version, "AVAILABLE")
-        _LOGGER.info("%s version %d is AVAILABLE", self.name, version)
-
-    def _load_with_retries(self, folder: VersionFolder, stop: threading.Event) -> Servable:
-        retries_left = max(self._polling.load_retries, 0)
-        while True:
-            try:
-                return self._load_servable(self.name, folder.version, folder.path)
-            except LoadError as error:
-                _LOGGER.warning(
-                    "loading %s version %d failed, %d retries left: %s", self.name, folder.version, retries_left, error
-                )
-                if retries_left == 0 or stop.wait(self._polling.retry_interval_seconds):
-                    raise
-                retries_left -= 1
-
-    def _unload(self, version: int) -> None:
-        with self._lock:
-            servable = self._unloading[version] = self._loaded.pop(version)
-            self._statuses[version] = replace(self._statuses[version], state="UNLOADING")
-            idle = self._requests.get(version, 0) == 0
-        if idle:
-            self._close(servable)
-
-    def _release(self, version: int) -> None:
-        with self._lock:
-            self._requests[version] -= 1
-            last = self._unloading.get(version) if self._requests[version] == 0 else None
-        if last is not None:
-            self._close(last)
-
-    def _close(self, servable: Servable) -> None:
-        with self._lock:
-            if self._unloading.pop(servable.version, None) is None:
-                return
-            self._statuses[servable.version] = VersionStatus(servable.version, "END")
-        servable.engine.close()
-        _LOGGER.info("%s version %d is unloaded", self.name, servable.version)
-
-    def _set_status(self, status: VersionStatus) -> None:
-        with self._lock:
-            self._statuses[status.version] = status
+ResolvePath = Callable[[str], Path]
+ReadConfigs = Callable[[], tuple[ModelConfig, ...] | None]
 
 
 class Repository:
-    """The configured models by name."""
+    """The configured models by name. A model that is no longer configured is kept for its statuses only."""
 
-    def __init__(self, models: list[ServedModel]) -> None:
-        self._models = {model.name: model for model in models}
+    def __init__(
+        self,
+        load: Load,
+        polling: Polling,
+        resolve: ResolvePath = Path,
+        *,
+        load_threads: int = 1,
+        labels_before_versions: bool = False,
+    ) -> None:
+        """Load with `load`; `resolve` says which folder a base path stands for.
+
+        Args:
+            load: turns a version folder into a servable.
+            polling: when folders are looked at.
+            resolve: raises LoadError where a base path is nothing that can be served.
+            load_threads: how many models are looked at at once.
+            labels_before_versions: whether a new label may name a version that does not answer yet.
+        """
+        self._load = load
+        self._polling = polling
+        self._resolve = resolve
+        self._load_threads = max(load_threads, 1)
+        self._labels_before_versions = labels_before_versions
+        self._models: dict[str, ServedModel] = {}
+        # Held while models are loaded, unloaded or configured; requests never wait for it.
+        self._changing = threading.Lock()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    @property
-    def names(self) -> frozenset[str]:
-        """The configured models."""
-        return frozenset(self._models)
+    def __contains__(self, name: object) -> bool:
+        """Whether a model of this name is configured."""
+        model = self._models.get(name) if isinstance(name, str) else None
+        return model is not None and model.source is not None
 
     @property
     def ready(self) -> bool:
         """Whether every configured model has a version that answers."""
-        return all(model.available for model in self._models.values())
+        return all(model.available for model in self._configured())
 
-    def load_first_versions(self, stop: threading.Event) -> None:
-        """Return when every model is available, or `stop` is set.
+    def find(self, name: str, version: int | None = None) -> ServedModel:
+        """The model of this name, also one that is no longer configured.
 
         Raises:
-            StartupError: A model cannot be loaded.
+            NotFoundError: There was never such a model; the text is the one for a version that is not there.
         """
-        for model in self._models.values():
-            model.load_first_version(stop)
+        model = self._models.get(name)
+        if model is None:
+            raise NotFoundError(f"Servable not found for request: {format_request(name, version)}")
+        return model
 
-    def start_polling(self) -> None:
-        """Watch every model's folder, each on a thread of its own."""
-        for model in self._models.values():
-            thread = threading.Thread(
-                target=model.poll_until, args=(self._stop,), name=f"poll-{model.name}", daemon=True
-            )
-            thread.start()
-            self._threads.append(thread)
+    def start(self, configs: Sequence[ModelConfig], stop: threading.Event) -> None:
+        """Return when every model is available, or `stop` is set; versions that do not exist yet are waited for.
+
+        Raises:
+            StartupError: A model cannot be loaded, or a label names a version that does not answer.
+        """
+        try:
+            self._configure(configs)
+            while not stop.is_set():
+                with self._changing:
+                    self._poll([model for model in self._configured() if not model.available], stop)
+                failed = {model.name: model.problem for model in self._configured() if model.load_failed}
+                if failed and not stop.is_set():
+                    raise StartupError(
+                        f"Failed to start server. Error: {len(failed)} servable(s) did not become available:"
+                        f" {_format_problems(failed)}"
+                    )
+                if self.ready:
+                    self._assign_labels(configs)
+                    return
+                stop.wait(_WAIT_FOR_FIRST_VERSION_SECONDS)
+        except ServingError as error:
+            raise StartupError(f"Failed to start server. Error: {error}") from error
+
+    def reload(self, configs: Sequence[ModelConfig]) -> None:
+        """Serve these models and no others; what answers now goes only when what replaces it answers.
+
+        Raises:
+            InvalidArgumentError: A base path is nothing that can be served; nothing has changed.
+            FailedPreconditionError: A label names a version that does not answer; nothing has changed.
+            UnknownError: Models that were not there before did not become available; everything else is done.
+        """
+        with self._changing:
+            before = {name: model.source for name, model in self._models.items()}
+            self._configure(configs)
+            wanted = {config.name: self._models[config.name] for config in configs}
+            self._load_aspired(wanted.values(), self._stop)
+            missing = {name: model.problem for name, model in wanted.items() if not model.available}
+            try:
+                self._assign_labels([config for config in configs if config.name not in missing])
+            except FailedPreconditionError:
+                for name, model in self._models.items():
+                    model.configure(before.get(name))
+                raise
+            for name, model in self._models.items():
+                if name not in wanted:
+                    model.configure(None)
+                    model.label({})
+                    model.load_aspired(self._stop)
+                model.unload_surplus()
+        new = {name: problem for name, problem in missing.items() if before.get(name) is None}
+        if new:
+            raise UnknownError(f"{len(new)} model(s) did not become available: {_format_problems(new)}")
+
+    def start_polling(self, read_configs: ReadConfigs | None = None, config_wait_seconds: float = 0) -> None:
+        """Watch the models' folders and, where there is one, the file that lists the models."""
+        if self._polling.wait_seconds > 0:
+            self._start_thread("poll", self._polling.wait_seconds, self._poll_all)
+        if read_configs is not None and config_wait_seconds > 0:
+            self._start_thread("config", config_wait_seconds, lambda: self._reload_from(read_configs))
 
     def stop_polling(self) -> None:
         """No version is loaded or unloaded any more."""
@@ -228,14 +145,68 @@ class Repository:
         for thread in self._threads:
             thread.join(timeout=1.0)
 
-    def find(self, name: str, version: int | None = None) -> ServedModel:
-        """The model of this name.
+    def _start_thread(self, name: str, wait_seconds: float, action: Callable[[], object]) -> None:
+        def repeat() -> None:
+            while not self._stop.wait(wait_seconds):
+                try:
+                    action()
+                except (ServingError, StartupError) as error:
+                    _LOGGER.error("reading the list of models again: %s", error)  # noqa: TRY400  # expected trouble
+                except Exception:
+                    # This thread must outlive whatever a broken folder provokes: without it nothing is loaded again.
+                    _LOGGER.exception("looking for versions failed")
 
-        Raises:
-            NotFoundError: No such model; the text is the one for a version that is not there.
-        """
-        model = self._models.get(name)
-        if model is None:
-            wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-            raise NotFoundError(f"Servable not found for request: {wanted}")
-        return model
+        thread = threading.Thread(target=repeat, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _reload_from(self, read_configs: ReadConfigs) -> None:
+        configs = read_configs()
+        if configs is not None:
+            self.reload(configs)
+
+    def _configured(self) -> list[ServedModel]:
+        return [model for model in list(self._models.values()) if model.source is not None]
+
+    def _configure(self, configs: Iterable[ModelConfig]) -> None:
+        try:
+            sources = {c.name: ModelSource(self._resolve(c.base_path), c.policy) for c in configs}
+        except LoadError as error:
+            raise InvalidArgumentError(str(error)) from error
+        for name, source in sources.items():
+            self._models.setdefault(name, ServedModel(name, self._load, self._polling)).configure(source)
+
+    def _assign_labels(self, configs: Sequence[ModelConfig]) -> None:
+        for config in configs:
+            model = self._models[config.name]
+            for label, version in config.labels.items():
+                may_wait = self._labels_before_versions and model.labels.get(label, version) == version
+                if not may_wait and not model.serves(version):
+                    raise FailedPreconditionError(
+                        f"Request to assign label to version {version} of model {config.name}, which is not currently"
+                        " available for inference"
+                    )
+        for config in configs:
+            self._models[config.name].label(config.labels)
+
+    def _poll_all(self) -> None:
+        with self._changing:
+            self._poll(self._configured(), self._stop)
+
+    def _poll(self, models: Sequence[ServedModel], stop: threading.Event) -> None:
+        self._load_aspired(models, stop)
+        for model in models:
+            model.unload_surplus()
+
+    def _load_aspired(self, models: Iterable[ServedModel], stop: threading.Event) -> None:
+        models = list(models)
+        if len(models) < 2 or self._load_threads == 1:
+            for model in models:
+                model.load_aspired(stop)
+            return
+        with ThreadPoolExecutor(self._load_threads, thread_name_prefix="load") as threads:
+            list(threads.map(lambda model: model.load_aspired(stop), models))
+
+
+def _format_problems(problems: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"{name}: {problem}" for name, problem in problems.items()) + "}"

@@ -5,12 +5,17 @@ import logging
 import re
 import time
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
-from model_server.errors import InvalidArgumentError, ServingError, UnimplementedError
+from model_server._protos.tensorflow_serving.apis import classification_pb2, regression_pb2
+from model_server.answer_packing import pack_answer
+from model_server.errors import InvalidArgumentError, ServingError
+from model_server.inference import Inference
+from model_server.json_rows import looks_like_rows
 from model_server.metadata import render_metadata_json, render_status_json
 from model_server.predict import DataPlane, ModelSpec
+from model_server.wire_examples import format_classifications, format_regressions, parse_examples
 from model_server.wire_rest import format_error, format_outputs, parse_body, parse_inputs
 
 _LOGGER = logging.getLogger(__name__)
@@ -39,16 +44,18 @@ class RestRequest:
     path: str
     body: bytes = b""
     gzipped: bool = False
+    accepts_gzip: bool = False
     arrived_seconds: float = field(default_factory=time.perf_counter)
 
 
 @dataclass(frozen=True)
 class RestResponse:
-    """A whole response."""
+    """A whole response; `packed` is the body in gzip where the client takes that."""
 
     status: int
     body: str
     content_type: str = "application/json"
+    packed: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -66,14 +73,21 @@ class RestSettings:
 class RestRoutes:
     """Answers every path; errors become their status and a JSON body here."""
 
-    def __init__(self, data_plane: DataPlane, settings: RestSettings) -> None:
+    def __init__(self, data_plane: DataPlane, inference: Inference, settings: RestSettings) -> None:
         self._data_plane = data_plane
+        self._inference = inference
         self._settings = settings
+        self._methods = {"predict": self._predict, "classify": self._classify, "regress": self._regress}
+
+    def observe_queue(self, seconds: float) -> None:
+        """A prediction waited so long for a thread."""
+        self._data_plane.metrics.observe_rest_queue(seconds)
 
     def answer(self, request: RestRequest) -> RestResponse:
         """The response to the request, whatever it is."""
         try:
-            return self._route(request)
+            response = self._route(request)
+            return replace(response, packed=pack_answer(response.body)) if request.accepts_gzip else response
         except ServingError as error:
             return RestResponse(error.http, format_error(str(error)))
         except Exception:
@@ -100,6 +114,7 @@ class RestRoutes:
             return self._answer_prediction(request, _parse_spec(found), found["method"].lower())
         if request.method == "GET" and (found := _MODEL_PATH.fullmatch(request.path)):
             return self._answer_get(request, _parse_spec(found), metadata=bool(found["metadata"]))
+        self._data_plane.metrics.count_request("", InvalidArgumentError.grpc.name)
         raise InvalidArgumentError(f"Malformed request: {request.method} {request.path}")
 
     def _answer_get(self, request: RestRequest, spec: ModelSpec, *, metadata: bool) -> RestResponse:
@@ -122,9 +137,7 @@ class RestRoutes:
     def _answer_prediction(self, request: RestRequest, spec: ModelSpec, method: str) -> RestResponse:
         metrics = self._data_plane.metrics
         try:
-            if method != "predict":
-                raise UnimplementedError(f"The method {method} is not served.")
-            text, version = self._predict(request, spec)
+            text, version = self._methods[method](request, spec)
         except ServingError as error:
             metrics.count_request(spec.name, error.grpc.name)
             raise
@@ -134,16 +147,38 @@ class RestRoutes:
         metrics.observe_predict(spec.name, version, method, "REST", seconds)
         return RestResponse(200, text)
 
-    def _predict(self, request: RestRequest, spec: ModelSpec) -> tuple[str, int]:
-        body = parse_body(inflate(request.body) if request.gzipped else request.body)
+    def _classify(self, request: RestRequest, spec: ModelSpec) -> tuple[str, int]:
+        body = parse_body(_inflate(request))
+        question = classification_pb2.ClassificationRequest(input=parse_examples(body))
+        question.model_spec.name, question.model_spec.signature_name = spec.name, body.signature_name
         with self._data_plane.acquire(spec) as servable:
-            name = body.signature_name or spec.signature
+            run = self._data_plane.runner(servable, "Classify", self._left_seconds(request))
+            response = self._inference.classify(servable, question, run)
+            return format_classifications(response.result), servable.version
+
+    def _regress(self, request: RestRequest, spec: ModelSpec) -> tuple[str, int]:
+        body = parse_body(_inflate(request))
+        question = regression_pb2.RegressionRequest(input=parse_examples(body))
+        question.model_spec.name, question.model_spec.signature_name = spec.name, body.signature_name
+        with self._data_plane.acquire(spec) as servable:
+            run = self._data_plane.runner(servable, "Regress", self._left_seconds(request))
+            response = self._inference.regress(servable, question, run)
+            return format_regressions(response.result), servable.version
+
+    def _left_seconds(self, request: RestRequest) -> float:
+        return request.arrived_seconds + self._settings.timeout_seconds - time.perf_counter()
+
+    def _predict(self, request: RestRequest, spec: ModelSpec) -> tuple[str, int]:
+        content = _inflate(request)
+        body = None if looks_like_rows(content) else parse_body(content)
+        with self._data_plane.acquire(spec) as servable:
+            name = (body.signature_name if body else "") or spec.signature
             signature = servable.signatures.get(name)
             if signature is None:
                 raise InvalidArgumentError(f'Serving signature name: "{name}" not found in signature def')
-            inputs, row_format = parse_inputs(body, signature)
-            left_seconds = request.arrived_seconds + self._settings.timeout_seconds - time.perf_counter()
-            outputs = self._data_plane.run(servable, signature, inputs, timeout_seconds=left_seconds)
+            rows = servable.parse_rows(signature, content) if body is None else None
+            inputs, row_format = (rows, True) if rows else parse_inputs(body or parse_body(content), signature)
+            outputs = self._data_plane.run(servable, signature, inputs, timeout_seconds=self._left_seconds(request))
             return format_outputs(outputs, row_format=row_format), servable.version
 
 
@@ -152,6 +187,10 @@ def _parse_spec(found: re.Match[str]) -> ModelSpec:
     if version is not None and version > LARGEST_VERSION:
         raise InvalidArgumentError(f"Failed to convert version: {version} to numeric.")
     return ModelSpec(unquote(found["name"] or ""), version, unquote(found["label"] or ""))
+
+
+def _inflate(request: RestRequest) -> bytes:
+    return inflate(request.body) if request.gzipped else request.body
 
 
 def inflate(body: bytes) -> bytes:

@@ -4,15 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import text_format
-
 from model_server._protos import monitoring_config_pb2
+from model_server.batching_settings import BatchingSettings, load_batching
+from model_server.engines import parse_engine_kind
 from model_server.errors import StartupError
 from model_server.flags import FLAGS, Value
 from model_server.grpc_service import GrpcSettings
-from model_server.repository import Polling
+from model_server.inference import Inference
+from model_server.loading import LoadSettings
+from model_server.model_config import ModelConfig, ModelList
 from model_server.rest_routes import RestSettings
 from model_server.servable import EngineSettings
+from model_server.served_model import Polling
+from model_server.text_config import load_text_config
+from model_server.tls import load_credentials
 
 DEFAULT_METRICS_PATH = "/monitoring/prometheus/metrics"
 THREADS_PER_PROCESSOR = 4
@@ -25,12 +30,13 @@ LARGEST_PORT = 65_535
 class Settings:
     """What the whole process needs."""
 
-    model_name: str
-    model_base_path: Path
-    engine: EngineSettings
+    models: ModelList
+    loading: LoadSettings
     polling: Polling
+    inference: Inference
     grpc: GrpcSettings
     rest: RestSettings | None
+    access_log: bool = False
 
 
 class _Values:
@@ -68,8 +74,7 @@ def load_settings(given: Mapping[str, Value], processors: int) -> Settings:
         StartupError: Flags contradict each other, or the monitoring file cannot be read.
     """
     values = _Values(given)
-    if not values.text("model_base_path"):
-        raise StartupError("--model_base_path is empty: give the folder that holds the version folders.")
+    models = _plan_model_list(values, processors)
     port, rest_port, socket_path = values.port("port"), values.port("rest_api_port"), values.text("grpc_socket_path")
     if not port and not socket_path:
         raise StartupError("--port=0 opens no port for gRPC: give --grpc_socket_path as well.")
@@ -85,28 +90,79 @@ def load_settings(given: Mapping[str, Value], processors: int) -> Settings:
         metrics_path,
         values.truth("rest_api_enable_cors_support"),
     )
+    loading = _plan_loading(values, processors)
     return Settings(
-        values.text("model_name"),
-        Path(values.text("model_base_path")),
-        EngineSettings(
-            values.positive("num_tflite_pools", processors),
-            max(1, values.number("tensorflow_intra_op_parallelism")),
-            frozenset(values.text("saved_model_tags").split(",")),
-        ),
+        models,
+        loading,
         Polling(
             values.number("file_system_poll_wait_seconds"),
             values.number("max_num_load_retries"),
             values.number("load_retry_interval_micros") / 1e6,
         ),
+        loading.inference,
         GrpcSettings(
             address or "0.0.0.0",  # noqa: S104
             port,
             Path(socket_path) if socket_path else None,
             values.positive("grpc_max_threads", max(FEWEST_GRPC_THREADS, THREADS_PER_PROCESSOR * processors)),
-            values.truth("enable_serialization_as_tensor_content"),
             parse_channel_arguments(values.text("grpc_channel_arguments")),
+            load_credentials(values.text("ssl_config_file"), use_alts=values.truth("use_alts_credentials")),
         ),
         rest if rest_port else None,
+        values.truth("access_log"),
+    )
+
+
+def _plan_loading(values: _Values, processors: int) -> LoadSettings:
+    parallelism = [f"tensorflow_{kind}_parallelism" for kind in ("intra_op", "inter_op", "session")]
+    if all(values.number(name) > 0 for name in parallelism):
+        raise StartupError(
+            "Give either --tensorflow_session_parallelism or --tensorflow_intra_op_parallelism and"
+            " --tensorflow_inter_op_parallelism; not all three."
+        )
+    engine = EngineSettings(
+        values.positive("num_tflite_pools", processors),
+        max(1, values.number("tensorflow_intra_op_parallelism"), values.number("tensorflow_session_parallelism")),
+        frozenset(values.text("saved_model_tags").split(",")),
+        parse_engine_kind(values.text("engine")),
+    )
+    inference = Inference(
+        check_methods=values.truth("enable_signature_method_name_check"),
+        as_content=values.truth("enable_serialization_as_tensor_content"),
+    )
+    iterations = max(1, values.number("num_request_iterations_for_warmup"))
+    return LoadSettings(
+        engine,
+        inference,
+        iterations if values.truth("enable_model_warmup") else 0,
+        _plan_batching(values, processors),
+    )
+
+
+def _plan_batching(values: _Values, processors: int) -> BatchingSettings | None:
+    file = values.text("batching_parameters_file")
+    if not values.truth("enable_batching"):
+        if file:
+            raise StartupError("--batching_parameters_file is set without setting --enable_batching to true.")
+        return None
+    default = load_batching(Path(file) if file else None, processors)
+    return BatchingSettings(default, per_model=values.truth("enable_per_model_batching_parameters"))
+
+
+def _plan_model_list(values: _Values, processors: int) -> ModelList:
+    """The single model of the flags, which the file overrides."""
+    base_path, file = values.text("model_base_path"), values.text("model_config_file")
+    if not base_path and not file:
+        raise StartupError(
+            "Both --model_base_path and --model_config_file are empty! Give the folder that holds the version folders,"
+            " an artifact, or a file that lists models."
+        )
+    return ModelList(
+        ModelConfig(values.text("model_name"), base_path),
+        Path(file) if file else None,
+        values.number("model_config_file_poll_wait_seconds"),
+        values.number("num_load_threads") or processors,
+        values.truth("allow_version_labels_for_unavailable_models"),
     )
 
 
@@ -133,12 +189,6 @@ def load_metrics_path(file: str) -> str | None:
     """
     if not file:
         return None
-    try:
-        config = text_format.Parse(Path(file).read_text(encoding="utf-8"), monitoring_config_pb2.MonitoringConfig())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise StartupError(
-            f"--monitoring_config_file={file} cannot be read as a MonitoringConfig in text format: {error}; write"
-            f' prometheus_config {{ enable: true path: "{DEFAULT_METRICS_PATH}" }}.'
-        ) from error
+    config = load_text_config(Path(file), monitoring_config_pb2.MonitoringConfig(), "monitoring_config_file")
     prometheus = config.prometheus_config
     return (str(prometheus.path) or DEFAULT_METRICS_PATH) if prometheus.enable else None

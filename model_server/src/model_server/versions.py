@@ -1,7 +1,9 @@
-"""Which version folders count, and which version should be served. Pure but for `read_versions`."""
+"""Which version folders count, and which versions should be served. Pure but for `read_versions`."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from model_server.errors import LoadError
 
@@ -11,8 +13,15 @@ GOLDEN_FOLDER = Path("assets.extra/golden")
 GOLDEN_DOCUMENT = GOLDEN_FOLDER / "golden.json"
 GOLDEN_INPUTS = GOLDEN_FOLDER / "inputs.npy"
 GOLDEN_OUTPUTS = GOLDEN_FOLDER / "outputs.npy"
-_FILES = (Path(MODEL_FILE), Path(SIGNATURES_FILE), GOLDEN_DOCUMENT, GOLDEN_INPUTS, GOLDEN_OUTPUTS)
+EXAMPLE_SPEC = Path("assets.extra/example_spec.json")
+WARMUP_REQUESTS = Path("assets.extra/tf_serving_warmup_requests")
+_FILES = (
+    *(Path(MODEL_FILE), Path(SIGNATURES_FILE), GOLDEN_DOCUMENT, GOLDEN_INPUTS, GOLDEN_OUTPUTS),
+    *(EXAMPLE_SPEC, WARMUP_REQUESTS),
+)
 LARGEST_VERSION = 2**63 - 1
+# The version of a base path that is itself a version folder.
+OWN_VERSION = 1
 
 Fingerprint = tuple[tuple[str, int, int], ...]
 
@@ -42,13 +51,14 @@ def parse_version(name: str) -> int | None:
 
 
 def read_versions(base_path: Path) -> dict[int, VersionFolder]:
-    """Every version folder below the base path.
+    """Every version folder below the base path; a base path without any that holds a model itself is version 1.
 
     Raises:
         LoadError: The base path cannot be listed.
     """
     try:
         children = sorted(child for child in base_path.iterdir() if child.is_dir())
+        holds_model = (base_path / MODEL_FILE).is_file()
     except OSError as error:
         raise LoadError(f"Could not find base path {base_path}: {error.strerror}.") from error
     folders = {}
@@ -56,6 +66,8 @@ def read_versions(base_path: Path) -> dict[int, VersionFolder]:
         version = parse_version(child.name)
         if version is not None:
             folders[version] = VersionFolder(version, child, _read_fingerprint(child))
+    if not folders and holds_model:
+        return {OWN_VERSION: VersionFolder(OWN_VERSION, base_path, _read_fingerprint(base_path))}
     return folders
 
 
@@ -71,19 +83,39 @@ def _read_fingerprint(folder: Path) -> Fingerprint:
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What to load, if anything, and what to unload once `aspired` is available."""
+class VersionPolicy:
+    """Which of the versions on disk are served: the `count` latest ones, all, or exactly `versions`."""
 
-    aspired: int | None
-    load: bool
+    kind: Literal["latest", "all", "specific"] = "latest"
+    count: int = 1
+    versions: frozenset[int] = frozenset()
+
+    def choose(self, candidates: AbstractSet[int]) -> frozenset[int]:
+        """Those of the candidates that should be served."""
+        if self.kind == "all":
+            return frozenset(candidates)
+        if self.kind == "specific":
+            return self.versions & candidates
+        return frozenset(sorted(candidates)[-max(self.count, 1) :])
+
+
+LATEST = VersionPolicy()
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What should be served, what of it is to be loaded (the highest first), and what is loaded besides."""
+
+    aspired: frozenset[int]
+    load: tuple[int, ...]
     unload: tuple[int, ...]
 
 
-def plan_changes(folders: dict[int, VersionFolder], loaded: frozenset[int]) -> Changes:
-    """Aspire to the highest version; a loaded one is given up only for it, or when every folder is gone."""
+def plan_changes(folders: dict[int, VersionFolder], loaded: frozenset[int], policy: VersionPolicy = LATEST) -> Changes:
+    """Aspire to what the policy chooses; a loaded version is given up only for another one, or when all are gone."""
     candidates = {v for v, folder in folders.items() if folder.complete} | (loaded & folders.keys())
-    if not candidates:
-        # Only half-copied folders: what is loaded stays.
-        return Changes(None, load=False, unload=() if folders else tuple(sorted(loaded)))
-    aspired = max(candidates)
-    return Changes(aspired, load=aspired not in loaded, unload=tuple(sorted(loaded - {aspired})))
+    aspired = policy.choose(candidates)
+    if not aspired:
+        # Only half-copied folders, or none that the policy wants: what is loaded stays.
+        return Changes(aspired, (), () if folders else tuple(sorted(loaded)))
+    return Changes(aspired, tuple(sorted(aspired - loaded, reverse=True)), tuple(sorted(loaded - aspired)))

@@ -29,7 +29,7 @@ def parse_tensor(name: str, proto: tensor_pb2.TensorProto) -> Array:
 
 def _parse_shape(name: str, proto: tensor_pb2.TensorProto) -> tuple[int, ...]:
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise InvalidArgumentError(f'input "{name}" has the shape {list(shape)}: send a shape without unknown sizes.')
     return shape
 

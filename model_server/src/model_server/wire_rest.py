@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_server.dtypes import Dtype
-from model_server.errors import InvalidArgumentError
+from model_server.dtypes import BY_NUMPY, Dtype
+from model_server.errors import InvalidArgumentError, UnimplementedError
 from model_server.json_numbers import format_rows, format_tensor
 from model_server.signatures import Signature
 
@@ -31,14 +31,14 @@ _JSON_TYPES: dict[type, str] = {dict: "Object", list: "Array", str: "String", in
 
 
 @dataclass(frozen=True)
-class PredictBody:
-    """A parsed predict request."""
+class RequestBody:
+    """A parsed request."""
 
     document: dict[str, Any]
     signature_name: str
 
 
-def parse_body(body: bytes) -> PredictBody:
+def parse_body(body: bytes) -> RequestBody:
     """The body's first JSON value, which must be an object; what follows it is ignored.
 
     Raises:
@@ -54,13 +54,13 @@ def parse_body(body: bytes) -> PredictBody:
         raise InvalidArgumentError("JSON Parse error: The document is empty")
     document = _decode(text)
     if not isinstance(document, dict):
-        raise InvalidArgumentError(f"JSON Value: {_quote(document)} Is not object")
+        raise InvalidArgumentError(f"JSON Value: {quote_value(document)} Is not object")
     signature_name = document.get("signature_name", "")
     if not isinstance(signature_name, str):
         raise InvalidArgumentError(
-            f"JSON Value: {_quote(document)} not formatted correctly. 'signature_name' key must be a string value."
+            f"JSON Value: {quote_value(document)} not formatted correctly. 'signature_name' key must be a string value."
         )
-    return PredictBody(document, signature_name)
+    return RequestBody(document, signature_name)
 
 
 def _decode(text: str) -> Any:
@@ -77,7 +77,7 @@ def _decode(text: str) -> Any:
         raise InvalidArgumentError(f"JSON Parse error: {reason} at offset: {position}") from error
 
 
-def parse_inputs(body: PredictBody, signature: Signature) -> tuple[dict[str, Array], bool]:
+def parse_inputs(body: RequestBody, signature: Signature) -> tuple[dict[str, Array], bool]:
     """The arrays by input name, and whether the request was in row format.
 
     Raises:
@@ -87,7 +87,7 @@ def parse_inputs(body: PredictBody, signature: Signature) -> tuple[dict[str, Arr
     document = body.document
     if "instances" in document and "inputs" in document:
         raise InvalidArgumentError(
-            f"JSON Value: {_quote(document)} Not formatted correctly expecting only one of 'inputs' or 'instances'"
+            f"JSON Value: {quote_value(document)} Not formatted correctly expecting only one of 'inputs' or 'instances'"
             " keys to exist "
         )
     if "instances" in document:
@@ -99,9 +99,9 @@ def parse_inputs(body: PredictBody, signature: Signature) -> tuple[dict[str, Arr
 
 def _parse_rows(rows: Any, dtypes: dict[str, Dtype], document: Any) -> dict[str, Array]:
     if not isinstance(rows, list):
-        raise InvalidArgumentError(f"JSON Value: {_quote(document)} Excepting 'instances' to be an list/array")
+        raise InvalidArgumentError(f"JSON Value: {quote_value(document)} Excepting 'instances' to be an list/array")
     if not rows:
-        raise InvalidArgumentError(f"JSON Value: {_quote(document)} No values in 'instances' array")
+        raise InvalidArgumentError(f"JSON Value: {quote_value(document)} No values in 'instances' array")
     if not _is_named(rows[0]):
         if len(dtypes) > 1:
             raise InvalidArgumentError(
@@ -118,7 +118,7 @@ def _parse_rows(rows: Any, dtypes: dict[str, Dtype], document: Any) -> dict[str,
             raise InvalidArgumentError(f"Expecting object but got list at item {item} of input list")
         if row.keys() != dtypes.keys():
             raise InvalidArgumentError(
-                f"Failed to process element: {item} of 'instances' list. JSON object: {_quote(row)} keys must be"
+                f"Failed to process element: {item} of 'instances' list. JSON object: {quote_value(row)} keys must be"
                 f" equal to: {','.join(sorted(dtypes))}"
             )
     return {
@@ -249,7 +249,7 @@ def _collect(value: Any, dtype: Dtype, shape: tuple[int, ...], level: int, value
     if not isinstance(value, list):
         if level != len(shape):
             raise InvalidArgumentError(
-                f"JSON Value: {_quote(value)} found at incorrect level: {level + 1} in the JSON DOM."
+                f"JSON Value: {quote_value(value)} found at incorrect level: {level + 1} in the JSON DOM."
                 f" Expected at level: {len(shape)}"
             )
         values.append(_convert_scalar(value, dtype))
@@ -266,8 +266,10 @@ def _collect(value: Any, dtype: Dtype, shape: tuple[int, ...], level: int, value
 
 def _convert_scalar(value: Any, dtype: Dtype) -> Any:
     kind = dtype.numpy.kind
+    if kind == "c":
+        raise UnimplementedError(f"Conversion of JSON Value: {quote_value(value)} to type: {dtype.short_name}")
     if kind == "O" and isinstance(value, dict):
-        return _decode_base64(value)
+        return decode_base64(value)
     if kind == "O" and isinstance(value, str):
         return value.encode("utf-8", errors="surrogatepass")
     if kind == "b" and isinstance(value, bool):
@@ -279,7 +281,7 @@ def _convert_scalar(value: Any, dtype: Dtype) -> Any:
         if smallest <= value <= largest:
             return value
     raise InvalidArgumentError(
-        f"JSON Value: {_quote(value)} Type: {_json_type(value)} is not of expected type: {dtype.short_name}"
+        f"JSON Value: {quote_value(value)} Type: {format_json_type(value)} is not of expected type: {dtype.short_name}"
     )
 
 
@@ -289,35 +291,43 @@ def _check_float(value: float, dtype: Dtype) -> float:
     too_large = not too_long and np.isfinite(value) and abs(value) > float(limits.max)
     if too_long or too_large:
         raise InvalidArgumentError(
-            f"Cannot convert JSON value: {_quote(value)} to {dtype.short_name} without loss of precision."
+            f"Cannot convert JSON value: {quote_value(value)} to {dtype.short_name} without loss of precision."
         )
     return float(value)
 
 
-def _decode_base64(value: dict[str, Any]) -> bytes:
-    if not _is_base64(value):
-        raise InvalidArgumentError(f"JSON Value: {_quote(value)} not formatted correctly for base64 data")
+def decode_base64(value: dict[str, Any]) -> bytes:
+    """The bytes of a {"b64": "..."} object.
+
+    Raises:
+        InvalidArgumentError: It is another object, or no base64.
+    """
+    if not is_base64(value):
+        raise InvalidArgumentError(f"JSON Value: {quote_value(value)} not formatted correctly for base64 data")
     try:
         return base64.b64decode(value["b64"], validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidArgumentError("Unable to base64 decode") from error
 
 
-def _is_base64(value: Any) -> bool:
+def is_base64(value: Any) -> bool:
+    """Whether the value is an object with the one key b64, which holds a string."""
     return isinstance(value, dict) and value.keys() == {"b64"} and isinstance(value["b64"], str)
 
 
 def _is_named(value: Any) -> bool:
-    return isinstance(value, dict) and not _is_base64(value)
+    return isinstance(value, dict) and not is_base64(value)
 
 
-def _json_type(value: Any) -> str:
+def format_json_type(value: Any) -> str:
+    """The value's JSON type in error texts."""
     if value is None or isinstance(value, bool):
         return {None: "Null", True: "True", False: "False"}[value]
     return _JSON_TYPES[type(value)]
 
 
-def _quote(value: Any) -> str:
+def quote_value(value: Any) -> str:
+    """The value as JSON in error texts, cut where it is long."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST_QUOTED_VALUE else text[:LONGEST_QUOTED_VALUE] + "..."
 
@@ -326,8 +336,14 @@ def format_outputs(outputs: dict[str, Array], *, row_format: bool) -> str:
     """The answer's body: {"predictions": [...]} for rows, {"outputs": ...} for columns.
 
     Raises:
-        InvalidArgumentError: Rows are asked for, and the outputs have no common first dimension.
+        InvalidArgumentError: Rows are asked for, and the outputs have no common first dimension; or there are complex
+            numbers, which JSON does not have.
     """
+    for array in outputs.values():
+        if array.dtype.kind == "c":
+            raise InvalidArgumentError(
+                f"Failed to write JSON value for tensor type: {BY_NUMPY[array.dtype].short_name}"
+            )
     if not row_format:
         columns = {name: format_tensor(array, as_bytes=_is_bytes(name)) for name, array in outputs.items()}
         return f'{{\n    "outputs": {_format_object_or_value(columns)}\n}}'

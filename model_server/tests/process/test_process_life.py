@@ -36,12 +36,13 @@ def test_version_exits_0():
 
 
 def test_unknown_arguments_are_told_and_passed_over():
-    result = run_command("--nonsense", "--ssl_config_file=x")
+    result = run_command("--nonsense", "--mixed_precision=x")
     assert result.returncode == 255
     assert result.stdout.startswith("unknown argument: --nonsense\nusage: ")
     assert result.stderr == (
-        "--ssl_config_file: accepted, no effect\n"
-        "--model_base_path is empty: give the folder that holds the version folders.\n"
+        "--mixed_precision: accepted, no effect\n"
+        "Both --model_base_path and --model_config_file are empty! Give the folder that holds the version folders,"
+        " an artifact, or a file that lists models.\n"
     )
 
 

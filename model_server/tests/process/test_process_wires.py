@@ -8,7 +8,6 @@ import pytest
 from model_server._protos import health_pb2
 from model_server._protos.tensorflow.core.framework import types_pb2
 from model_server._protos.tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     predict_pb2,
@@ -74,7 +73,15 @@ def test_refusals_over_grpc(start_server, add_version):
     del message.inputs["x"]
     assert refusal(predict, message) == (
         "INVALID_ARGUMENT",
-        ("input size does not match signature: 1!=1 len({z}) != len({x}). Sent extra: {z}. Missing but required: {x}."),
+        (
+            "Signature input alias: x(feed name: serving_default_x:0) not found in request and no default value"
+            " provided. Inputs expected to be in the request {z}, or default input alias set: "
+        ),
+    )
+    del message.inputs["z"]
+    assert refusal(predict, message) == (
+        "INVALID_ARGUMENT",
+        ("input size does not match signature: 0!=1 len({}) != len({x}). Sent extra: {}. Missing but required: {x}."),
     )
     message = request([1], [1])
     message.output_filter.append("z")
@@ -89,7 +96,6 @@ def test_refusals_over_grpc(start_server, add_version):
     assert refusal(predict, message) == ("INVALID_ARGUMENT", "Unrecognized servable version label: stable")
     code, details = refusal(predict, request([1], [1], name="n" * 2000))
     assert (code, len(details), details[-15:]) == ("NOT_FOUND", 1024 + 12, "nnn...TRUNCATED"[-15:])
-    assert refusal(server.prediction.Classify, classification_pb2.ClassificationRequest())[0] == "UNIMPLEMENTED"
 
 
 def test_wrong_dtypes_and_sizes_do_no_harm(start_server, add_version):
@@ -126,7 +132,6 @@ def test_refusals_over_rest(start_server, add_version):
     ):
         status, body = server.http(path, b"{}" if method == "POST" else None, method)
         assert (status, json.loads(body)) == (400, {"error": f"Malformed request: {method} {path}"})
-    assert server.http("/v1/models/m:classify", b"{}")[0] == 501
     assert server.http("/elsewhere")[0] == 404
     assert server.http("/monitoring/prometheus/metrics")[0] == 404
     assert server.http(predict, b"x", headers={"Content-Encoding": "gzip"})[0] == 400
@@ -250,6 +255,15 @@ def test_unix_socket_serves_and_replaces_a_stale_file(start_server, add_version,
             assert list(stub.Predict(request([2], [1, 1]), timeout=10).outputs["y"].float_val) == [3.0]
         server.process.kill()
         server.process.wait()
+
+
+def test_unix_socket_may_be_the_only_way_in(start_server, add_version, tmp_path):
+    add_version("half_plus_two", 1)
+    server = start_server("--port=0", f"--grpc_socket_path={tmp_path / 's'}")
+    with grpc.insecure_channel(f"unix:{tmp_path / 's'}") as channel:
+        stub = type(server.prediction)(channel)
+        assert list(stub.Predict(request([2], [1, 1]), timeout=10).outputs["y"].float_val) == [3.0]
+    assert refusal(server.prediction.Predict, request([2], [1, 1]))[0] == "UNAVAILABLE"
 
 
 def test_more_calls_than_threads_are_refused_and_health_still_answers(start_server, add_version, wait_until):

@@ -3,14 +3,14 @@ import threading
 import numpy as np
 import pytest
 
-from model_server.engine import Engine
+from model_server.engines.litert import LiteRtEngine
 from model_server.errors import DeadlineExceededError, InvalidArgumentError, LoadError, UnavailableError
 
 
 @pytest.fixture
 def load(models):
     def open_engine(name, interpreters=1):
-        return Engine(models / name / "model.tflite", interpreters=interpreters, threads=1)
+        return LiteRtEngine(models / name / "model.tflite", workers=interpreters, threads=1)
 
     return open_engine
 
@@ -94,8 +94,10 @@ def test_threads_never_see_each_others_answers(load):
 
 def test_waiting_for_an_interpreter_ends_with_the_deadline(load):
     engine = load("half_plus_two")
-    with engine._checked_out(None), pytest.raises(DeadlineExceededError):
+    graph, _ = engine._pool.take(None)
+    with pytest.raises(DeadlineExceededError):
         engine.run("serving_default", {"x": floats(1, 1)}, timeout_seconds=0.01)
+    engine._pool.give_back(graph)
     assert engine.run("serving_default", {"x": floats(1, 1)}, timeout_seconds=1)["y"].tolist() == [[2.5]]
 
 
@@ -111,7 +113,7 @@ def test_cut_short_file_is_refused(models, tmp_path, size_bytes):
     file = tmp_path / "model.tflite"
     file.write_bytes((models / "tiny_image/model.tflite").read_bytes()[:size_bytes])
     with pytest.raises(LoadError, match="cannot be run by LiteRT"):
-        Engine(file, interpreters=1, threads=1)
+        LiteRtEngine(file, workers=1, threads=1)
 
 
 def test_strings_pass_through(load):

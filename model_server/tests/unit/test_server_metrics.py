@@ -60,7 +60,7 @@ def filled():
     metrics.count_request('un"known\n', "NOT_FOUND")
     metrics.observe_request("m", "Predict", "GRPC", 0.000_018)
     metrics.observe_request("m", "Predict", "GRPC", 1e9)
-    metrics.observe_run("m", 0.002)
+    metrics.observe_run("m", "Predict", 0.002)
     metrics.observe_predict("m", 3, "Predict", "GRPC", 0.000_11)
     return parse_page(metrics.format_page())
 

@@ -1,10 +1,23 @@
 import threading
+from pathlib import Path
 
 import pytest
 
-from model_server.errors import LoadError, NotFoundError, StartupError
-from model_server.repository import Polling, Repository, ServedModel
+from model_server.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    LoadError,
+    NotFoundError,
+    StartupError,
+    UnknownError,
+)
+from model_server.model_config import ModelConfig
+from model_server.repository import Repository
 from model_server.servable import Servable
+from model_server.served_model import ModelSource, Polling, ServedModel
+from model_server.versions import LATEST, VersionPolicy
+
+ALL = VersionPolicy("all")
 
 
 class RecordedEngine:
@@ -40,10 +53,38 @@ def loader():
 
 
 @pytest.fixture
+def polling():
+    return Polling(wait_seconds=1, load_retries=0, retry_interval_seconds=0.001)
+
+
+@pytest.fixture
+def poll(stop):
+    def poll_once(model):
+        model.load_aspired(stop)
+        model.unload_surplus()
+
+    return poll_once
+
+
+@pytest.fixture
 def make_model(tmp_path, loader):
-    def make(retries=0):
-        polling = Polling(wait_seconds=1, load_retries=retries, retry_interval_seconds=0.001)
-        return ServedModel("m", tmp_path / "models/m", loader, polling)
+    def make(retries=0, policy=LATEST):
+        model = ServedModel("m", loader, Polling(wait_seconds=1, load_retries=retries, retry_interval_seconds=0.001))
+        model.configure(ModelSource(tmp_path / "models/m", policy))
+        return model
+
+    return make
+
+
+@pytest.fixture
+def repository(loader, polling):
+    return Repository(loader, polling)
+
+
+@pytest.fixture
+def config(tmp_path):
+    def make(name="m", labels=None, policy=LATEST):
+        return ModelConfig(name, str(tmp_path / "models" / name), policy, labels or {})
 
     return make
 
@@ -57,23 +98,28 @@ def states(model):
     return {status.version: status.state for status in model.statuses()}
 
 
-def test_highest_version_answers(make_model, add_version, stop):
+def served_version(repository, name="m", version=None, label=""):
+    with repository.find(name).acquire(version, label) as servable:
+        return servable.version
+
+
+def test_highest_version_answers(make_model, add_version, poll):
     add_version("half_plus_two", 1)
     add_version("half_plus_two", 12)
     model = make_model()
-    model.load_first_version(stop)
+    poll(model)
     with model.acquire(None) as servable:
         assert servable.version == 12
     assert states(model) == {12: "AVAILABLE"}
 
 
-def test_old_version_goes_after_its_last_request(make_model, add_version, stop):
+def test_old_version_goes_after_its_last_request(make_model, add_version, poll):
     add_version("half_plus_two", 1)
     model = make_model()
-    model.load_first_version(stop)
+    poll(model)
     with model.acquire(None) as old:
         add_version("half_plus_two", 2)
-        model.poll(stop)
+        poll(model)
         assert states(model) == {2: "AVAILABLE", 1: "UNLOADING"}
         assert not old.engine.closed
         with model.acquire(None) as new:
@@ -82,15 +128,30 @@ def test_old_version_goes_after_its_last_request(make_model, add_version, stop):
     assert states(model) == {2: "AVAILABLE", 1: "END"}
 
 
-def test_broken_new_version_leaves_the_old_one(make_model, add_version, loader, stop):
+def test_version_that_comes_back_while_its_elder_still_answers_stays(make_model, add_version, poll, tmp_path):
     add_version("half_plus_two", 1)
     model = make_model()
-    model.load_first_version(stop)
+    poll(model)
+    with model.acquire(None) as elder:
+        model.configure(None)
+        poll(model)
+        model.configure(ModelSource(tmp_path / "models/m"))
+        poll(model)
+        with model.acquire(None) as younger:
+            assert younger is not elder
+    assert (elder.engine.closed, younger.engine.closed) == (True, False)
+    assert states(model) == {1: "AVAILABLE"}
+
+
+def test_broken_new_version_leaves_the_old_one(make_model, add_version, loader, poll):
+    add_version("half_plus_two", 1)
+    model = make_model()
+    poll(model)
     loader.failures[2] = 99
     folder = add_version("half_plus_two", 2)
-    with pytest.raises(LoadError):
-        model.poll(stop)
-    model.poll(stop)
+    poll(model)
+    poll(model)
+    assert model.problem == "version 2 is broken."
     assert loader.loads == [1, 2]
     assert [(s.version, s.state, s.error_message) for s in model.statuses()] == [
         (2, "END", "version 2 is broken."),
@@ -98,65 +159,197 @@ def test_broken_new_version_leaves_the_old_one(make_model, add_version, loader, 
     ]
     loader.failures[2] = 0
     (folder / "saved_model.pb").unlink()
-    model.poll(stop)
+    poll(model)
     assert states(model) == {2: "AVAILABLE", 1: "END"}
 
 
-def test_half_copied_version_waits_until_it_is_whole(make_model, add_version, loader, stop):
+def test_half_copied_version_waits_until_it_is_whole(make_model, add_version, loader, poll):
     folder = add_version("half_plus_two", 1)
     content = (folder / "model.tflite").read_bytes()
     (folder / "model.tflite").unlink()
     model = make_model()
-    assert model.poll(stop) is None
+    poll(model)
     assert loader.loads == []
+    assert model.problem.startswith("No complete version of model m is below ")
     (folder / "model.tflite").write_bytes(content)
-    assert model.poll(stop) == 1
-    assert model.available
+    poll(model)
+    assert (model.available, model.problem) == (True, "")
 
 
-def test_load_is_retried_as_often_as_told(make_model, add_version, loader, stop):
+def test_policies_choose_the_versions(make_model, add_version, poll):
+    for version in (1, 2, 3):
+        add_version("half_plus_two", version)
+    for policy, expected in (
+        (VersionPolicy("latest", count=2), {3: "AVAILABLE", 2: "AVAILABLE"}),
+        (ALL, {3: "AVAILABLE", 2: "AVAILABLE", 1: "AVAILABLE"}),
+        (VersionPolicy("specific", versions=frozenset({1, 3, 9})), {3: "AVAILABLE", 1: "AVAILABLE"}),
+    ):
+        model = make_model(policy=policy)
+        poll(model)
+        assert states(model) == expected
+
+
+def test_policy_that_wants_only_what_is_not_there_leaves_what_answers(make_model, add_version, poll, tmp_path):
+    add_version("half_plus_two", 1)
+    model = make_model()
+    poll(model)
+    model.configure(ModelSource(tmp_path / "models/m", VersionPolicy("specific", versions=frozenset({9}))))
+    poll(model)
+    assert states(model) == {1: "AVAILABLE"}
+
+
+def test_load_is_retried_as_often_as_told(make_model, add_version, loader, poll):
     add_version("half_plus_two", 1)
     loader.failures[1] = 2
     model = make_model(retries=2)
-    model.load_first_version(stop)
+    poll(model)
     assert loader.loads == [1, 1, 1]
     assert model.available
 
 
-def test_failed_first_load_stops_the_start(make_model, add_version, loader, stop):
+def test_failed_first_load_stops_the_start(repository, config, add_version, loader, stop):
     add_version("half_plus_two", 1)
     loader.failures[1] = 99
-    with pytest.raises(StartupError, match=r"Failed to start server. Error: 1 servable\(s\) did not become available"):
-        make_model(retries=1).load_first_version(stop)
-    assert loader.loads == [1, 1]
+    with pytest.raises(
+        StartupError,
+        match=r"^Failed to start server. Error: 1 servable\(s\) did not become available: {m: version 1 is broken.}$",
+    ):
+        repository.start([config()], stop)
 
 
-def test_stop_ends_the_wait_for_a_version(make_model, stop):
+def test_start_needs_only_one_of_all_versions(repository, config, add_version, loader, stop):
+    add_version("half_plus_two", 1)
+    add_version("half_plus_two", 2)
+    loader.failures[2] = 99
+    repository.start([config(policy=ALL)], stop)
+    assert served_version(repository) == 1
+
+
+def test_stop_ends_the_wait_for_a_version(repository, config, stop):
     stop.set()
-    model = make_model()
-    model.load_first_version(stop)
-    assert not model.available
+    repository.start([config()], stop)
+    assert not repository.ready
 
 
-def test_deleted_version_folders_unload_and_a_deleted_base_path_does_not(make_model, add_version, stop, tmp_path):
+def test_deleted_version_folders_unload_and_a_deleted_base_path_does_not(make_model, add_version, poll, tmp_path):
     folder = add_version("half_plus_two", 1)
     model = make_model()
-    model.load_first_version(stop)
+    poll(model)
     (tmp_path / "models/m").rename(tmp_path / "away")
-    model.poll(stop)
+    poll(model)
     assert model.available
     (tmp_path / "away").rename(tmp_path / "models/m")
     folder.rename(tmp_path / "gone")
-    model.poll(stop)
+    poll(model)
     assert not model.available
     assert states(model) == {1: "END"}
 
 
-def test_version_that_is_not_loaded_is_not_found(make_model):
+def test_version_that_is_not_loaded_is_not_found(repository, make_model):
     model = make_model()
     with pytest.raises(NotFoundError, match=r"Servable not found for request: Latest\(m\)"), model.acquire(None):
         pass
     with pytest.raises(NotFoundError, match=r"Servable not found for request: Specific\(m, 9\)"), model.acquire(9):
         pass
     with pytest.raises(NotFoundError, match=r"Servable not found for request: Specific\(other, 9\)"):
-        Repository([model]).find("other", 9)
+        repository.find("other", 9)
+
+
+def test_labels_stand_for_versions(repository, config, add_version, stop):
+    add_version("half_plus_two", 1)
+    add_version("half_plus_two", 2)
+    repository.start([config(labels={"stable": 1, "canary": 2}, policy=ALL)], stop)
+    assert served_version(repository, label="stable") == 1
+    assert served_version(repository, label="canary") == 2
+    with pytest.raises(InvalidArgumentError, match="Unrecognized servable version label: other"):
+        served_version(repository, label="other")
+
+
+def test_label_of_a_version_that_does_not_answer_changes_nothing(repository, config, add_version, stop):
+    add_version("half_plus_two", 1)
+    add_version("half_plus_two", 2)
+    repository.start([config(labels={"stable": 1}, policy=ALL)], stop)
+    with pytest.raises(
+        FailedPreconditionError,
+        match=r"^Request to assign label to version 9 of model m, which is not currently available for inference$",
+    ):
+        repository.reload([config(labels={"stable": 9}, policy=VersionPolicy())])
+    assert served_version(repository, label="stable") == 1
+    assert states(repository.find("m")) == {2: "AVAILABLE", 1: "AVAILABLE"}
+
+
+def test_label_may_name_a_version_that_the_same_list_loads(repository, config, add_version, stop):
+    add_version("half_plus_two", 1)
+    repository.start([config(labels={"stable": 1})], stop)
+    add_version("half_plus_two", 2)
+    repository.reload([config(labels={"stable": 2})])
+    assert served_version(repository, label="stable") == 2
+    assert states(repository.find("m")) == {2: "AVAILABLE", 1: "END"}
+
+
+def test_labels_may_come_before_their_versions_where_that_is_allowed(loader, polling, config, add_version, stop):
+    add_version("half_plus_two", 1)
+    repository = Repository(loader, polling, labels_before_versions=True)
+    repository.start([config(labels={"stable": 1, "next": 2})], stop)
+    with pytest.raises(NotFoundError, match=r"Specific\(m, 2\)"):
+        served_version(repository, label="next")
+    repository.reload([config(labels={"stable": 1, "next": 2})])
+    with pytest.raises(FailedPreconditionError, match="version 3 of model m"):
+        repository.reload([config(labels={"stable": 3})])
+
+
+def test_start_with_a_label_of_no_version_is_refused(repository, config, add_version, stop):
+    add_version("half_plus_two", 1)
+    with pytest.raises(StartupError, match=r"^Failed to start server. Error: Request to assign label to version 9"):
+        repository.start([config(labels={"stable": 9})], stop)
+
+
+def test_reload_adds_and_removes_models(repository, config, add_version, stop):
+    for name in ("m", "n"):
+        add_version("half_plus_two", 1, name)
+    repository.start([config("m")], stop)
+    repository.reload([config("n")])
+    assert ("m" in repository, "n" in repository) == (False, True)
+    assert served_version(repository, "n") == 1
+    with pytest.raises(NotFoundError, match=r"Latest\(m\)"):
+        served_version(repository, "m")
+    assert states(repository.find("m")) == {1: "END"}
+    repository.reload([config("m"), config("n")])
+    assert served_version(repository, "m") == 1
+    assert repository.ready
+
+
+def test_reload_tells_which_new_model_is_not_there_and_serves_the_others(repository, config, add_version, stop):
+    for name in ("m", "n"):
+        add_version("half_plus_two", 1, name)
+    repository.start([config("m")], stop)
+    with pytest.raises(UnknownError, match=r"^1 model\(s\) did not become available: {x: Could not find base path"):
+        repository.reload([config("m"), config("n"), config("x")])
+    assert served_version(repository, "n") == 1
+    assert not repository.ready
+    add_version("half_plus_two", 3, "x")
+    repository.reload([config("m"), config("n"), config("x")])
+    assert served_version(repository, "x") == 3
+
+
+def test_path_that_cannot_be_served_changes_nothing(loader, polling, config, add_version, stop):
+    add_version("half_plus_two", 1)
+
+    def resolve(text):
+        if text.endswith("/x"):
+            raise LoadError("x is no artifact.")
+        return Path(text)
+
+    repository = Repository(loader, polling, resolve)
+    repository.start([config()], stop)
+    with pytest.raises(InvalidArgumentError, match="x is no artifact"):
+        repository.reload([config("x")])
+    assert served_version(repository) == 1
+
+
+def test_several_models_are_loaded_at_once(loader, polling, config, add_version, stop):
+    for name in ("m", "n", "o"):
+        add_version("half_plus_two", 1, name)
+    repository = Repository(loader, polling, load_threads=3)
+    repository.start([config(name) for name in ("m", "n", "o")], stop)
+    assert [served_version(repository, name) for name in ("m", "n", "o")] == [1, 1, 1]

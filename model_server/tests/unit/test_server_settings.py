@@ -10,7 +10,7 @@ BASE = {"model_base_path": "/models/m"}
 
 def test_thread_numbers_follow_the_processors():
     settings = load_settings({**BASE, "rest_api_port": 8501}, processors=3)
-    assert (settings.engine.interpreters, settings.engine.threads) == (3, 1)
+    assert (settings.loading.engine.interpreters, settings.loading.engine.threads) == (3, 1)
     assert settings.rest is not None
     assert (settings.rest.threads, settings.grpc.max_threads) == (12, 64)
 
@@ -18,7 +18,11 @@ def test_thread_numbers_follow_the_processors():
 def test_given_numbers_win():
     given = {**BASE, "num_tflite_pools": 5, "grpc_max_threads": 2, "tensorflow_intra_op_parallelism": 4}
     settings = load_settings({**given, "load_retry_interval_micros": 1_500_000}, processors=3)
-    assert (settings.engine.interpreters, settings.engine.threads, settings.grpc.max_threads) == (5, 4, 2)
+    assert (settings.loading.engine.interpreters, settings.loading.engine.threads, settings.grpc.max_threads) == (
+        5,
+        4,
+        2,
+    )
     assert settings.polling.retry_interval_seconds == 1.5
     assert settings.polling.load_retries == 0
 
@@ -30,7 +34,7 @@ def test_no_rest_port_means_no_rest():
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ({"model_base_path": ""}, "--model_base_path is empty"),
+        ({"model_base_path": ""}, "Both --model_base_path and --model_config_file are empty!"),
         ({"port": 0}, "--port=0 opens no port for gRPC: give --grpc_socket_path"),
         ({"rest_api_port": 8500}, "--rest_api_port cannot be same as --port (8500)"),
         ({"port": 70_000}, "--port=70000 is no port"),
@@ -65,8 +69,10 @@ def test_metrics_path_comes_from_the_monitoring_file(tmp_path: Path, text, path)
     assert load_metrics_path(str(file)) == path
 
 
-def test_unreadable_monitoring_file_says_what_to_write(tmp_path: Path):
+def test_unreadable_monitoring_file_says_what_is_wrong(tmp_path: Path):
     file = tmp_path / "monitoring.txt"
     file.write_text("prometheus_config { enabled: true }")
-    with pytest.raises(StartupError, match=r'enabled.*write prometheus_config \{ enable: true path: "/monitoring'):
+    with pytest.raises(
+        StartupError, match=r"^Error parsing text-format tensorflow.serving.MonitoringConfig: .*enabled"
+    ):
         load_metrics_path(str(file))

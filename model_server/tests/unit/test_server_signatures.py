@@ -92,6 +92,27 @@ def test_one_definition_that_matches_nothing_is_left_out():
     assert list(plan_signatures(definitions, graph)) == ["s"]
 
 
+def test_another_output_of_the_same_saved_model_is_not_taken_for_the_only_one():
+    graph = {"serving_default": GraphSignature({"x": tensor("x")}, {"y": tensor("y")})}
+    definitions = {
+        "serving_default": definition({"x": "x:0"}, {"y": "y:0"}),
+        "same": definition({"inputs": "x:0"}, {"outputs": "y:0"}),
+        "other_output": definition({"inputs": "x:0"}, {"outputs": "y2:0"}),
+        "other_input": definition({"inputs": "x2:0"}, {"outputs": "y:0"}),
+    }
+    bound = plan_signatures(definitions, graph)
+    assert sorted(bound) == ["same", "serving_default"]
+    assert (bound["same"].inputs, bound["same"].outputs) == ({"inputs": "x"}, {"outputs": "y"})
+
+
+def test_strings_are_not_bound_to_numbers():
+    graph = {"s": GraphSignature({"x": tensor("x")}, {"y": tensor("y")})}
+    served = definition({"x": "x:0"}, {"y": "y:0"})
+    served.inputs["x"].dtype = types_pb2.DT_STRING
+    with pytest.raises(LoadError, match="match none"):
+        plan_signatures({"s": served}, graph)
+
+
 def test_without_definitions_the_file_speaks():
     graph = {"serving_default": GraphSignature({"x": tensor("x:0", shape=(-1, 2))}, {"y": tensor("y", "int32")})}
     served = plan_signatures({}, graph)["serving_default"].definition

@@ -5,7 +5,7 @@ import pytest
 
 from model_server._protos.tensorflow.core.framework import types_pb2
 from model_server._protos.tensorflow.core.protobuf import meta_graph_pb2
-from model_server.errors import InvalidArgumentError
+from model_server.errors import InvalidArgumentError, UnimplementedError
 from model_server.rest_routes import inflate
 from model_server.signatures import Signature
 from model_server.wire_rest import format_error, format_outputs, parse_body, parse_inputs
@@ -197,6 +197,13 @@ def test_rows_need_a_common_first_dimension():
         format_outputs({"y": np.array(1.0, np.float32)}, row_format=True)
     with pytest.raises(InvalidArgumentError, match="Tensor name: z has inconsistent batch size: 2 expecting: 1"):
         format_outputs({"y": np.zeros(1, np.float32), "z": np.zeros(2, np.float32)}, row_format=True)
+
+
+def test_complex_numbers_have_no_json():
+    with pytest.raises(UnimplementedError, match=r"^Conversion of JSON Value: 1 to type: complex64$"):
+        parse('{"inputs": 1}', signature(c="COMPLEX64"))
+    with pytest.raises(InvalidArgumentError, match=r"^Failed to write JSON value for tensor type: complex64$"):
+        format_outputs({"c": np.ones(1, np.complex64)}, row_format=False)
 
 
 def test_error_body_is_json():

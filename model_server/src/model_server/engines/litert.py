@@ -1,0 +1,193 @@
+"""LiteRT with XNNPACK: interpreters over one mapped file.
+
+Inputs are checked before LiteRT sees them. With its XNNPACK kernels a convolution given an input of another rank reads
+past the buffer instead of refusing it, so a shape that the file does not declare goes to one interpreter with LiteRT's
+plain kernels, whose preparation checks ranks and sizes. Weights of a type that a kernel does not have are refused
+before LiteRT sees the file, since it would read them as numbers of another size.
+"""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from model_server.engine import (
+    DEFAULT_SIGNATURE,
+    Array,
+    GraphSignature,
+    Observe,
+    Tensor,
+    check_inputs,
+    describe_refusal,
+    format_cause,
+    ignore_times,
+)
+from model_server.errors import LoadError, UnavailableError
+from model_server.memory import release_mapped
+from model_server.weight_types import check_weights
+from model_server.worker_pool import WorkerPool
+
+
+class LiteRtEngine:
+    """Answers from any thread; as many requests run at once as there are interpreters, up to `workers`."""
+
+    def __init__(self, model_file: Path, *, workers: int, threads: int) -> None:
+        """Map the file and prepare the first interpreter.
+
+        Raises:
+            LoadError: LiteRT cannot read the file or run its graph.
+        """
+        check_weights(model_file)
+        self._model_file = model_file
+        self._threads = threads
+        self._careful = CarefulGraph(model_file)
+        self._closed = False
+        first = self._load()
+        self.signatures: dict[str, GraphSignature] = first.signatures
+        self._pool = WorkerPool(first, self._load, workers)
+
+    def run(
+        self,
+        signature: str,
+        inputs: dict[str, Array],
+        timeout_seconds: float | None = None,
+        observe: Observe = ignore_times,
+    ) -> dict[str, Array]:
+        """As `Engine.run`."""
+        tensors = self.signatures[signature].inputs
+        check_inputs(tensors, inputs)
+        if self._closed:
+            raise UnavailableError("The version is being unloaded: send the request again.")
+        if not all(tensors[name].declares(array.shape) for name, array in inputs.items()):
+            begun = time.perf_counter()
+            outputs = self._careful.run(signature, inputs)
+            observe(0.0, time.perf_counter() - begun)
+            return outputs
+        graph, waited_seconds = self._pool.take(timeout_seconds)
+        begun = time.perf_counter()
+        try:
+            outputs = graph.run(signature, inputs)
+        finally:
+            self._pool.give_back(graph)
+        observe(waited_seconds, time.perf_counter() - begun)
+        return outputs
+
+    def close(self) -> None:
+        """Let go of every interpreter; call it when no request is under way."""
+        self._closed = True
+        self._careful.close()
+        self._pool.close()
+
+    def _load(self) -> "_LoadedGraph":
+        graph = _LoadedGraph(self._model_file, self._threads)
+        # The kernels have packed copies of the weights now: what the file holds is read again only where they need it.
+        release_mapped(self._model_file)
+        return graph
+
+
+class CarefulGraph:
+    """LiteRT's plain kernels, for shapes that a file does not declare; prepared when the first such request comes."""
+
+    def __init__(self, model_file: Path) -> None:
+        self._model_file = model_file
+        self._lock = threading.Lock()
+        self._graph: _LoadedGraph | None = None
+
+    def run(self, signature: str, inputs: dict[str, Array]) -> dict[str, Array]:
+        """All outputs of the signature.
+
+        Raises:
+            InvalidArgumentError: The graph cannot take a shape.
+        """
+        with self._lock:
+            if self._graph is None:
+                self._graph = _LoadedGraph(self._model_file, 1, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+            return self._graph.run(signature, inputs)
+
+    def close(self) -> None:
+        """Let go of the interpreter."""
+        self._graph = None
+
+
+class _LoadedGraph:
+    """One interpreter; used by one thread at a time."""
+
+    def __init__(self, model_file: Path, threads: int, resolver: OpResolverType = OpResolverType.BUILTIN) -> None:
+        try:
+            interpreter = Interpreter(str(model_file), num_threads=threads, experimental_op_resolver_type=resolver)
+            # A graph with an operation that LiteRT does not know, or that cannot be prepared, fails here. Later this
+            # call would be refused, since signature runners hold on to the interpreter's inside.
+            interpreter.allocate_tensors()
+            keys = list(interpreter.get_signature_list())
+            runners = {key: interpreter.get_signature_runner(key) for key in keys}
+            self._runners: dict[str, Any] = runners or {DEFAULT_SIGNATURE: _UnsignedRunner(interpreter)}
+        except (ValueError, RuntimeError) as error:
+            raise LoadError(f"{model_file} cannot be run by LiteRT: {format_cause(error)}.") from error
+        self.signatures = {
+            key: GraphSignature(_tensors(runner.get_input_details()), _tensors(runner.get_output_details()))
+            for key, runner in self._runners.items()
+        }
+
+    def run(self, signature: str, inputs: dict[str, Array]) -> dict[str, Array]:
+        """All outputs of the signature."""
+        try:
+            outputs: dict[str, Array] = self._runners[signature](**inputs)
+        except (ValueError, RuntimeError) as error:
+            raise describe_refusal(inputs, error) from error
+        return outputs
+
+
+class _UnsignedRunner:
+    """LiteRT's signature runner for a file that has no signatures: tensor names, cut at ":", are the names."""
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        self._interpreter = interpreter
+        self._inputs = {detail["name"].split(":")[0]: detail for detail in interpreter.get_input_details()}
+        self._outputs = {detail["name"].split(":")[0]: detail for detail in interpreter.get_output_details()}
+
+    def get_input_details(self) -> dict[str, Any]:
+        return self._inputs
+
+    def get_output_details(self) -> dict[str, Any]:
+        return self._outputs
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        for name, array in inputs.items():
+            self._interpreter.resize_tensor_input(self._inputs[name]["index"], list(array.shape))
+        self._interpreter.allocate_tensors()
+        for name, array in inputs.items():
+            self._interpreter.set_tensor(self._inputs[name]["index"], array)
+        self._interpreter.invoke()
+        return {name: self._interpreter.get_tensor(detail["index"]) for name, detail in self._outputs.items()}
+
+
+def read_signatures(model_file: Path) -> dict[str, GraphSignature]:
+    """The signatures of the file, without preparing its graph.
+
+    Raises:
+        LoadError: LiteRT cannot read the file.
+    """
+    try:
+        interpreter = Interpreter(str(model_file), experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
+        keys = list(interpreter.get_signature_list())
+        runners: dict[str, Any] = {key: interpreter.get_signature_runner(key) for key in keys}
+    except (ValueError, RuntimeError) as error:
+        raise LoadError(f"{model_file} cannot be read by LiteRT: {format_cause(error)}.") from error
+    return {
+        key: GraphSignature(_tensors(runner.get_input_details()), _tensors(runner.get_output_details()))
+        for key, runner in (runners or {DEFAULT_SIGNATURE: _UnsignedRunner(interpreter)}).items()
+    }
+
+
+def _tensors(details: dict[str, Any]) -> dict[str, Tensor]:
+    return {
+        name: Tensor(
+            detail["name"],
+            np.dtype(object) if detail["dtype"] in {np.bytes_, np.object_} else np.dtype(detail["dtype"]),
+            tuple(int(size) for size in detail["shape_signature"]),
+        )
+        for name, detail in details.items()
+    }

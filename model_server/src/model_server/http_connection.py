@@ -1,0 +1,241 @@
+"""HTTP/1.1 on one connection: bytes to whole requests and responses back, one at a time and in order.
+
+It knows nothing of what a path means. Everything runs on the event loop's thread.
+"""
+
+import asyncio
+import http
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import httptools
+from typing_extensions import override
+
+from model_server.answer_packing import accepts_gzip
+from model_server.rest_routes import RestRequest, RestResponse
+from model_server.wire_rest import format_error
+
+LARGEST_HEAD_BYTES = 64 * 1024
+# What all connections together may hold of requests that are not answered yet.
+LARGEST_BUFFERED_BYTES = 1024 * 1024 * 1024
+_REASONS = {status.value: status.phrase for status in http.HTTPStatus} | {499: "Client Closed Request"}
+_LINGER_SECONDS = 2.0
+PACKED_HEADERS = "content-encoding: gzip\r\nvary: accept-encoding\r\n"
+
+Respond = Callable[[RestResponse], None]
+
+
+class Host(Protocol):
+    """What a connection needs of the service that it belongs to."""
+
+    connections: "set[Connection]"
+    buffered_bytes: int
+    draining: bool
+    extra_headers: bytes
+
+    def dispatch(self, request: RestRequest, connection: "Connection") -> None:
+        """Have the request answered: `connection.respond` is called on the event loop's thread, at once or later."""
+
+
+class Connection(asyncio.Protocol):
+    """One client. Reading stops while a request is answered and others wait, so that no client fills the memory."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._waiting: deque[tuple[RestRequest, bool]] = deque()
+        self._answering: tuple[RestRequest, bool] | None = None
+        self._in_request = False
+        # No request is read after this one: what follows cannot be told apart, or the client sends no more.
+        self._last = False
+        self.closed = False
+        self.active_seconds = time.monotonic()
+        self._start_request()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request has begun and is not answered."""
+        return self._in_request or self._answering is not None or bool(self._waiting)
+
+    @property
+    def receiving(self) -> bool:
+        """Whether the client has yet to send the rest of a request."""
+        return self._in_request and self._answering is None
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Asyncio: there is a client."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101
+        self._transport = transport
+        self._host.connections.add(self)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Asyncio: the client has gone; whatever it asked is not computed if it has not begun."""
+        self.closed = True
+        self._host.connections.discard(self)
+        self._forget_body()
+        for request, _ in (*self._waiting, *((self._answering,) if self._answering else ())):
+            self._host.buffered_bytes -= len(request.body)
+        self._waiting.clear()
+        self._answering = None
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Asyncio: bytes of one or several requests, or of a part of one."""
+        self.active_seconds = time.monotonic()
+        if self._last:
+            return
+        self._head_bytes += 0 if self._has_head else len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # No other protocol is spoken here: the request is answered as it is, and nothing after it is read.
+            self._last = True
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"Malformed HTTP: {error}.")
+        if self._in_request and not self._has_head and self._head_bytes > LARGEST_HEAD_BYTES:
+            self._refuse(431, "The request's headers are too long.")
+
+    @override
+    def eof_received(self) -> bool:
+        """Asyncio: the client sends no more; what it asked is still answered."""
+        self._last = True
+        return self._answering is not None
+
+    @override
+    def pause_writing(self) -> None:
+        """Asyncio: the client does not read its answer; it may not ask more meanwhile."""
+        self._pause()
+
+    @override
+    def resume_writing(self) -> None:
+        """Asyncio: the client has read."""
+        self._resume()
+
+    def on_message_begin(self) -> None:
+        """Parser: the first byte of a request."""
+        self._in_request = True
+
+    def on_url(self, url: bytes) -> None:
+        """Parser: a part of the path and query."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Parser: one header."""
+        lowered = name.lower()
+        if lowered == b"content-encoding" and b"gzip" in value.lower():
+            self._gzipped = True
+        elif lowered == b"accept-encoding":
+            self._accepts_gzip = accepts_gzip(value.decode("latin-1"))
+        elif lowered == b"expect" and value.lower() == b"100-continue":
+            self._expects = True
+        elif lowered == b"content-length" and self._host.buffered_bytes + int(value) > LARGEST_BUFFERED_BYTES:
+            self._refuse(429, "Too much is being sent at once: send the request again.")
+
+    def on_headers_complete(self) -> None:
+        """Parser: the body follows."""
+        self._has_head = True
+        if self._expects and not self._last and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        """Parser: a part of the body."""
+        if self._last:
+            return
+        self._body.append(body)
+        self._host.buffered_bytes += len(body)
+        if self._host.buffered_bytes > LARGEST_BUFFERED_BYTES:
+            self._refuse(429, "Too much is being sent at once: send the request again.")
+
+    def on_message_complete(self) -> None:
+        """Parser: the request is whole."""
+        if self._last:
+            return
+        method = self._parser.get_method().decode("ascii")
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        request = RestRequest(method, self._url.decode("latin-1"), body, self._gzipped, self._accepts_gzip)
+        keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+        self._start_request()
+        if self._answering is None:
+            self._begin(request, keep_alive)
+        else:
+            self._waiting.append((request, keep_alive))
+            self._pause()
+
+    def respond(self, response: RestResponse) -> None:
+        """Send the answer to the request that was dispatched last, and go on with the next one."""
+        if self._answering is None or self._transport is None:
+            return
+        request, keep_alive = self._answering
+        self._answering = None
+        self._host.buffered_bytes -= len(request.body)
+        self.active_seconds = time.monotonic()
+        keep_alive = keep_alive and not self._host.draining and not (self._last and not self._waiting)
+        self._write(response, keep_alive=keep_alive, with_body=request.method != "HEAD")
+        if not keep_alive:
+            self._transport.close()
+        elif self._waiting:
+            self._begin(*self._waiting.popleft())
+        else:
+            self._resume()
+
+    def close(self) -> None:
+        """End the connection; nothing more is answered on it."""
+        if self._transport is None:
+            return
+        if self.busy:
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    def _start_request(self) -> None:
+        self._url = b""
+        self._body: list[bytes] = []
+        self._gzipped = self._accepts_gzip = self._expects = self._has_head = self._in_request = False
+        self._head_bytes = 0
+
+    def _begin(self, request: RestRequest, keep_alive: bool) -> None:
+        self._answering = (request, keep_alive)
+        self._host.dispatch(request, self)
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer at once and read no more: what follows on this connection cannot be told apart."""
+        if self._last:
+            return
+        self._last = True
+        self._forget_body()
+        self._in_request = False
+        if self._transport is None or self.closed:
+            return
+        if self._answering is None:
+            self._write(RestResponse(status, format_error(message)), keep_alive=False)
+        # A client that is still sending would lose the answer if its bytes met a closed socket.
+        asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._transport.close)
+
+    def _forget_body(self) -> None:
+        self._host.buffered_bytes -= sum(map(len, self._body))
+        self._body = []
+
+    def _write(self, response: RestResponse, *, keep_alive: bool, with_body: bool = True) -> None:
+        if self._transport is None or self.closed:
+            return
+        body = response.packed or response.body.encode("utf-8", errors="replace")
+        head = (
+            f"HTTP/1.1 {response.status} {_REASONS.get(response.status, 'Error')}\r\n"
+            f"content-type: {response.content_type}\r\ncontent-length: {len(body)}\r\n"
+            f"{PACKED_HEADERS if response.packed else ''}"
+            f"{'' if keep_alive else 'connection: close' + chr(13) + chr(10)}"
+        ).encode("latin-1")
+        self._transport.write(head + self._host.extra_headers + b"\r\n" + (body if with_body else b""))
+
+    def _pause(self) -> None:
+        if self._transport is not None and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._transport is not None and not self._waiting and not self._transport.is_closing():
+            self._transport.resume_reading()

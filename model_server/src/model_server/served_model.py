@@ -1,0 +1,223 @@
+"""One model: its versions, which of them answer, and what happens to them; loading comes before unloading."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from model_server.errors import InvalidArgumentError, LoadError, NotFoundError
+from model_server.servable import Servable
+from model_server.versions import LATEST, Fingerprint, VersionFolder, VersionPolicy, plan_changes, read_versions
+
+_LOGGER = logging.getLogger(__name__)
+
+Load = Callable[[str, int, Path], Servable]
+
+
+@dataclass(frozen=True)
+class VersionStatus:
+    """A version's state (START, LOADING, AVAILABLE, UNLOADING, END) and, at its end, what went wrong."""
+
+    version: int
+    state: str
+    error_message: str = ""
+
+
+@dataclass(frozen=True)
+class Polling:
+    """How often folders are looked at (0 or less: only when told), and how often a failed load is repeated."""
+
+    wait_seconds: float
+    load_retries: int
+    retry_interval_seconds: float
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model's version folders are, and which of them are served."""
+
+    base_path: Path
+    policy: VersionPolicy = LATEST
+
+
+class ServedModel:
+    """The versions of one model. A new version is loaded before the old one goes, which waits for its requests.
+
+    Requests come from any thread; `configure`, `load_aspired` and `unload_surplus` from one at a time.
+    """
+
+    def __init__(self, name: str, load: Load, polling: Polling) -> None:
+        self.name = name
+        self.source: ModelSource | None = None
+        self.labels: Mapping[str, int] = {}
+        self.problem = ""
+        self.load_failed = False
+        self._load_servable = load
+        self._polling = polling
+        self._lock = threading.Lock()
+        self._loaded: dict[int, Servable] = {}
+        # By identity: a version's number may come back while an older servable of that number still answers.
+        self._unloading: dict[int, Servable] = {}
+        self._requests: dict[int, int] = {}
+        self._statuses: dict[int, VersionStatus] = {}
+        self._failed: dict[int, tuple[Fingerprint, str]] = {}
+        self._surplus: tuple[int, ...] = ()
+
+    @property
+    def available(self) -> bool:
+        """Whether some version answers."""
+        return bool(self._loaded)
+
+    def serves(self, version: int) -> bool:
+        """Whether this version answers."""
+        return version in self._loaded
+
+    def statuses(self) -> list[VersionStatus]:
+        """Every version that was ever seen, the highest first."""
+        with self._lock:
+            return sorted(self._statuses.values(), key=lambda status: -status.version)
+
+    @contextmanager
+    def acquire(self, version: int | None, label: str = "") -> Iterator[Servable]:
+        """The version, or the label's, or the highest one, for the time of one request: it is not unloaded meanwhile.
+
+        Raises:
+            InvalidArgumentError: There is no such label.
+            NotFoundError: The version is not loaded.
+        """
+        with self._lock:
+            if label:
+                version = self.labels.get(label)
+                if version is None:
+                    raise InvalidArgumentError(f"Unrecognized servable version label: {label}")
+            chosen = max(self._loaded, default=None) if version is None else version
+            servable = None if chosen is None else self._loaded.get(chosen)
+            if servable is None:
+                raise NotFoundError(f"Servable not found for request: {format_request(self.name, version)}")
+            self._requests[id(servable)] = self._requests.get(id(servable), 0) + 1
+        try:
+            yield servable
+        finally:
+            self._release(servable)
+
+    def configure(self, source: ModelSource | None) -> None:
+        """From the next `load_aspired` on, serve this; None stands for nothing at all."""
+        if source != self.source:
+            self._failed.clear()
+        self.source = source
+
+    def label(self, labels: Mapping[str, int]) -> None:
+        """Replace all labels at once, as far as requests can see."""
+        with self._lock:
+            self.labels = dict(labels)
+
+    def load_aspired(self, stop: threading.Event) -> None:
+        """Load what should be served and is not; the versions besides stay until `unload_surplus`.
+
+        Afterwards `problem` says why something is not served. A version that could not be loaded is not tried again
+        until its files change.
+        """
+        self.problem, self.load_failed, self._surplus = "", False, ()
+        if self.source is None:
+            self._surplus = tuple(sorted(self._loaded))
+            return
+        try:
+            folders = read_versions(self.source.base_path)
+        except LoadError as error:
+            # What is loaded keeps answering when the storage is away.
+            self._tell_problem(str(error))
+            return
+        changes = plan_changes(folders, frozenset(self._loaded), self.source.policy)
+        for version in changes.load:
+            self._load(folders[version], stop)
+        if not changes.aspired.isdisjoint(self._loaded):
+            self._surplus = changes.unload
+        elif changes.aspired:
+            self.load_failed = not self.available
+        else:
+            self._surplus = changes.unload
+            self._tell_problem(f"No complete version of model {self.name} is below {self.source.base_path}.")
+
+    def _tell_problem(self, problem: str) -> None:
+        self.problem = problem
+        (_LOGGER.warning if self.available else _LOGGER.error)("%s", problem)
+
+    def unload_surplus(self) -> None:
+        """Let go of the versions that the last `load_aspired` found to be replaced."""
+        for version in self._surplus:
+            self._unload(version)
+        self._surplus = ()
+
+    def _load(self, folder: VersionFolder, stop: threading.Event) -> None:
+        version = folder.version
+        fingerprint, known_problem = self._failed.get(version, (None, ""))
+        if fingerprint == folder.fingerprint:
+            self.problem = known_problem
+            return
+        self._set_status(VersionStatus(version, "LOADING"))
+        try:
+            servable = self._load_with_retries(folder, stop)
+        except LoadError as error:
+            self.problem = str(error)
+            self._failed[version] = folder.fingerprint, self.problem
+            self._set_status(VersionStatus(version, "END", self.problem))
+            _LOGGER.warning("%s version %d is not served: %s", self.name, version, error)
+            return
+        with self._lock:
+            self._loaded[version] = servable
+            self._statuses[version] = VersionStatus(version, "AVAILABLE")
+        _LOGGER.info("%s version %d is AVAILABLE", self.name, version)
+
+    def _load_with_retries(self, folder: VersionFolder, stop: threading.Event) -> Servable:
+        retries_left = max(self._polling.load_retries, 0)
+        while True:
+            try:
+                return self._load_servable(self.name, folder.version, folder.path)
+            except LoadError as error:
+                if retries_left == 0:
+                    raise
+                _LOGGER.warning(
+                    "loading %s version %d failed, %d retries left: %s", self.name, folder.version, retries_left, error
+                )
+                if stop.wait(self._polling.retry_interval_seconds):
+                    raise
+                retries_left -= 1
+
+    def _unload(self, version: int) -> None:
+        with self._lock:
+            servable = self._loaded.pop(version)
+            self._unloading[id(servable)] = servable
+            self._statuses[version] = replace(self._statuses[version], state="UNLOADING")
+            idle = id(servable) not in self._requests
+        if idle:
+            self._close(servable)
+
+    def _release(self, servable: Servable) -> None:
+        with self._lock:
+            self._requests[id(servable)] -= 1
+            last = self._requests[id(servable)] == 0
+            if last:
+                del self._requests[id(servable)]
+            last = last and id(servable) in self._unloading
+        if last:
+            self._close(servable)
+
+    def _close(self, servable: Servable) -> None:
+        with self._lock:
+            if self._unloading.pop(id(servable), None) is None:
+                return
+            if servable.version not in self._loaded:
+                self._statuses[servable.version] = VersionStatus(servable.version, "END")
+        servable.engine.close()
+        _LOGGER.info("%s version %d is unloaded", self.name, servable.version)
+
+    def _set_status(self, status: VersionStatus) -> None:
+        with self._lock:
+            self._statuses[status.version] = status
+
+
+def format_request(name: str, version: int | None) -> str:
+    """What a request looked for, as TensorFlow Serving writes it."""
+    return f"Latest({name})" if version is None else f"Specific({name}, {version})"
