@@ -27,6 +27,7 @@ from stages import format_stages, say, timed
 
 from model_artifact.inspection import ArtifactFacts, inspect
 from model_artifact.recipe import Recipe, parse_recipe
+from model_artifact.summary import parse_progress
 from model_artifact.unpacking import unpack
 
 OUT = ROOT / "build" / "local"
@@ -117,16 +118,16 @@ def build(name: str) -> ArtifactFacts:
     else:
         say(f"{name}: building")
         recipe = ROOT / "examples" / "recipes" / f"{name}.json"
-        run_with_progress([sys.executable, "-m", "model_builder", str(recipe), str(artifact)])
+        run_with_progress([sys.executable, "-m", "model_builder", "build", str(recipe), "-o", str(artifact.parent), "--resume"])
     facts = inspect(artifact)
     say(f"{name}: {facts.size_bytes:,} bytes, {facts.zeros_percent:.1f} % zeros, {facts.digest}")
     return facts
 
 
 def artifact_path(name: str) -> Path:
-    """Where the artifact of a recipe is kept: by the recipe's digest."""
+    """Where the artifact of a recipe is kept: in the folder of its build, by the recipe's digest."""
     digest = read_recipe(name).digest.removeprefix("sha256:")
-    return OUT / "artifacts" / f"{name}-{digest[:12]}.zip"
+    return OUT / "artifacts" / f"{name}-{digest[:12]}" / "artifact.zip"
 
 
 def run_with_progress(command: list[str]) -> None:
@@ -147,10 +148,16 @@ def run_with_progress(command: list[str]) -> None:
             line = process.stdout.readline()
             if not line:
                 break
-            last, since = line.decode(errors="replace").strip(), time.monotonic()
+            last, since = format_line(line.decode(errors="replace").strip()), time.monotonic()
             say(f"  {last}")
     if process.wait() != 0:
         raise DemoError(f"{' '.join(command[1:])} failed (exit {process.returncode})", process.returncode)
+
+
+def format_line(line: str) -> str:
+    """What a line of progress says to a person; other lines as they are."""
+    progress = parse_progress(line)
+    return progress.message if progress else line
 
 
 def unpack_model(name: str, facts: ArtifactFacts) -> Path:

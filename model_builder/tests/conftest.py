@@ -11,10 +11,10 @@ from model_artifact.recipe import Compression, Recipe, Training
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def make_recipe(*, alpha=1.25, bits=8, architecture="SmallCNN", dataset="Digits", **training):
-    """A recipe with the given fields."""
+def make_recipe(*, alpha=1.25, bits=8, rule=None, architecture="SmallCNN", dataset="Digits", **training):
+    """A recipe with the given fields; `rule` holds the fields of compression beside alpha and bits."""
     return Recipe(
-        compression=Compression(alpha=alpha, bits=bits),
+        compression=Compression(alpha=alpha, bits=bits, **(rule or {})),
         training=Training(architecture=architecture, dataset=dataset, **training),
     )
 

@@ -1,57 +1,45 @@
-"""`model-builder RECIPE.json ARTIFACT.zip`: one recipe in, one artifact out.
+"""`model-builder`: build, evaluate, export, report and reproduce from the command line.
 
-Exit codes (docs/exit-codes.md): 0 done, 2 bad use or input, 5 the data set is missing, altered or did not arrive whole.
+Exit codes (docs/exit-codes.md): 0 done, 2 bad use or input, 3 corrupt artifact, 5 the data set is missing, altered or
+did not arrive whole, 143 ended by SIGTERM or Ctrl-C with the training saved. Errors are one sentence on stderr.
 """
 
-import argparse
-import os
+import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from model_artifact.errors import ArtifactError
-from model_artifact.recipe import Recipe, parse_recipe
-from model_artifact.summary import BuildProgress
-from model_builder.errors import BuildError, DataError
-from model_builder.loading import load_and_build
+from model_artifact.errors import ArtifactError, CorruptArtifactError
+from model_artifact.termination import format_os_error
+from model_builder.arguments import make_parser
+from model_builder.errors import BuildError, DataError, TrainingInterruptedError
 
 EXIT_BAD_INPUT = 2
+EXIT_CORRUPT = 3
 EXIT_DATA = 5
+EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Build one artifact; errors are one sentence on stderr."""
-    options = _parser().parse_args(arguments)
+    """Run one command; errors are one sentence on stderr."""
+    options = make_parser().parse_args(arguments)
+    from model_builder.commands import COMMANDS
+
     try:
-        recipe = parse_recipe(options.recipe.read_text(), str(options.recipe))
-        _build(recipe, options.artifact)
+        return COMMANDS[options.command](options)
+    except TrainingInterruptedError as error:
+        return _fail(str(error), EXIT_TERMINATED)
     except DataError as error:
-        return _fail(error, EXIT_DATA)
-    except (ArtifactError, BuildError, OSError, UnicodeDecodeError) as error:
-        return _fail(error, EXIT_BAD_INPUT)
-    return 0
+        return _fail(str(error), EXIT_DATA)
+    except CorruptArtifactError as error:
+        return _fail(str(error), EXIT_CORRUPT)
+    except (ArtifactError, BuildError) as error:
+        return _fail(str(error), EXIT_BAD_INPUT)
+    except OSError as error:
+        return _fail(format_os_error(error), EXIT_BAD_INPUT)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="model-builder", description="Train with prune-then-quantise in every step and pack the result."
-    )
-    parser.add_argument("recipe", type=Path, help="what to build, JSON; see examples/recipes")
-    parser.add_argument("artifact", type=Path, help="the .zip to write")
-    return parser
-
-
-def _build(recipe: Recipe, target: Path) -> None:
-    manifest = load_and_build(recipe, target, os.environ, _tell)
-    print(f"{manifest.digest} {target.stat().st_size} bytes {target}")
-
-
-def _tell(progress: BuildProgress) -> None:
-    print(progress.message, file=sys.stderr, flush=True)
-
-
-def _fail(error: Exception, code: int) -> int:
-    print(f"model-builder: {error}", file=sys.stderr)
+def _fail(sentence: str, code: int) -> int:
+    print(f"model-builder: {sentence}", file=sys.stderr)
     return code
 
 

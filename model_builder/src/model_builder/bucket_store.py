@@ -93,6 +93,9 @@ class BucketStore:
             bucket.write_text(self._root.join(recipe_path(recipe_digest)).key, format_document(summary) + "\n")
         return summary
 
+    def work_folder(self, _recipe_digest: str) -> None:
+        """Nowhere: a bucket is no folder, so a build that is ended begins anew."""
+
     def discard_half(self) -> None:
         """Nothing: what is half uploaded is not seen by anyone."""
 

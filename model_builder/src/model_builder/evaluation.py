@@ -1,4 +1,4 @@
-"""Answers of a .tflite, and how many of them are right."""
+"""Answers of a .tflite."""
 
 from pathlib import Path
 
@@ -12,9 +12,10 @@ _BATCH = 100
 class Predictor:
     """A .tflite with one input and one output, run batch by batch on all cores of this process."""
 
-    def __init__(self, model: Path, threads: int = 2) -> None:
-        """Load the model; the file is mapped, not copied."""
-        self._interpreter = Interpreter(str(model), num_threads=threads)
+    def __init__(self, model: Path | bytes, threads: int = 2) -> None:
+        """Load the model: a file, which is mapped and not copied, or its bytes."""
+        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+        self._interpreter = Interpreter(**source, num_threads=threads)
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
 
@@ -29,8 +30,3 @@ class Predictor:
         self._interpreter.set_tensor(self._input, images.astype(np.float32))
         self._interpreter.invoke()
         return np.array(self._interpreter.get_tensor(self._output), np.float32)
-
-
-def accuracy_percent(answers: NDArray[np.float32], labels: NDArray[np.int32]) -> float:
-    """Share of images whose largest probability is that of their label."""
-    return float(100 * np.mean(np.argmax(answers, axis=1) == labels))

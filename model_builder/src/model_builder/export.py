@@ -1,88 +1,139 @@
-"""Trained weights -> version folder: SavedModel, model.tflite, golden answers, labels."""
+"""A trained network -> version folder: SavedModel, model.tflite, golden answers, labels, a warm-up request."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from model_artifact.golden import GoldenAnswers
-from model_artifact.recipe import NOT_QUANTISED
-from model_artifact.weights import CodedTensor
-from model_builder.architectures import INPUT, OUTPUT
+from model_artifact.manifest import Golden
+from model_artifact.packing import MODEL_FILE
+from model_artifact.recipe import Export
+from model_artifact.weights import CodedTensor, read_weights
 from model_builder.evaluation import Predictor
-from model_builder.flatbuffer import LARGEST_INT8_BITS, write_codes
-from model_builder.rules import Compressed
-from model_builder.training import CompressedTraining
+from model_builder.flatbuffer import LITERT_AXES, SIGNATURE, render_model
+from model_builder.forward_check import check_model
+from model_builder.network import INPUT, OUTPUT, Network, Weighted
+from model_builder.network_passes import fold_normalisation, fuse_activations
+from model_builder.quantisation import measure_grids
+from model_builder.saved_model import FloatNetwork
+from model_builder.serving_files import SIGNATURES_METADATA, render_signatures, write_warmup_requests
+from model_builder.zero_channels import remove_zero_channels
 
-SIGNATURE = "serving_default"
-GOLDEN_IMAGES = 64
+GOLDEN_IMAGES = 8
+"""Enough to tell engines apart, and an eighth of the bytes of 64 (docs/decisions/0010-eight-golden-images.md)."""
+
+GOLDEN_FOLDER = "assets.extra/golden"
 GOLDEN_TOLERANCE = 0.05
 """Largest difference of a probability that is still the same model.
 
 Kernels differ in how they quantise activations on the fly: LiteRT with and without XNNPACK are 0.016 apart on
 these networks. Pixels scaled wrongly or channels in another order move some answer by more than 0.5.
 """
-
-_LITERT_AXES = {4: (3, 0, 1, 2), 2: (1, 0)}
-
-
-def code_kernels(kernels: dict[str, Compressed], bits: int) -> dict[str, CodedTensor]:
-    """The compressed kernels as the artifact stores them: whole numbers in LiteRT's layout, by variable path."""
-    return {path: _code_kernel(path, kernel, bits) for path, kernel in kernels.items()}
+CALIBRATION_IMAGES = 128
+CHECKED_IMAGES = 16
 
 
-def _code_kernel(path: str, kernel: Compressed, bits: int) -> CodedTensor:
-    codes = np.asarray(kernel.codes)
-    ordered = np.ascontiguousarray(codes.transpose(_LITERT_AXES[codes.ndim]))
-    if bits == NOT_QUANTISED:
-        return CodedTensor(path, ordered.astype(np.float32), None)
-    integers = ordered.astype(np.int8 if bits <= LARGEST_INT8_BITS else np.int16)
-    return CodedTensor(path, integers, np.float32(kernel.step))
+@dataclass(frozen=True)
+class Deployment:
+    """What is deployed of a trained network.
+
+    Attributes:
+        network: after every pass, with the codes.
+        removed: how many channels each kernel lost, by the path of its variable.
+        difference: how far model.tflite is from a numpy forward pass of its codes, relative to the spread of answers.
+        tensors: the weights as the artifact stores them.
+        floats: the same network with float32 arithmetic.
+        golden: what to say of the golden answers.
+    """
+
+    network: Network
+    removed: dict[str, int]
+    difference: float
+    tensors: list[CodedTensor]
+    floats: FloatNetwork
+    golden: Golden
 
 
-def set_deployed_weights(model: CompressedTraining, tensors: dict[str, CodedTensor]) -> None:
-    """Replace the masters by code x step: from here on the network is the one that is deployed."""
-    for variable in model.trainable_variables:
-        if variable.path in tensors:
-            coded = tensors[variable.path]
-            weights = coded.codes.astype(np.float32) * np.float32(1 if coded.step is None else coded.step)
-            variable.assign(weights.transpose(np.argsort(_LITERT_AXES[weights.ndim])))
+@dataclass(frozen=True)
+class ExampleImages:
+    """Images that an export needs, uint8, shape (n, height, width, channels).
+
+    Attributes:
+        calibration: of the training set; the ranges of activations are measured on them.
+        golden: of the test set; the answers to them travel with the model.
+    """
+
+    calibration: NDArray[np.uint8]
+    golden: NDArray[np.uint8]
 
 
-def write_saved_model(model: CompressedTraining, folder: Path) -> None:
-    """A complete SavedModel: signature serving_default, `image` to `probabilities`, any batch size."""
-    # Keras' own exporter writes every variable twice, and the optimizer's state beside them
-    module = tf.Module()
-    module.weights = [variable.value for variable in model.variables if variable.dtype == "float32"]
-    shape = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=INPUT)
-    answer = tf.function(lambda image: {OUTPUT: model(image, training=False)}, input_signature=[shape])
-    module.answer = answer
-    tf.saved_model.save(module, str(folder), signatures={SIGNATURE: answer})
+def plan_deployed(network: Network, settings: Export) -> tuple[Network, dict[str, int]]:
+    """The network as it is written, and how many channels each kernel lost."""
+    folded = fuse_activations(fold_normalisation(network))
+    return remove_zero_channels(folded) if settings.remove_zero_channels else (folded, {})
 
 
-def convert_saved_model(folder: Path, tensors: dict[str, CodedTensor], bits: int) -> bytes:
-    """The .tflite of a SavedModel: int8 weights that are exactly the codes up to 8 bits, float32 above.
+def write_version(
+    folder: Path, network: Network, settings: Export, images: ExampleImages, class_names: tuple[str, ...]
+) -> Deployment:
+    """Write the version folder; model.tflite only after numpy has answered as it does.
+
+    Args:
+        folder: to be made.
+        network: as it was trained, with its codes.
+        settings: of the recipe.
+        images: to measure and check with.
+        class_names: what the outputs mean; empty where that is not known.
 
     Raises:
-        ExportError: when the converter changed a weight tensor.
+        ExportError: when the network has no form in the .tflite, or the file answers differently.
     """
-    converter: Any = tf.lite.TFLiteConverter.from_saved_model(str(folder))
-    model = converter.convert()
-    return write_codes(model, tensors) if bits <= LARGEST_INT8_BITS else bytes(model)
+    deployed, removed = plan_deployed(network, settings)
+    model, difference = _render_checked(deployed, settings, images)
+    floats = FloatNetwork(deployed)
+    floats.save(folder)
+    (folder / MODEL_FILE).write_bytes(model)
+    golden = write_golden_answers(folder, images.golden)
+    write_warmup_requests(folder, deployed.image_shape)
+    if class_names:
+        write_labels(folder, class_names)
+    return Deployment(deployed, removed, difference, _list_tensors(deployed, model), floats, golden)
 
 
-def write_golden_answers(folder: Path, images: NDArray[np.uint8]) -> None:
-    """64 images and what this .tflite answers, for every later engine to reproduce."""
-    golden = folder / "assets.extra" / "golden"
+def _render_checked(network: Network, settings: Export, images: ExampleImages) -> tuple[bytes, float]:
+    """The bytes of model.tflite, and how far they are from numpy."""
+    grids = measure_grids(network, images.calibration) if settings.activations == "Integer" else None
+    floats = settings.activations == "Float"
+    metadata = {SIGNATURES_METADATA: render_signatures(network)}
+    model = render_model(network, grids, floats=floats, metadata=metadata)
+    checked = np.concatenate([images.golden, images.calibration])[:CHECKED_IMAGES]
+    return model, check_model(model, network, checked, grids, floats=floats)
+
+
+def _list_tensors(network: Network, model: bytes) -> list[CodedTensor]:
+    """The kernels as the artifact stores them: once each, in LiteRT's layout, with their places in model.tflite."""
+    offsets = {tensor.name: tensor.offset for tensor in read_weights(model)}
+    return [_code_tensor(layer, offsets.get(layer.kernel)) for layer in network.weighted]
+
+
+def _code_tensor(layer: Weighted, offset: int | None) -> CodedTensor:
+    ordered = np.ascontiguousarray(layer.codes.transpose(LITERT_AXES[layer.codes.ndim]))
+    return CodedTensor(layer.kernel, ordered, layer.step, offset)
+
+
+def write_golden_answers(folder: Path, images: NDArray[np.uint8]) -> Golden:
+    """The images and what this .tflite answers, for every later engine to reproduce; what to say of them."""
+    golden = folder / GOLDEN_FOLDER
     golden.mkdir(parents=True)
-    answers = Predictor(folder / "model.tflite").predict(images)
+    answers = Predictor(folder / MODEL_FILE).predict(images)
     np.save(golden / "inputs.npy", images, allow_pickle=False)
     np.save(golden / "outputs.npy", answers.astype(np.float32), allow_pickle=False)
     facts = GoldenAnswers(signature=SIGNATURE, input=INPUT, output=OUTPUT, tolerance=GOLDEN_TOLERANCE)
     (golden / "golden.json").write_text(json.dumps(facts.model_dump(mode="json", by_alias=True)) + "\n")
+    return Golden(folder=GOLDEN_FOLDER, samples=len(images), tolerance=GOLDEN_TOLERANCE)
 
 
 def write_labels(folder: Path, class_names: tuple[str, ...]) -> None:

@@ -108,6 +108,10 @@ class FolderStore:
         self._rename(half / "recipe", self._root / recipe_path(recipe_digest))
         return summary
 
+    def work_folder(self, recipe_digest: str) -> Path:
+        """Where a build of the recipe may save its training; cleared like what is half written."""
+        return self._root / f"{HALF_PREFIX}{recipe_digest.removeprefix('sha256:')}"
+
     def _rename(self, half: Path, whole: Path) -> None:
         half.replace(whole)
         folder = os.open(whole.parent, os.O_RDONLY)

@@ -23,8 +23,17 @@ from model_artifact.recipe import Recipe, parse_recipe
 from model_artifact.summary import ArtifactSummary, BuildProgress, Failure, format_document
 from model_artifact.termination import TerminationLog, format_os_error
 from model_builder.dataset import DATA_VARIABLE
-from model_builder.errors import BuildError, DataError, DownloadError, StoreError
+from model_builder.errors import (
+    BuildError,
+    DataError,
+    DownloadError,
+    OutOfMemoryError,
+    StoreError,
+    TrainingInterruptedError,
+)
+from model_builder.interruption import Interruption
 from model_builder.loading import load_and_build
+from model_builder.saved_build import own_checkpoints
 from model_builder.seal import load_seal
 from model_builder.store import Store, open_store
 
@@ -40,9 +49,14 @@ EXIT_DATA = 5
 EXIT_STORE = 6
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
+SECONDS_TO_SAVE = 25.0
+"""Kubernetes ends a container 30 seconds after it asked it to end."""
+
+_ENDED = Failure(error="ended by SIGTERM before the artifact was there; it is built again", permanent=False)
+
 
 def main() -> int:
-    """Build, and end at once on SIGTERM."""
+    """Build, and end soon on SIGTERM, with the training saved."""
     try:
         log = TerminationLog(Path(os.environ.get(LOG_VARIABLE, TERMINATION_LOG)))
     except OSError as error:
@@ -53,37 +67,42 @@ def main() -> int:
             store = open_store(os.environ.get(STORE_VARIABLE, ""), load_seal(os.environ))
         except (ArtifactError, OSError) as error:
             return _fail(error, log)
-        end_on_sigterm(log, store)
-        return run(os.environ, store, log)
+        return run(os.environ, store, log, end_on_sigterm(log, store))
 
 
-def end_on_sigterm(log: TerminationLog, store: Store) -> None:
-    """From now on SIGTERM removes what is half stored, says so in the log and ends the process with 143.
+def end_on_sigterm(log: TerminationLog, store: Store) -> Interruption:
+    """From now on SIGTERM ends the process with 143: training saves itself, what is half stored leaves, the log tells.
 
     Python runs handlers in the main thread, which may be deep in TensorFlow for long; so a thread of its own waits for
     the byte that Python's handler in C writes at once. Call it from the main thread.
     """
+    interruption = Interruption()
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
     signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
-    threading.Thread(target=_wait_for_sigterm, args=(reading, log, store), daemon=True).start()
+    threading.Thread(target=_wait_for_sigterm, args=(reading, log, store, interruption), daemon=True).start()
+    return interruption
 
 
-def _wait_for_sigterm(reading: int, log: TerminationLog, store: Store) -> None:
+def _wait_for_sigterm(reading: int, log: TerminationLog, store: Store, interruption: Interruption) -> None:
     while os.read(reading, 1) != bytes([signal.SIGTERM]):
         continue
     try:
-        log.write(Failure(error="ended by SIGTERM before the artifact was there; it is built again", permanent=False))
+        interruption.ask()
+        log.write(_ENDED)
+        interruption.wait_until_saved(SECONDS_TO_SAVE)
         store.discard_half()
     finally:
         os._exit(EXIT_TERMINATED)
 
 
-def run(environment: Mapping[str, str], store: Store, log: TerminationLog) -> int:
+def run(
+    environment: Mapping[str, str], store: Store, log: TerminationLog, interruption: Interruption | None = None
+) -> int:
     """Build into the store, leave the summary or the failure in the log, and return the exit code."""
     try:
-        log.write(_make(environment, store))
+        log.write(_make(environment, store, interruption))
     except Exception as error:  # noqa: BLE001 whatever it is, the operator is told
         return _fail(error, log)
     return 0
@@ -99,21 +118,24 @@ def _fail(error: Exception, log: TerminationLog) -> int:
     return code
 
 
-def _make(environment: Mapping[str, str], store: Store) -> ArtifactSummary:
+def _make(environment: Mapping[str, str], store: Store, interruption: Interruption | None) -> ArtifactSummary:
     recipe = parse_recipe(_read_variable(environment, RECIPE_VARIABLE), RECIPE_VARIABLE)
     _read_variable(environment, STORE_VARIABLE)
     store.prepare(time.time())
     known = _find_known(store, recipe)
     if known:
         return known
-    with tempfile.TemporaryDirectory(prefix="modelpress-job-") as scratch:
+    folder = store.work_folder(recipe.digest) if recipe.training.epochs else None
+    with tempfile.TemporaryDirectory(prefix="modelpress-job-") as scratch, own_checkpoints(folder) as checkpoints:
         artifact = Path(scratch) / "artifact.zip"
-        load_and_build(recipe, artifact, environment, _tell)
+        load_and_build(recipe, artifact, environment, _tell, checkpoints=checkpoints, interruption=interruption)
         known = _find_known(store, recipe)  # another build of the recipe may have been faster
-        if known:
-            return known
-        _tell(BuildProgress(phase="Storing", message=f"storing {artifact.stat().st_size:,} bytes"))
-        return store.keep(artifact, recipe.digest)
+        if known is None:
+            _tell(BuildProgress(phase="Storing", message=f"storing {artifact.stat().st_size:,} bytes"))
+            known = store.keep(artifact, recipe.digest)
+        if checkpoints is not None:
+            checkpoints.clear()
+        return known
 
 
 def _read_variable(environment: Mapping[str, str], name: str) -> str:
@@ -140,14 +162,15 @@ def _tell(progress: BuildProgress) -> None:
 def explain_failure(error: Exception) -> tuple[int, Failure]:
     """The exit code, and what to tell: permanent is what the same recipe, data and builder would meet again."""
     match error:
-        case DownloadError():
-            return EXIT_DATA, Failure(error=f"{error}; {DATA_REMEDY}", permanent=False)
+        case TrainingInterruptedError():
+            return EXIT_TERMINATED, _ENDED
         case DataError():
-            return EXIT_DATA, Failure(error=f"{error}; {DATA_REMEDY}", permanent=True)
+            permanent = not isinstance(error, DownloadError)
+            return EXIT_DATA, Failure(error=f"{error}; {DATA_REMEDY}", permanent=permanent)
         case StoreError():
             return EXIT_STORE, Failure(error=str(error), permanent=False)
         case ArtifactError() | BuildError():
-            return EXIT_BAD_INPUT, Failure(error=str(error), permanent=True)
+            return EXIT_BAD_INPUT, Failure(error=str(error), permanent=not isinstance(error, OutOfMemoryError))
         case OSError():
             return EXIT_BROKE_OFF, Failure(error=format_os_error(error), permanent=False)
     first = (str(error).splitlines() or ["no message"])[0]

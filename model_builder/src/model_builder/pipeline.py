@@ -4,28 +4,39 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from model_artifact.manifest import Layer, Manifest, Provenance, Quality
 from model_artifact.packing import MODEL_FILE, pack
-from model_artifact.recipe import Recipe
+from model_artifact.recipe import NOT_QUANTISED, Recipe
+from model_artifact.streams import entropy_bits
 from model_artifact.summary import BuildProgress
 from model_artifact.unpacking import unpack
-from model_artifact.weights import CodedTensor
-from model_builder import export
-from model_builder.dataset import LabelledImages, load_dataset
-from model_builder.evaluation import Predictor, accuracy_percent
+from model_builder.checkpoint import Checkpoints
+from model_builder.data_source import fit_to_network, load_data
+from model_builder.dataset import LabelledImages
+from model_builder.errors import ModelError
+from model_builder.evaluation import Predictor
+from model_builder.export import CALIBRATION_IMAGES, GOLDEN_IMAGES, Deployment, ExampleImages, write_version
+from model_builder.given_files import find_given
+from model_builder.given_model import read_given_model
+from model_builder.interruption import Interruption
+from model_builder.network import Network
+from model_builder.network_reading import KernelCodes, check_deployable, code_kernel, read_network
 from model_builder.progress import Progress
-from model_builder.rules import Compressed
+from model_builder.quality import judge
+from model_builder.rules import Compressed, count_bits
 from model_builder.training import CompressedTraining, build_model, plan_schedule, train
 
-_SHAPES: dict[str, tuple[int, int, int]] = {"CIFAR10": (32, 32, 3), "Digits": (8, 8, 1)}
+_SHAPES: dict[str | None, tuple[int, int, int]] = {"CIFAR10": (32, 32, 3), "Digits": (8, 8, 1)}
 _CLASSES = 10
+_REPRODUCIBLE = "the same weights on the same machine with the same versions; elsewhere up to the rounding of sums"
 _PACKAGES = (
     "keras",
     "tensorflow-cpu",
@@ -45,110 +56,156 @@ class Built:
     manifest: Manifest
 
 
-def build(recipe: Recipe, target: Path, environment: Mapping[str, str], progress: Progress) -> Built:
+def build(
+    recipe: Recipe,
+    target: Path,
+    environment: Mapping[str, str],
+    progress: Progress,
+    *,
+    checkpoints: Checkpoints | None = None,
+    interruption: Interruption | None = None,
+    watch_trained: Callable[[CompressedTraining], None] = lambda _model: None,
+) -> Built:
     """Build the artifact of a recipe.
 
     Args:
         recipe: what to build; 0 epochs keep the initial weights and need no data. Quality is measured when training
             was done in full, not when `maximumSteps` cut it short.
         target: the artifact to write.
-        environment: where the data is (see `dataset.load_dataset`).
+        environment: where the data is (see `data_source.load_data`).
         progress: told what is being done.
+        checkpoints: where training saves itself and goes on from; absent: nowhere.
+        interruption: ends training early, after it saved itself.
+        watch_trained: given the network when it is trained, before code x step replaces its masters.
 
     Raises:
         BuildError: with the cause and the remedy.
         ArtifactError: when packing fails.
     """
     begun = time.monotonic()
-    data = load_dataset(recipe.training.dataset, environment, progress) if recipe.training.epochs else None
-    model = build_model(recipe, _SHAPES[recipe.training.dataset], _CLASSES)
+    given = _read_given_model(recipe, environment)
+    data = load_data(recipe.training, environment, progress) if _needs_data(recipe) else None
+    shape, classes = _plan_interface(recipe, given, data)
+    if given is not None and data is not None:
+        data = fit_to_network(data, shape, classes)
+    model = build_model(recipe, shape, classes, given=given)
     progress(BuildProgress(phase="Loading", message=_describe(recipe, model, data)))
-    in_full = data is not None and plan_schedule(recipe.training, len(data.training_labels)).in_full
-    curve = train(model, recipe, data, progress) if data is not None else []
+    check_deployable(model)
+    trains = data is not None and recipe.training.epochs > 0
+    in_full = trains and data is not None and plan_schedule(recipe.training, len(data.training_labels)).in_full
+    curve = []
+    if data is not None and trains:
+        curve = train(model, recipe, data, progress, checkpoints=checkpoints, interruption=interruption)
+        watch_trained(model)
     kernels = model.compressed_kernels()
-    tensors = export.code_kernels(kernels, recipe.compression.bits)
-    export.set_deployed_weights(model, tensors)
+    codes = {path: code_kernel(kernel, recipe.compression.bits) for path, kernel in kernels.items()}
     with tempfile.TemporaryDirectory(prefix="modelpress-build-") as scratch:
         folder = Path(scratch) / "version"
         progress(BuildProgress(phase="Exporting", message="exporting SavedModel, model.tflite and golden answers"))
-        _write_folder(model, tensors, recipe, data, folder)
+        class_names = data.class_names if data is not None else ()
+        network = read_network(model, codes)
+        deployment = write_version(folder, network, recipe.export, _choose_images(recipe, network, data), class_names)
         provenance = Provenance(
             recipe=recipe,
             trained=in_full,
             dataset=data.facts if data else None,
             curve=tuple(curve),
-            layers=tuple(_layer_facts(kernels, tensors)),
+            layers=tuple(_layer_facts(recipe, kernels, codes, deployment)),
             versions=_versions(),
+            reproducible=_REPRODUCIBLE if trains else None,
+            activations=recipe.export.activations,
+            export_difference=float(f"{deployment.difference:.3g}"),
+            golden=deployment.golden,
             duration_seconds=round(time.monotonic() - begun, 1),
         )
         if data is not None and in_full:
-            quality = _measure_deployed(
-                model, folder=folder, tensors=tensors, data=data, scratch=Path(scratch), progress=progress
-            )
+            quality = _measure_deployed(recipe, deployment, folder, data, progress)
             provenance = provenance.model_copy(update={"quality": quality})
         progress(BuildProgress(phase="Packing", message="packing"))
-        return Built(target, pack(folder, target, tensors=list(tensors.values()), provenance=provenance))
+        return Built(target, pack(folder, target, tensors=deployment.tensors, provenance=provenance))
+
+
+def _read_given_model(recipe: Recipe, environment: Mapping[str, str]) -> Any:
+    """The user's network, or None where the recipe names one of ours."""
+    reference = recipe.training.model
+    return None if reference is None else read_given_model(find_given(reference, environment))
+
+
+def _needs_data(recipe: Recipe) -> bool:
+    """Whether images are trained on, or say which shape the network takes."""
+    training = recipe.training
+    return training.epochs > 0 or (training.data is not None and training.model is None)
+
+
+def _plan_interface(recipe: Recipe, given: Any, data: LabelledImages | None) -> tuple[tuple[int, int, int], int]:
+    """The shape of an image and the number of classes."""
+    if given is not None:
+        shape, classes = tuple(given.inputs[0].shape[1:]), int(given.outputs[0].shape[-1])
+    elif data is not None:
+        shape, classes = data.training_images.shape[1:], len(data.class_names)
+    else:
+        shape, classes = _SHAPES[recipe.training.dataset], _CLASSES
+    if len(shape) != 3 or None in shape:
+        raise ModelError(f"{recipe.training.network_name}: takes {shape}, but images are (height, width, channels)")
+    height, width, channels = shape
+    return (height, width, channels), classes
 
 
 def _describe(recipe: Recipe, model: CompressedTraining, data: LabelledImages | None) -> str:
-    network = f"{recipe.training.architecture}, {model.count_params():,} parameters"
+    network = f"{recipe.training.network_name}, {model.count_params():,} parameters"
     rule = f"alpha {recipe.compression.alpha:g}, bits {recipe.compression.bits}, rule {recipe.compression.rule}"
     images = f"{data.facts.training_images:,} images of {data.facts.name}" if data else "no data: 0 epochs, untrained"
     return f"{network}; {rule}; {images}"
 
 
-def _write_folder(
-    model: CompressedTraining,
-    tensors: dict[str, CodedTensor],
-    recipe: Recipe,
-    data: LabelledImages | None,
-    folder: Path,
-) -> None:
-    export.write_saved_model(model, folder)
-    (folder / MODEL_FILE).write_bytes(export.convert_saved_model(folder, tensors, recipe.compression.bits))
+def _choose_images(recipe: Recipe, network: Network, data: LabelledImages | None) -> ExampleImages:
+    """Images of the data set; noise where there is none."""
     if data is not None:
-        export.write_golden_answers(folder, data.test_images[: export.GOLDEN_IMAGES])
-        export.write_labels(folder, data.class_names)
-    else:
-        shape = (export.GOLDEN_IMAGES, *model.input_shape[1:])
-        noise = np.random.default_rng(recipe.training.seed).integers(0, 256, shape, np.uint8)
-        export.write_golden_answers(folder, noise)
+        return ExampleImages(data.training_images[:CALIBRATION_IMAGES], data.test_images[:GOLDEN_IMAGES])
+    shape = (GOLDEN_IMAGES + CALIBRATION_IMAGES, *network.image_shape)
+    noise = np.random.default_rng(recipe.training.seed).integers(0, 256, shape, np.uint8)
+    return ExampleImages(noise[GOLDEN_IMAGES:], noise[:GOLDEN_IMAGES])
 
 
-def _layer_facts(kernels: dict[str, Compressed], tensors: dict[str, CodedTensor]) -> list[Layer]:
+def _layer_facts(
+    recipe: Recipe, kernels: dict[str, Compressed], codes: dict[str, KernelCodes], deployment: Deployment
+) -> list[Layer]:
+    """Each kernel as the rule left it, before channels without weights were taken out."""
     return [
         Layer(
             name=path,
-            shape=tuple(np.asarray(kernel.codes).shape),
-            step=None if tensors[path].step is None else float(np.asarray(kernel.step)),
-            zeros=int(np.sum(tensors[path].codes == 0)),
-            saturated=int(kernel.saturated),
+            shape=coded.codes.shape,
+            step=None if coded.step is None or coded.multiplier is not None else float(coded.step),
+            steps=None if coded.multiplier is None else tuple(map(float, coded.multiplier)),
+            bits=_count_wider(kernels[path], recipe.compression.bits),
+            zeros=int(np.sum(coded.codes == 0)),
+            removed_channels=deployment.removed.get(path),
+            saturated=int(kernels[path].saturated),
+            entropy_bits_per_weight=round(entropy_bits(coded.codes.reshape(-1)), 4),
         )
-        for path, kernel in kernels.items()
+        for path, coded in codes.items()
     ]
 
 
+def _count_wider(kernel: Compressed, bits: int) -> int | None:
+    """Bits that the codes take, where they are more than the recipe's."""
+    counted = bits if bits == NOT_QUANTISED else count_bits(kernel.codes)
+    return counted if counted > bits else None
+
+
 def _measure_deployed(
-    model: CompressedTraining,
-    *,
-    folder: Path,
-    tensors: dict[str, CodedTensor],
-    data: LabelledImages,
-    scratch: Path,
-    progress: Progress,
+    recipe: Recipe, deployment: Deployment, folder: Path, data: LabelledImages, progress: Progress
 ) -> Quality:
-    """Accuracy of the .tflite that comes out of pack and unpack, and of the float model with the same weights."""
-    pack(folder, scratch / "trial.zip", tensors=list(tensors.values()))
-    unpack(scratch / "trial.zip", scratch / "unpacked")
+    """The .tflite that comes out of pack and unpack, beside the float model with the same weights."""
     message = f"measuring the unpacked model.tflite on {len(data.test_labels):,} test images"
     progress(BuildProgress(phase="Measuring", message=message))
-    deployed = Predictor(scratch / "unpacked" / MODEL_FILE, os.cpu_count() or 1).predict(data.test_images)
-    floats = model.predict(data.test_images.astype(np.float32), batch_size=256, verbose=0)
-    return Quality(
-        deployed=accuracy_percent(deployed, data.test_labels),
-        float_model=accuracy_percent(floats, data.test_labels),
-        samples=len(data.test_labels),
-    )
+    with tempfile.TemporaryDirectory(prefix="modelpress-trial-") as scratch:
+        pack(folder, Path(scratch) / "trial.zip", tensors=deployment.tensors)
+        unpack(Path(scratch) / "trial.zip", Path(scratch) / "unpacked")
+        predictor = Predictor(Path(scratch) / "unpacked" / MODEL_FILE, os.cpu_count() or 1)
+        answers = predictor.predict(data.test_images)
+    floats = deployment.floats.predict(data.test_images)
+    return judge(recipe.evaluation.metric, answers, floats, data.test_labels, data.class_names)
 
 
 def _versions() -> dict[str, str]:

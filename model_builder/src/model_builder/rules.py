@@ -1,16 +1,29 @@
-"""The compression rules: pure functions of a weight tensor, usable inside a compiled train step.
+"""The compression rules: pure functions of a weight tensor, usable inside a compiled train step of any Keras backend.
 
 A rule gives integer codes and the step they are multiplied with; nothing downstream divides by the step again, since
-floor((k q) / q) differs from k for some weights.
+floor((k q) / q) differs from k for some weights. W_k are the weights of a layer, sigma_k their standard deviation.
+
+Floor (paper 000, eq. 1-4): beta_k = alpha sigma_k; P zeroes |W_k| < beta_k; q_k = max|W_k| / (2^(b-1) - 1);
+    C_k = floor(P(W_k, beta_k) / q_k) q_k. Float division can give a code of -2^(b-1): it is held at the edge, counted.
+OffsetRound (paper 004, eq. 1-4): beta_l = gamma std(W_l), its gamma being our alpha; H_l = P(W_l, beta_l);
+    q'_l = (max|H_l| - beta_l) / (2^(b-1) - 1); C_l = q'_l round(H_l / q'_l). Its codes go up to
+    (2^(b-1) - 1) max / (max - beta), more than b bits: they stay as they are, and `count_bits` counts. Where all that
+    is left equals the threshold, its step would be 0, and max / (2^(b-1) - 1) serves.
+Shadow (ours): q_k = max|M W_k| / (2^(b-1) - 1) for a mask M of what is kept, of the tensor or of each output channel;
+    C_k = round(M W_k / q_k) q_k, held at the edge as for Floor. Applied again to what it gave, it changes no code.
 """
 
+import math
 from typing import Any, NamedTuple
 
+import numpy as np
 from keras import ops
 
 from model_artifact.recipe import NOT_QUANTISED, Compression
 
 Tensor = Any
+
+_SMALLEST_STEP = float(np.finfo(np.float32).tiny)
 
 
 class Compressed(NamedTuple):
@@ -18,13 +31,15 @@ class Compressed(NamedTuple):
 
     Attributes:
         codes: whole numbers in float32, same shape as the weights; where bits is 32, the pruned weights themselves.
-        step: q_k, a float32 scalar; 1 where bits is 32.
+        step: q_k, float32: a scalar, or one for each output channel (the last axis); 1 where bits is 32.
         saturated: how many codes fell outside +-(2^(b-1) - 1) and were held at that edge; int32 scalar.
+        kept: how many weights pruning left, before they were quantised; int32 scalar.
     """
 
     codes: Tensor
     step: Tensor
     saturated: Tensor
+    kept: Tensor
 
     @property
     def weights(self) -> Tensor:
@@ -32,19 +47,98 @@ class Compressed(NamedTuple):
         return self.codes * self.step
 
 
-def prune(weights: Tensor, alpha: float) -> Tensor:
-    """P(W_k, beta_k): weights below beta_k = alpha * sigma_k become zero (paper 000, eq. 1 and 2).
+class Scale(NamedTuple):
+    """What a rule needs to know of a whole tensor before it looks at each weight.
 
-    sigma_k is the standard deviation of the layer's own weights.
+    Attributes:
+        threshold: beta_k, float32 scalar.
+        step: q_k, a scalar or one for each output channel; 1 where bits is 32.
     """
-    threshold = alpha * ops.std(weights)
-    return ops.where(ops.abs(weights) >= threshold, weights, 0.0)
+
+    threshold: Tensor
+    step: Tensor
 
 
-def quantisation_step(weights: Tensor, bits: int) -> Tensor:
-    """q_k = max|W_k| / (2^(b-1) - 1) (paper 000, eq. 4); 1 for a tensor of zeros."""
-    largest = ops.max(ops.abs(weights))
-    return ops.where(largest > 0, largest / float(largest_code(bits)), 1.0)
+def compress(
+    weights: Tensor, compression: Compression, *, alpha: Tensor | None = None, mask: Tensor | None = None
+) -> Compressed:
+    """What the recipe's rule makes of a weight tensor.
+
+    Args:
+        weights: float32 of any shape with at least one element.
+        compression: rule, alpha, bits (32: prune only) and granularity.
+        alpha: in place of the recipe's, while it rises; a float or a float32 scalar.
+        mask: which weights are kept, in place of those that alpha keeps; for the rule Shadow.
+    """
+    return apply_rule(weights, measure(weights, compression, alpha=alpha, mask=mask), compression, mask=mask)
+
+
+def measure(
+    weights: Tensor, compression: Compression, *, alpha: Tensor | None = None, mask: Tensor | None = None
+) -> Scale:
+    """The first half of `compress`, with the same arguments: what has to see all weights."""
+    threshold = (compression.alpha if alpha is None else alpha) * ops.std(weights)
+    if compression.bits == NOT_QUANTISED:
+        return Scale(threshold, ops.cast(1.0, "float32"))
+    by_channel = compression.chosen_granularity == "Channel"
+    if compression.rule == "Shadow" and mask is not None:
+        return Scale(threshold, quantisation_step(_largest(prune(weights, mask), by_channel), compression.bits))
+    largest = _largest(weights, by_channel)
+    if compression.rule == "Floor":
+        return Scale(threshold, quantisation_step(largest, compression.bits))
+    largest = ops.where(largest >= threshold, largest, 0.0)  # of what is kept
+    if compression.rule == "OffsetRound":
+        largest = ops.where(largest > threshold, largest - threshold, largest)
+    return Scale(threshold, quantisation_step(largest, compression.bits))
+
+
+def apply_rule(weights: Tensor, scale: Scale, compression: Compression, *, mask: Tensor | None = None) -> Compressed:
+    """The second half of `compress`: what is done to each weight by itself, which compilers fuse into one pass."""
+    kept = ops.abs(weights) >= scale.threshold if mask is None else mask
+    pruned = prune(weights, kept)
+    if compression.bits == NOT_QUANTISED:
+        return Compressed(pruned, scale.step, ops.cast(0, "int32"), _count(kept))
+    give_codes = {"Floor": floor_codes, "OffsetRound": round_codes, "Shadow": round_codes}[compression.rule]
+    codes = give_codes(pruned, scale.step)
+    if compression.rule == "OffsetRound":
+        return Compressed(codes, scale.step, ops.cast(0, "int32"), _count(kept))
+    edge = float(largest_code(compression.bits))
+    return Compressed(ops.clip(codes, -edge, edge), scale.step, _count(ops.abs(codes) > edge), _count(kept))
+
+
+def keep_mask(weights: Tensor, alpha: Tensor) -> Tensor:
+    """Which weights pruning keeps: |W_k| >= beta_k = alpha sigma_k (paper 000, eq. 2), sigma_k their own deviation."""
+    return ops.abs(weights) >= alpha * ops.std(weights)
+
+
+def prune(weights: Tensor, mask: Tensor) -> Tensor:
+    """P(W_k, beta_k): weights that are not kept become zero (paper 000, eq. 1; paper 004, eq. 2)."""
+    return ops.where(mask, weights, 0.0)
+
+
+def floor_codes(pruned: Tensor, step: Tensor) -> Tensor:
+    """The codes of C_k = floor(P(W_k, beta_k) / q_k) q_k (paper 000, eq. 3), as float32."""
+    return ops.floor(pruned / step)
+
+
+def round_codes(pruned: Tensor, step: Tensor) -> Tensor:
+    """The codes of C_l = q'_l round(H_l / q'_l) (paper 004, eq. 4), halves to the even one, as float32."""
+    return ops.round(pruned / step)
+
+
+def quantisation_step(largest: Tensor, bits: int) -> Tensor:
+    """q_k = max|W_k| / (2^(b-1) - 1) (paper 000, eq. 4); 1 for weights that are zero or too small for a q_k.
+
+    Backends take numbers below the smallest normal float32 for zero, and would divide by it.
+    """
+    step = largest / float(largest_code(bits))
+    return ops.where(step >= _SMALLEST_STEP, step, 1.0)
+
+
+def _largest(weights: Tensor, by_channel: bool) -> Tensor:
+    """max|W| of the tensor or of each output channel, without an array of magnitudes."""
+    axes = tuple(range(len(weights.shape) - 1)) if by_channel else None
+    return ops.maximum(ops.max(weights, axis=axes), -ops.min(weights, axis=axes))
 
 
 def largest_code(bits: int) -> int:
@@ -52,22 +146,11 @@ def largest_code(bits: int) -> int:
     return (1 << (bits - 1)) - 1
 
 
-def floor_rule(weights: Tensor, compression: Compression) -> Compressed:
-    """Prune, then floor onto the grid of q_k: C_k = floor(P(W_k, beta_k) / q_k) * q_k (paper 000, eq. 1-4).
+def count_bits(codes: Any) -> int:
+    """Bits that a signed integer needs for the largest of the codes: 8 up to 127, 9 up to 255; at least 1."""
+    largest = float(np.max(np.abs(np.asarray(codes)), initial=0.0))
+    return 1 + math.ceil(math.log2(largest + 1))
 
-    Args:
-        weights: float32 of any shape with at least one element.
-        compression: alpha >= 0 and bits; 32 bits prune only.
 
-    Returns:
-        Codes in +-(2^(b-1) - 1). Rounding of max|W_k| / q_k can put a code one outside; it is held at the edge and
-        counted.
-    """
-    pruned = prune(weights, compression.alpha)
-    if compression.bits == NOT_QUANTISED:
-        return Compressed(pruned, ops.cast(1.0, "float32"), ops.cast(0, "int32"))
-    step = quantisation_step(weights, compression.bits)
-    codes = ops.floor(pruned / step)
-    edge = float(largest_code(compression.bits))
-    saturated = ops.sum(ops.cast(ops.abs(codes) > edge, "int32"))
-    return Compressed(ops.clip(codes, -edge, edge), step, saturated)
+def _count(where: Tensor) -> Tensor:
+    return ops.sum(ops.cast(where, "int32"))

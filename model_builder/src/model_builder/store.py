@@ -49,6 +49,9 @@ class Store(Protocol):
             StoreError: when it cannot be stored, or does not come back as it was written.
         """
 
+    def work_folder(self, recipe_digest: str) -> Path | None:
+        """Where a build of the recipe may save its training; None where the store is no folder."""
+
     def discard_half(self) -> None:
         """Remove what this process has half written; safe from any thread."""
 

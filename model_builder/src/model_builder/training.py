@@ -1,242 +1,121 @@
-"""Training with the compression rule in every compiled step.
+"""Trains a network with the compression rule in every compiled step."""
 
-The float weights W are masters: the compressed weights C run forward, and the gradient with respect to C is applied to
-W (paper 000, figure 1). Biases and normalisation stay float.
-"""
-
-import time
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-from numpy.typing import NDArray
-from typing_extensions import override
 
 from model_artifact import manifest
-from model_artifact.recipe import Compression, Recipe, Training
-from model_artifact.summary import BuildProgress
+from model_artifact.recipe import Compression, Recipe
 from model_builder.architectures import build_network
+from model_builder.checkpoint import Checkpoints
 from model_builder.dataset import LabelledImages
+from model_builder.given_model import make_logits
+from model_builder.interruption import Interruption
 from model_builder.progress import Progress
-from model_builder.rules import Compressed, floor_rule
+from model_builder.rules import Compressed, compress
+from model_builder.run import Run
+from model_builder.schedule import plan_schedule
+from model_builder.step import is_kernel
 
-_SECONDS_BETWEEN_REPORTS = 3.0  # so that a line comes every five seconds where a step takes two
+__all__ = ["CompressedTraining", "build_model", "is_kernel", "plan_schedule", "train", "zeros_percent"]
 
 
 class CompressedTraining(keras.Model):  # type: ignore[misc]
-    """A network whose kernels are pruned and quantised before every forward pass."""
+    """A network, and what the rule made of its kernels."""
 
     compression: Compression
+    kernels: dict[str, Compressed] | None = None
+    """Of a training; absent before."""
 
     def compressed_kernels(self) -> dict[str, Compressed]:
-        """The rule applied to each kernel, by the variable's path, in the network's order."""
+        """Each kernel as it is deployed, by the variable's path, in the network's order."""
+        if self.kernels is not None:
+            return dict(self.kernels)
         return {
-            variable.path: floor_rule(variable.value, self.compression)
+            variable.path: compress(variable.value, self.compression)
             for variable in self.trainable_variables
             if is_kernel(variable)
         }
 
-    def _forward_weights(self) -> list[Any]:
-        return [
-            floor_rule(variable.value, self.compression).weights if is_kernel(variable) else tf.identity(variable.value)
-            for variable in self.trainable_variables
-        ]
 
-    @override
-    def train_step(self, data: Any) -> dict[str, Any]:
-        """One step: compress, run C forward, apply the gradient to the masters."""
-        images, labels = data
-        forward = self._forward_weights()
-        state = [variable.value for variable in self.non_trainable_variables]
-        with tf.GradientTape() as tape:
-            tape.watch(forward)
-            probabilities, new_state = self.stateless_call(forward, state, images, training=True)
-            loss = self.compute_loss(images, labels, probabilities)
-        self.optimizer.apply(tape.gradient(loss, forward), self.trainable_variables)
-        for variable, value in zip(self.non_trainable_variables, new_state, strict=True):
-            variable.assign(value)
-        return self._measure(images, labels, probabilities, loss)
-
-    @override
-    def test_step(self, data: Any) -> dict[str, Any]:
-        """Loss and accuracy with the compressed weights."""
-        images, labels = data
-        state = [variable.value for variable in self.non_trainable_variables]
-        probabilities, _ = self.stateless_call(self._forward_weights(), state, images, training=False)
-        return self._measure(images, labels, probabilities, self.compute_loss(images, labels, probabilities))
-
-    def _measure(self, images: Any, labels: Any, probabilities: Any, loss: Any) -> dict[str, Any]:
-        self._loss_tracker.update_state(loss, sample_weight=tf.shape(images)[0])
-        return dict(self.compute_metrics(images, labels, probabilities))
-
-
-def is_kernel(variable: Any) -> bool:
-    """Whether the rule applies: kernels of convolutions and dense layers, not biases nor normalisation."""
-    return str(variable.path).endswith("/kernel")
-
-
-def build_model(recipe: Recipe, image_shape: tuple[int, int, int], classes: int) -> CompressedTraining:
-    """The recipe's network with fresh weights from its seed."""
-    keras.utils.set_random_seed(recipe.training.seed)
-    image, probabilities = build_network(recipe.training.architecture, image_shape, classes)
-    model = CompressedTraining(image, probabilities, name=recipe.training.architecture.lower())
+def build_model(
+    recipe: Recipe, image_shape: tuple[int, int, int], classes: int, *, given: Any = None
+) -> CompressedTraining:
+    """The recipe's network, in float32 and with softmax: with fresh weights from its seed, or as it is given."""
+    training = recipe.training
+    keras.utils.clear_session()  # else the names of the layers count on from those of earlier builds
+    keras.utils.set_random_seed(training.seed)
+    if training.architecture is None:
+        image, probabilities = given.inputs[0], given.outputs[0]
+    else:
+        image, probabilities = build_network(training.architecture, image_shape, classes, recipe=training.recipe)
+    model = CompressedTraining(image, probabilities, name=training.network_name.lower())
     model.compression = recipe.compression
     return model
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How many steps a training takes, and how many of them are done.
+def train(
+    model: CompressedTraining,
+    recipe: Recipe,
+    data: LabelledImages,
+    progress: Progress,
+    *,
+    checkpoints: Checkpoints | None = None,
+    interruption: Interruption | None = None,
+) -> list[manifest.Epoch]:
+    """Train the model from the weights that it has, by gradient descent with momentum and cross-entropy.
 
-    Attributes:
-        epochs: that the recipe asks for.
-        steps_per_epoch: batches of the training images, the last one perhaps smaller.
-        steps: that are done in all.
-    """
-
-    epochs: int
-    steps_per_epoch: int
-    steps: int
-
-    @property
-    def in_full(self) -> bool:
-        """Whether every epoch is done to its end."""
-        return self.steps == self.epochs * self.steps_per_epoch
-
-    @property
-    def full_epochs(self) -> int:
-        """Epochs that are done to their end."""
-        return self.steps // self.steps_per_epoch
-
-
-def plan_schedule(training: Training, images: int) -> Schedule:
-    """All epochs over that many images, or fewer steps where the recipe has a maximum."""
-    steps_per_epoch = -(-images // training.batch_size)
-    whole = training.epochs * steps_per_epoch
-    return Schedule(training.epochs, steps_per_epoch, min(whole, training.maximum_steps or whole))
-
-
-def train(model: CompressedTraining, recipe: Recipe, data: LabelledImages, progress: Progress) -> list[manifest.Epoch]:
-    """Train in place by SGD with momentum and categorical cross-entropy (paper 000, section III).
+    Args:
+        model: gets the masters (or, where they are overwritten, the compressed weights) and the deployed kernels.
+        recipe: how.
+        data: what on.
+        progress: told every few seconds how far it is.
+        checkpoints: where the training saves itself and goes on from; absent: nowhere.
+        interruption: looked at after each step; when the end was asked for, the training saves itself and ends.
 
     Returns:
         The training curve, an entry for each epoch that was done to its end, measured with the compressed weights.
+
+    Raises:
+        TrainingError: when the loss is no number, memory does not suffice, what is saved does not fit, or the end was
+            asked for.
     """
+    network = _build_step_network(model, recipe)
+    run = Run(network, recipe, data, progress, checkpoints=checkpoints, interruption=interruption)
+    outcome = run.go()
+    _set_values(model.trainable_variables, outcome.weights)
+    _set_values(model.non_trainable_variables, outcome.fixed)
+    paths = (variable.path for variable in model.trainable_variables if is_kernel(variable))
+    model.kernels = dict(zip(paths, outcome.kernels, strict=True))
+    return list(outcome.curve)
+
+
+def _build_step_network(model: CompressedTraining, recipe: Recipe) -> Any:
+    """The same network as it trains: in the recipe's precision, and giving logits, with the model's weights."""
     training = recipe.training
-    schedule = plan_schedule(training, len(data.training_labels))
-    model.compile(
-        optimizer=keras.optimizers.SGD(_learning_rate(training, schedule), momentum=training.momentum),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        jit_compile=False,  # XLA's convolutions pass by oneDNN on CPUs and are slower there
+    keras.utils.set_random_seed(training.seed)
+    if training.architecture is None:
+        return make_logits(model)
+    image, logits = build_network(
+        training.architecture,
+        tuple(model.input_shape[1:]),
+        model.output_shape[-1],
+        recipe=training.recipe,
+        precision=training.precision,
+        logits=True,
     )
-    report = _Report(schedule, progress)
-    model.fit(
-        _batches(data.training_images, data.training_labels, training.batch_size, training.seed),
-        validation_data=_batches(data.test_images, data.test_labels, 256, None),
-        validation_freq=list(range(1, schedule.full_epochs + 1)),
-        epochs=-(-schedule.steps // schedule.steps_per_epoch),
-        shuffle=False,  # the batches are shuffled already
-        callbacks=[report],
-        verbose=0,
-    )
-    return report.curve
+    network = keras.Model(image, logits)
+    _set_values(network.trainable_variables, [variable.value for variable in model.trainable_variables])
+    return network
 
 
-def _learning_rate(training: Training, schedule: Schedule) -> Any:
-    if training.learning_rate_schedule == "Constant":
-        return training.learning_rate
-    return keras.optimizers.schedules.CosineDecay(
-        training.learning_rate, max(1, schedule.epochs * schedule.steps_per_epoch)
-    )
-
-
-def _batches(images: NDArray[np.uint8], labels: NDArray[np.int32], batch_size: int, seed: int | None) -> Any:
-    """Batches of float32 pixels 0..255; shuffled anew each epoch when a seed is given."""
-    dataset = tf.data.Dataset.from_tensor_slices((images, labels))
-    if seed is not None:
-        dataset = dataset.shuffle(len(labels), seed=seed, reshuffle_each_iteration=True)
-    batched = dataset.batch(batch_size)
-    return batched.map(lambda image, label: (tf.cast(image, tf.float32), label)).prefetch(2)
+def _set_values(variables: list[Any], values: list[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def zeros_percent(model: CompressedTraining) -> float:
     """Share of the compressed kernels' weights that are zero."""
-    kernels = [variable for variable in model.trainable_variables if is_kernel(variable)]
-    codes = (np.asarray(floor_rule(variable.value, model.compression).codes) for variable in kernels)
-    nonzero = sum(int(np.count_nonzero(kernel)) for kernel in codes)
-    return 100.0 * (1 - nonzero / sum(int(np.prod(variable.shape)) for variable in kernels))
-
-
-class _Report(keras.callbacks.Callback):  # type: ignore[misc]
-    """Says every few seconds how far training is, keeps the curve, and ends training after the schedule's steps."""
-
-    def __init__(self, schedule: Schedule, progress: Progress) -> None:
-        super().__init__()
-        self.curve: list[manifest.Epoch] = []
-        self._schedule, self._progress = schedule, progress
-        self._epoch = 0
-        self._first_done = self._reported = self._epoch_begun = time.monotonic()
-        self._epoch_seconds = 0.0
-
-    @override
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._epoch = epoch
-        self._epoch_begun = time.monotonic()
-
-    @override
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        now, schedule = time.monotonic(), self._schedule
-        if batch + 1 == schedule.steps_per_epoch:
-            self._epoch_seconds = now - self._epoch_begun
-        done = self._epoch * schedule.steps_per_epoch + batch + 1
-        if done == schedule.steps:
-            self.model.stop_training = True
-        if done == 1:
-            self._first_done = now  # the first step also compiles the graph, and tells nothing of the others
-        elif now - self._reported >= _SECONDS_BETWEEN_REPORTS:
-            self._report_step(batch, (done - 1) / (now - self._first_done), schedule.steps - done, logs)
-
-    def _report_step(self, batch: int, rate: float, steps_left: int, logs: Any) -> None:
-        eta, accuracy, zeros = int(steps_left / rate), 100 * float(logs["accuracy"]), zeros_percent(self.model)
-        self._tell(
-            f"  step {batch + 1}/{self._schedule.steps_per_epoch}  accuracy {accuracy:.1f} %  zeros {zeros:.1f} %"
-            f"  {rate:.1f} steps/s  ETA {eta // 60}:{eta % 60:02}",
-            steps_per_second=round(rate, 3),
-            eta_seconds=eta,
-            accuracy_percent=round(accuracy, 2),
-            zeros_percent=round(zeros, 2),
-        )
-
-    @override
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        if time.monotonic() - self._reported >= _SECONDS_BETWEEN_REPORTS:
-            self._tell(f"  batch {batch + 1} of the test images")
-
-    @override
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        accuracy, zeros = 100 * float(logs["accuracy"]), zeros_percent(self.model)
-        text = f"loss {logs['loss']:.4f}, accuracy {accuracy:.2f} %"
-        facts = {"accuracy_percent": round(accuracy, 2), "zeros_percent": round(zeros, 2)}
-        if epoch >= self._schedule.full_epochs:
-            whole = self._schedule.epochs * self._schedule.steps_per_epoch
-            self._tell(f" ended after {self._schedule.steps} of {whole} steps: {text}, zeros {zeros:.2f} %", **facts)
-            return
-        entry = manifest.Epoch(
-            epoch=epoch + 1,
-            loss=float(logs["loss"]),
-            accuracy_percent=accuracy,
-            test_accuracy_percent=100 * float(logs["val_accuracy"]),
-            zeros_percent=zeros,
-            steps_per_second=self._schedule.steps_per_epoch / self._epoch_seconds,
-        )
-        self.curve.append(entry)
-        self._tell(f" done: {text}, test {entry.test_accuracy_percent:.2f} %, zeros {zeros:.2f} %", **facts)
-
-    def _tell(self, text: str, **facts: Any) -> None:
-        self._reported = time.monotonic()
-        epoch, epochs = self._epoch + 1, self._schedule.epochs
-        message = f"epoch {epoch}/{epochs}{text}"
-        self._progress(BuildProgress(phase="Training", epoch=epoch, epochs=epochs, message=message, **facts))
+    codes = [np.asarray(kernel.codes) for kernel in model.compressed_kernels().values()]
+    return 100.0 * (1 - sum(int(np.count_nonzero(kernel)) for kernel in codes) / sum(kernel.size for kernel in codes))

@@ -13,8 +13,8 @@ from model_artifact.recipe import Compression, Recipe, Training
 from model_artifact.summary import BuildProgress, parse_failure, parse_progress, parse_summary, recipe_path
 from model_artifact.termination import TerminationLog
 from model_builder.errors import DataError, DownloadError
+from model_builder.folder_store import FolderStore
 from model_builder.job import explain_failure, run
-from model_builder.store import Store
 
 DEADLINE_SECONDS = 120
 KEEPS_FROM_A_PIPE = """
@@ -22,9 +22,9 @@ import sys
 from pathlib import Path
 from model_artifact.termination import TerminationLog
 from model_builder.job import end_on_sigterm
-from model_builder.store import Store
+from model_builder.folder_store import FolderStore
 
-store = Store(Path(sys.argv[1]))
+store = FolderStore(Path(sys.argv[1]))
 end_on_sigterm(TerminationLog(Path(sys.argv[2])), store)
 store.keep(Path(sys.argv[3]), "sha256:0")
 """
@@ -78,7 +78,7 @@ def run_here(environment, tmp_path):
     """The job in this process: its exit code."""
     log = TerminationLog(tmp_path / "log")
     try:
-        return run(environment, Store(tmp_path / "store"), log)
+        return run(environment, FolderStore(tmp_path / "store"), log)
     finally:
         log.close()
 
@@ -114,7 +114,7 @@ def test_two_builds_of_a_recipe_at_once_both_hand_over_what_the_store_holds(envi
 
 
 @pytest.mark.slow
-def test_sigterm_while_training_ends_at_once_and_leaves_nothing(environment, started, tmp_path):
+def test_sigterm_while_training_saves_it_and_the_next_attempt_goes_on(environment, started, tmp_path):
     endless = recipe_of(epochs=10_000).canonical_json()
     job = started({**environment, "MODELPRESS_RECIPE": endless})
     seen = read_until(job, lambda line: '"phase":"Training"' in line)
@@ -128,7 +128,11 @@ def test_sigterm_while_training_ends_at_once_and_leaves_nothing(environment, sta
         "ended by SIGTERM before the artifact was there; it is built again",
         False,
     )
-    assert sorted(path.name for path in (tmp_path / "store").rglob("*")) == ["artifacts", "recipes"]
+    stored = {path.relative_to(tmp_path / "store").as_posix() for path in (tmp_path / "store").rglob("*")}
+    saved = f".build-{recipe_of(epochs=10_000).digest.removeprefix('sha256:')}"
+    assert stored == {"artifacts", "recipes", saved, f"{saved}/lock", f"{saved}/checkpoint.npz"}
+    again = started({**environment, "MODELPRESS_RECIPE": endless})
+    assert any("going on after step" in line for line in read_until(again, lambda line: "steps/s" in line))
 
 
 def test_sigterm_while_storing_leaves_nothing_half(environment, started, tmp_path):

@@ -1,0 +1,201 @@
+"""What each command of `model-builder` does; results go to stdout, progress to stderr."""
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model_artifact.manifest import Manifest
+from model_artifact.recipe import Activations, Recipe
+from model_artifact.summary import BuildProgress
+from model_artifact.unpacking import unpack
+from model_builder.checkpoint import TRAINED_FILE, Checkpoints
+from model_builder.errors import BuildError
+from model_builder.interruption import Interruption, interrupt_on_sigterm
+from model_builder.loading import load_and_build, quiet_stderr
+from model_builder.masters import write_masters
+from model_builder.progress import Progress, tell_on
+from model_builder.recipe_file import read_recipe
+from model_builder.reproduce.execution import Workplace, execute, prepare
+from model_builder.reproduce.page import format_marker, replace_tables
+from model_builder.reproduce.records import read_records
+from model_builder.reproduce.studies import Study, plan_study, select_runs
+from model_builder.reproduce.tables import render_study
+from model_builder.run_folder import ARTIFACT_FILE, CHECKPOINT_FOLDER, RECIPE_FILE, Building, build_in_folder
+
+
+def build(options: argparse.Namespace) -> int:
+    """Build a recipe in a folder, and print digest, bytes and path of the artifact."""
+    recipe = read_recipe(options.recipe)
+    with interruptible() as interruption:
+        building = make_building(interruption)
+        manifest = build_in_folder(recipe, options.output, building, os.environ, tell, resume=options.resume)
+    artifact = options.output / ARTIFACT_FILE
+    print(f"{manifest.digest} {artifact.stat().st_size} bytes {artifact}")
+    return 0
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """While it is open, SIGTERM and the first Ctrl-C ask the training to save itself and end."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    interruption = interrupt_on_sigterm()
+    signal.signal(signal.SIGINT, partial(_ask_once, interruption))
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ask_once(interruption: Interruption, _signal: int, _frame: object) -> None:
+    interruption.ask()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    say("saving the training; Ctrl-C again ends at once")
+
+
+def make_building(interruption: Interruption) -> Building:
+    """A build that saves itself in the folder of its artifact and ends early when the process is asked to."""
+    return partial(_build_in_own_folder, interruption)
+
+
+def _build_in_own_folder(
+    interruption: Interruption, recipe: Recipe, target: Path, environment: Mapping[str, str], progress: Progress
+) -> Manifest:
+    return load_and_build(
+        recipe,
+        target,
+        environment,
+        progress,
+        checkpoints=Checkpoints(target.parent / CHECKPOINT_FOLDER),
+        interruption=interruption,
+        watch_trained=partial(_keep_masters, recipe, target.parent),
+    )
+
+
+def _keep_masters(recipe: Recipe, folder: Path, model: Any) -> None:
+    """Keep histograms of the masters where the training has some apart from what is deployed."""
+    kernels = model.compressed_kernels()
+    masters = {variable.path: np.asarray(variable.value) for variable in model.trainable_variables}
+    deployed = all(np.array_equal(masters[path], np.asarray(kernel.weights)) for path, kernel in kernels.items())
+    if recipe.compression.compresses and not deployed:
+        write_masters(folder, {path: masters[path] for path in kernels})
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a folder that servers load, verified, and print the content digest of its artifact."""
+    if options.activations is None:
+        print(unpack(find_artifact(options.artifact), options.folder, progress=say).digest)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="modelpress-export-") as scratch:
+        artifact = Path(scratch) / ARTIFACT_FILE
+        _export_again(options.artifact, options.activations, artifact)
+        print(unpack(artifact, options.folder, progress=say).digest)
+    return 0
+
+
+def _export_again(folder: Path, activations: Activations, artifact: Path) -> None:
+    """Make another artifact of what a build trained.
+
+    Raises:
+        BuildError: when the folder does not keep what was trained.
+    """
+    if not (folder / CHECKPOINT_FOLDER / TRAINED_FILE).exists():
+        raise BuildError(
+            f"{folder}: other activations need what was trained, {CHECKPOINT_FOLDER}/{TRAINED_FILE}; name the folder of"
+            " a finished build, or build with export.activations in the recipe"
+        )
+    recipe = read_recipe(folder / RECIPE_FILE)
+    changed = Recipe.model_validate(
+        {**recipe.model_dump(), "export": recipe.export.model_copy(update={"activations": activations})}
+    )
+    checkpoints = Checkpoints(folder / CHECKPOINT_FOLDER)
+    load_and_build(changed, artifact, os.environ, tell, checkpoints=checkpoints)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Measure an artifact on its test data, and print what came out."""
+    with quiet_stderr():
+        from model_builder.deployed import evaluate as measure
+        from model_builder.deployed import format_evaluation
+    found = measure(find_artifact(options.artifact), options.metric, os.environ, tell)
+    print(found.model_dump_json(by_alias=True, indent=2) if options.json else format_evaluation(found))
+    return 0
+
+
+def find_artifact(source: Path) -> Path:
+    """The artifact itself, or the one in the folder of a build."""
+    return source / ARTIFACT_FILE if source.is_dir() else source
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the page and its pictures, and print the page's path."""
+    from model_builder.report.subject import read_subjects
+    from model_builder.report.writing import write_report
+
+    print(write_report(read_subjects(options.sources), options.output))
+    return 0
+
+
+def reproduce(options: argparse.Namespace) -> int:
+    """Do the runs of a study that are not done yet, and print its tables."""
+    whole = plan_study(options.study, quick=options.quick)
+    chosen = select_runs(whole, options.only)
+    if options.list:
+        print("\n".join(run.name for run in chosen))
+        return 0
+    if options.prepare:
+        prepare(chosen, options.output)
+        return 0
+    command = format_command(options.study, quick=options.quick)
+    if not (options.markdown or options.into):
+        with interruptible() as interruption:
+            place = Workplace(
+                folder=options.output,
+                build=make_building(interruption),
+                environment=os.environ,
+                tell=tell,
+                say=say,
+                command=" ".join([command, *(f"--only {text}" for text in options.only)]),
+            )
+            execute(chosen, place)
+    tables = render_study(options.study, whole, read_records(options.output), command)
+    if options.into is None:
+        print(tables)
+        return 0
+    page = options.into.read_text()
+    options.into.write_text(replace_tables(page, format_marker(options.study, quick=options.quick), tables))
+    return 0
+
+
+def format_command(study: Study, *, quick: bool) -> str:
+    """The command that does all runs of a study."""
+    return f"model-builder reproduce {study}{' --quick' if quick else ''} -o DIR"
+
+
+def tell(progress: BuildProgress) -> None:
+    """A sentence on a terminal, a line of JSON elsewhere."""
+    tell_on(sys.stderr)(progress)
+
+
+def say(message: str) -> None:
+    """A line on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+Command = Callable[[argparse.Namespace], int]
+COMMANDS: dict[str, Command] = {
+    "build": build,
+    "evaluate": evaluate,
+    "export": export,
+    "report": report,
+    "reproduce": reproduce,
+}

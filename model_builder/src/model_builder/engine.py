@@ -1,0 +1,133 @@
+"""Runs steps on a backend: compiles them, keeps the state and the data on the device, and gives both back as arrays."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from model_builder.backend import check_backend
+from model_builder.rules import Compressed
+from model_builder.step import State, Step, count_right
+
+Arrays = dict[str, list[NDArray[Any]]]
+"""A state as NumPy arrays."""
+
+EVALUATED_AT_ONCE = 256
+
+
+class Steps(NamedTuple):
+    """What some steps in a row take; the first axis counts the steps.
+
+    Attributes:
+        batches: int32, shape (s, n): which training images.
+        shifts: int32, shape (s, n, 3): how to augment them; absent: not.
+        rates: float32, shape (s,): learning rates.
+        alphas: float32, shape (s,): pruning strengths.
+    """
+
+    batches: NDArray[np.int32]
+    shifts: NDArray[np.int32] | None
+    rates: NDArray[np.float32]
+    alphas: NDArray[np.float32]
+
+
+class Engine(ABC):
+    """A training on one device."""
+
+    steps_a_call: int
+    """How many steps one call of `run` should take."""
+
+    def __init__(self, step: Step, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> None:
+        self.step = step
+        self.images, self.labels = self._put(images), self._put(labels)
+        weights = [self._put(np.asarray(variable.value)) for variable in step.network.trainable_variables]
+        fixed = [self._put(np.asarray(variable.value)) for variable in step.network.non_trainable_variables]
+        self.state: State = step.begin(weights, fixed)
+
+    @abstractmethod
+    def _put(self, array: NDArray[Any] | np.float32) -> Any:
+        """A copy of the array on the device."""
+
+    @abstractmethod
+    def run(self, steps: Steps) -> None:
+        """Take the steps."""
+
+    @abstractmethod
+    def _answer(self, forward: Sequence[Any], fixed: Sequence[Any], images: Any, labels: Any) -> Any:
+        """How many of the images the weights get right, compiled."""
+
+    @abstractmethod
+    def _compute(self, function: Any, *arguments: Any) -> Any:
+        """`function(*arguments)`, compiled."""
+
+    def begin_epoch(self, *, overwrite: bool, alpha: float) -> None:
+        """Set the sums to zero, and the weights to C where the recipe compresses once an epoch."""
+        if overwrite:
+            self.state = self._compute(self.step.overwrite_floats, self.state, np.float32(alpha))
+        nothing = [self._put(np.float32(0)) for _ in range(3)]
+        self.state = {**self.state, "sums": [*nothing, self.state["sums"][3]]}
+
+    def freeze(self, alpha: float) -> None:
+        """Keep the mask of now."""
+        self.state = self._compute(self.step.freeze, self.state, np.float32(alpha))
+
+    def read_sums(self) -> tuple[float, float, float, float]:
+        """Loss, right answers, images and kept weights since the epoch began."""
+        loss, right, images, kept = (float(np.asarray(number)) for number in self.state["sums"])
+        return loss, right, images, kept
+
+    def deploy(self, alpha: float) -> list[Compressed]:
+        """What each kernel is when training ends now, as NumPy arrays."""
+        made = self._compute(self.step.deployed, self.state, np.float32(alpha))
+        return [Compressed(*(np.asarray(part) for part in kernel)) for kernel in made]
+
+    def deployed_weights(self, kernels: Sequence[Compressed]) -> list[Any]:
+        """All trainable values with code x step for the kernels."""
+        weights = list(self.state["weights"])
+        for index, kernel in zip(self.step.kernels, kernels, strict=True):
+            weights[index] = self._put(np.asarray(kernel.codes * kernel.step, np.float32))
+        return weights
+
+    def count_right(
+        self, weights: Sequence[Any], images: NDArray[np.uint8], labels: NDArray[np.int32]
+    ) -> Iterator[float]:
+        """How many images the weights get right, batch by batch."""
+        for begin in range(0, len(labels), EVALUATED_AT_ONCE):
+            end = begin + EVALUATED_AT_ONCE
+            right = self._answer(weights, self.state["fixed"], images[begin:end], labels[begin:end])
+            yield float(np.asarray(right))
+
+    def read_state(self) -> Arrays:
+        """The state as NumPy arrays."""
+        return {name: [np.asarray(value) for value in values] for name, values in self.state.items()}
+
+    def load_state(self, state: Arrays) -> None:
+        """Go on from a state that `read_state` gave."""
+        self.state = {name: [self._put(value) for value in values] for name, values in state.items()}
+
+    def _infer(self, forward: Sequence[Any], fixed: Sequence[Any], images: Any, labels: Any) -> Any:
+        logits, _ = self.step.network.stateless_call(
+            list(forward), list(fixed), ops.cast(images, "float32"), training=False
+        )
+        return count_right(logits, labels)
+
+
+def make_engine(step: Step, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> Engine:
+    """The engine of the backend that Keras runs on.
+
+    Raises:
+        BuildError: when training does not run on it.
+    """
+    backend = keras.backend.backend()
+    check_backend(backend)
+    if backend == "jax":
+        from model_builder.jax_engine import JaxEngine
+
+        return JaxEngine(step, images, labels)
+    from model_builder.tensorflow_engine import TensorFlowEngine
+
+    return TensorFlowEngine(step, images, labels)

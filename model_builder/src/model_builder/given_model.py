@@ -1,0 +1,99 @@
+"""A user's own network: a .keras file, of which nothing is executed.
+
+Keras' safe mode refuses lambdas. Before Keras reads the file, its description is read here as well, and refused when it
+names anything but Keras' own classes, and among layers anything but those that can be deployed.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+import keras
+from keras import layers
+
+from model_builder.errors import ModelError
+from model_builder.network import OUTPUT
+from model_builder.network_reading import check_deployable, deployable_layers
+
+_MODELS = ("Functional", "Sequential")
+_LARGEST_DESCRIPTION_BYTES = 16 * 2**20
+
+
+def read_given_model(path: Path) -> Any:
+    """The network of a .keras file with its weights, ending in probabilities.
+
+    A network whose last layer has no softmax is taken to give logits, and gets one.
+
+    Raises:
+        ModelError: when the file is none, is damaged, or holds what cannot be deployed; the message names the layer.
+    """
+    _check_description(path)
+    try:
+        loaded = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        first = (str(error).splitlines() or ["no message"])[0]
+        raise ModelError(f"{path}: Keras {keras.__version__} cannot load it ({first}); save it again") from error
+    if not loaded.built or not loaded.inputs:
+        raise ModelError(f"{path}: says nothing of its input; begin the model with keras.Input and save it again")
+    model = keras.Model(loaded.inputs[0], loaded.outputs[0])
+    check_deployable(model)
+    if len(model.outputs[0].shape) != 2:
+        raise ModelError(f"{path}: its output has shape {model.outputs[0].shape}, but classes are (n, classes)")
+    if _ends_in_softmax(model.layers[-1]):
+        return model
+    return keras.Model(model.inputs[0], layers.Softmax(name=OUTPUT)(model.outputs[0]))
+
+
+def make_logits(model: Any) -> Any:
+    """A network of its own with the same weights that gives what the softmax of this one is given."""
+    twin = keras.models.clone_model(keras.Model(model.inputs[0], model.outputs[0]))
+    for mine, theirs in zip(twin.weights, model.weights, strict=True):
+        mine.assign(theirs.value)
+    last = twin.layers[-1]
+    if isinstance(last, layers.Softmax) or (isinstance(last, layers.Activation) and _ends_in_softmax(last)):
+        return keras.Model(twin.inputs[0], last.input)
+    last.activation = keras.activations.linear
+    return twin
+
+
+def _ends_in_softmax(layer: Any) -> bool:
+    return isinstance(layer, layers.Softmax) or getattr(layer, "activation", None) is keras.activations.softmax
+
+
+def _check_description(path: Path) -> None:
+    """Refuse a file whose description names what is not known here, before anything is made of it."""
+    try:
+        with ZipFile(path) as archive:
+            if archive.getinfo("config.json").file_size > _LARGEST_DESCRIPTION_BYTES:
+                raise ModelError(f"{path}: its description is too long; give a smaller model")
+            description = json.loads(archive.read("config.json"))
+    except (BadZipFile, KeyError, ValueError, OSError) as error:
+        raise ModelError(f"{path}: not a .keras file ({error}); save the model by model.save('name.keras')") from error
+    if not isinstance(description, dict) or description.get("class_name") not in _MODELS:
+        raise ModelError(f"{path}: its model is no Functional nor Sequential one; build it of layers and save it again")
+    known = deployable_layers()
+    for layer in description.get("config", {}).get("layers", []):
+        kind, name = layer.get("class_name"), layer.get("config", {}).get("name")
+        if kind not in known:
+            raise ModelError(f"{path}: the layer {name} is a {kind}, which cannot be deployed; use {', '.join(known)}")
+    for described in _walk(description):
+        module = described.get("module")
+        if described.get("registered_name") is not None or not str(module).split(".")[0] == "keras":
+            raise ModelError(
+                f"{path}: names {module}.{described['class_name']}, which is not of Keras and is not loaded"
+            )
+
+
+def _walk(value: Any) -> Iterator[dict[str, Any]]:
+    """Every description of an object, at any depth; compile_config is not loaded."""
+    if isinstance(value, dict):
+        if "class_name" in value and "module" in value:
+            yield value
+        for key, part in value.items():
+            if key not in {"compile_config", "build_config"}:
+                yield from _walk(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _walk(part)

@@ -1,0 +1,57 @@
+"""What a result was measured with: processor, cores, memory, commit and sources."""
+
+import hashlib
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+_CPU_FACTS = Path("/proc/cpuinfo")
+_GIT_SECONDS = 10
+
+
+def read_hardware() -> str:
+    """Processor, usable cores and memory in one line."""
+    cores = len(os.sched_getaffinity(0))
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{_read_processor()}, {cores} cores, {memory_gib:.0f} GiB"
+
+
+def _read_processor() -> str:
+    try:
+        lines = _CPU_FACTS.read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def read_commit() -> str | None:
+    """The commit of the checkout that this module is part of, with `+` when files differ; None outside of one."""
+    folder = Path(__file__).parent
+    if _ask_git(folder, "ls-files", "--error-unmatch", "--", __file__) is None:
+        return None  # a copy, which may lie in a checkout all the same
+    head = _ask_git(folder, "rev-parse", "--short=12", "HEAD")
+    return f"{head}+" if _ask_git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".") else head
+
+
+def digest_sources() -> str:
+    """`sha256:` and a digest of this package's and the artifact's modules: the same code gives the same."""
+    import model_artifact
+
+    folders = (Path(__file__).parent, Path(model_artifact.__file__).parent)
+    files = [(folder.name, path.relative_to(folder), path) for folder in folders for path in folder.rglob("*.py")]
+    whole = hashlib.sha256()
+    for package, name, path in sorted(files):
+        whole.update(f"{package}/{name.as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return f"sha256:{whole.hexdigest()}"
+
+
+def _ask_git(folder: Path, *arguments: str) -> str | None:
+    try:
+        asked = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=_GIT_SECONDS
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return asked.stdout.strip()

@@ -1,0 +1,102 @@
+"""The tables that no paper has: the readings of the rules, and our best. Pure."""
+
+from collections.abc import Sequence
+
+from model_artifact.recipe import NOT_QUANTISED, Compression, Rule
+from model_builder.published import PAPER_000_ACCURACY_PERCENT, PAPER_000_SPARSITY_PERCENT, PAPER_004_GRID, Setting
+from model_builder.reproduce.choosing import Choice
+from model_builder.reproduce.paper_tables import split_by_setting
+from model_builder.reproduce.records import RunRecord
+from model_builder.reproduce.rows import NOT_RUN, format_bytes, format_percent, format_points, format_table
+from model_builder.reproduce.studies import (
+    BEST_SETTINGS,
+    QUICK_LEARNING_RATE,
+    RATE_SETTING,
+    READING_RATES,
+    READING_SETTINGS,
+)
+
+_READINGS = ("Masters", "InPlace", "once an epoch")
+
+
+def render_readings(records: Sequence[RunRecord]) -> str:
+    """Accuracy after the last epoch and density from the first to the last, by rule, setting and reading."""
+    head = ("rule", "alpha", "b", "paper", *_READINGS)
+    rows = []
+    plain = [record for record in records if record.recipe.training.learning_rate == QUICK_LEARNING_RATE]
+    for rule, (alpha, bits) in READING_SETTINGS:
+        found = {
+            name_reading(record.recipe.compression): record
+            for record in plain
+            if _is_at(record.recipe.compression, rule, (alpha, bits))
+        }
+        cells = [_format_reading(found.get(reading)) for reading in _READINGS]
+        rows.append((rule, f"{alpha:g}", str(bits), _format_paper((alpha, bits)), *cells))
+    return f"**By reading**\n\n{format_table(head, rows)}\n\n**By learning rate**\n\n{_render_rates(records)}"
+
+
+def _render_rates(records: Sequence[RunRecord]) -> str:
+    """OffsetRound in place at one setting and several learning rates."""
+    found = {
+        record.recipe.training.learning_rate: record
+        for record in records
+        if _is_at(record.recipe.compression, "OffsetRound", RATE_SETTING)
+        and name_reading(record.recipe.compression) == "InPlace"
+    }
+    rows = [
+        ("OffsetRound", f"{RATE_SETTING[0]:g}", str(RATE_SETTING[1]), f"{rate:g}", _format_reading(found.get(rate)))
+        for rate in (QUICK_LEARNING_RATE, *READING_RATES)
+    ]
+    return format_table(("rule", "alpha", "b", "learning rate", "InPlace"), rows)
+
+
+def _is_at(compression: Compression, rule: Rule, setting: Setting) -> bool:
+    return compression.rule == rule and (compression.alpha, compression.bits) == setting
+
+
+def name_reading(compression: Compression) -> str:
+    """Where the gradient goes, or that P->Q runs once an epoch."""
+    return "once an epoch" if compression.frequency == "Epoch" else compression.chosen_update
+
+
+def _format_reading(record: RunRecord | None) -> str:
+    if record is None:
+        return NOT_RUN
+    first, last = (Choice(record, epoch).density_percent for epoch in (record.curve[0], record.curve[-1]))
+    nonzero = 100 - record.zeros_percent
+    return f"{record.curve[-1].test_accuracy_percent:.2f} % ({first:.1f} → {last:.1f} %; not zero {nonzero:.1f} %)"
+
+
+def _format_paper(setting: Setting) -> str:
+    if setting in PAPER_004_GRID:
+        cell = PAPER_004_GRID[setting]
+        return f"004: {cell.accuracy_percent:.2f} % ({cell.density_percent:.2f} %)"
+    density = 100 - PAPER_000_SPARSITY_PERCENT[setting]
+    return f"000, VGG-16: {PAPER_000_ACCURACY_PERCENT[setting]:.2f} % ({density:.2f} %)"
+
+
+def render_best(records: Sequence[RunRecord]) -> str:
+    """Our best at each (alpha, bits), against our own float network of the same recipe."""
+    head = ("alpha", "b", "deployed", "against (0, 32)", "zeros", "artifact", "bits a weight", "ratio to float32")
+    cells = split_by_setting(records)
+    whole = cells.get((0.0, NOT_QUANTISED), [None])[0]
+    rows = [_render_best_row(setting, cells.get(setting, [None])[0], whole) for setting in BEST_SETTINGS]
+    return format_table(head, rows)
+
+
+def _render_best_row(setting: Setting, record: RunRecord | None, whole: RunRecord | None) -> tuple[str, ...]:
+    name = f"{setting[0]:g}", str(setting[1])
+    if record is None or record.quality is None:
+        return (*name, *[NOT_RUN] * 6)
+    against = None
+    if whole is not None and whole.quality is not None:
+        against = record.quality.deployed - whole.quality.deployed
+    return (
+        *name,
+        format_percent(record.quality.deployed),
+        format_points(against),
+        format_percent(record.zeros_percent),
+        format_bytes(record.size_bytes),
+        f"{record.bits_per_weight:.3f}",
+        f"{4 * record.weights / record.size_bytes:.1f}x",
+    )

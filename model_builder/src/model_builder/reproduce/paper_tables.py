@@ -1,0 +1,207 @@
+"""Paper 000's tables II to IV and paper 004's tables I and II, ours beside theirs, in Markdown. Pure."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+from model_artifact.recipe import NOT_QUANTISED
+from model_builder.efficiency import compression_share, efficiency_score
+from model_builder.published import (
+    PAPER_000_ACCURACY_PERCENT,
+    PAPER_000_ALPHAS,
+    PAPER_000_BITS,
+    PAPER_000_MEGABYTES,
+    PAPER_000_SPARSITY_PERCENT,
+    PAPER_004_BITS,
+    PAPER_004_GAMMAS,
+    PAPER_004_GRID,
+    PAPER_004_SCORES,
+    Setting,
+)
+from model_builder.reproduce.choosing import Choice, choose_by_test, choose_honestly
+from model_builder.reproduce.records import RunRecord
+from model_builder.reproduce.rows import (
+    NOT_RUN,
+    format_bytes,
+    format_choice,
+    format_honest,
+    format_mean,
+    format_percent,
+    format_points,
+    format_table,
+)
+
+Cells = Mapping[Setting, Sequence[RunRecord]]
+_UNCOMPRESSED: Setting = (0.0, NOT_QUANTISED)
+_POWERS = (1, 2, 3)
+
+
+def split_by_setting(records: Sequence[RunRecord]) -> dict[Setting, list[RunRecord]]:
+    """The runs of each (alpha, bits)."""
+    cells: dict[Setting, list[RunRecord]] = {}
+    for record in records:
+        compression = record.recipe.compression
+        cells.setdefault((compression.alpha, compression.bits), []).append(record)
+    return cells
+
+
+def _of_all_images(records: Sequence[RunRecord]) -> Sequence[RunRecord]:
+    """Runs on all training images, as papers do them; those with images held out where there are no others."""
+    return [record for record in records if not record.recipe.training.validation_images] or records
+
+
+def render_paper000(records: Sequence[RunRecord]) -> str:
+    """Sparsity, size and accuracy of the six configurations (paper 000, tables II, III and IV)."""
+    cells = split_by_setting(records)
+    settings = list(product(PAPER_000_ALPHAS, PAPER_000_BITS))
+    parts = [
+        ("Table II, weights that are zero", _render_sparsity(cells, [s for s in settings if s[0] > 0])),
+        ("Table III, size", _render_sizes(cells, settings)),
+        ("Table IV, accuracy", _render_accuracies(cells, settings)),
+    ]
+    return "\n\n".join(f"**{title}**\n\n{table}" for title, table in parts)
+
+
+def _render_sparsity(cells: Cells, settings: Sequence[Setting]) -> str:
+    rows = [
+        (
+            *_name(setting),
+            format_percent(PAPER_000_SPARSITY_PERCENT[setting]),
+            format_mean(cells.get(setting, ()), lambda record: record.zeros_percent, "{:.2f} %"),
+        )
+        for setting in settings
+    ]
+    return format_table(("alpha", "b", "paper 000", "ours"), rows)
+
+
+def _render_sizes(cells: Cells, settings: Sequence[Setting]) -> str:
+    head = (
+        "alpha",
+        "b",
+        "paper 000",
+        "ours, arrays zipped",
+        "ours, artifact",
+        "bits a weight",
+        "entropy",
+        "ratio to (0, 32)",
+    )
+    rows = []
+    whole = cells.get(_UNCOMPRESSED, ())
+    for setting in settings:
+        found = cells.get(setting, ())
+        ratio = NOT_RUN
+        if found and whole:
+            ratio = f"{whole[0].size_bytes / found[0].size_bytes:.2f}x"
+        rows.append(
+            (
+                *_name(setting),
+                f"{PAPER_000_MEGABYTES[setting]:.2f} MB",
+                format_bytes(found[0].plain_zip_bytes) if found else NOT_RUN,
+                format_bytes(found[0].size_bytes) if found else NOT_RUN,
+                f"{found[0].bits_per_weight:.3f}" if found else NOT_RUN,
+                f"{found[0].entropy_bits_per_weight:.3f}" if found else NOT_RUN,
+                ratio,
+            )
+        )
+    return format_table(head, rows)
+
+
+def _render_accuracies(cells: Cells, settings: Sequence[Setting]) -> str:
+    head = ("alpha", "b", "paper 000", "ours, last epoch", "epoch by test", "epoch by held-out", "optimism", "deployed")
+    rows = []
+    for setting in settings:
+        found = cells.get(setting, ())
+        theirs = _of_all_images(found)
+        honest = choose_honestly(found)
+        rows.append(
+            (
+                *_name(setting),
+                format_percent(PAPER_000_ACCURACY_PERCENT[setting]),
+                format_mean(theirs[:1], lambda record: record.curve[-1].test_accuracy_percent, "{:.2f} %"),
+                _format_accuracy(choose_by_test(theirs)),
+                format_honest(honest),
+                format_points(honest.optimism_points if honest else None),
+                _format_deployed(found),
+            )
+        )
+    return format_table(head, rows)
+
+
+def _format_accuracy(choice: Choice | None) -> str:
+    return NOT_RUN if choice is None else f"{choice.epoch.test_accuracy_percent:.2f} %"
+
+
+def _format_deployed(records: Sequence[RunRecord]) -> str:
+    """Accuracy of the unpacked .tflite: of the runs whose epoch held-out images chose, else of all."""
+    held_out = [record for record in records if record.recipe.training.validation_images] or records
+    return format_mean(held_out, lambda record: record.quality.deployed if record.quality else None, "{:.2f} %")
+
+
+def render_paper004(records: Sequence[RunRecord]) -> str:
+    """Accuracy with density, and efficiency scores, for the whole grid (paper 004, tables I and II)."""
+    cells = split_by_setting(records)
+    return (
+        f"**Table I, accuracy (density)**\n\n{_render_grid(cells)}\n\n"
+        f"**Table II, efficiency scores for p = 1, 2, 3**\n\n{_render_scores(cells)}"
+    )
+
+
+def _render_grid(cells: Cells) -> str:
+    head = (
+        "gamma",
+        "b",
+        "paper 004",
+        "ours, chosen by test",
+        "ours, chosen by held-out",
+        "optimism",
+        "deployed",
+        "bits counted",
+    )
+    rows = []
+    for setting in product(PAPER_004_GAMMAS, PAPER_004_BITS):
+        found = cells.get(setting, ())
+        paper, honest = PAPER_004_GRID[setting], choose_honestly(found)
+        rows.append(
+            (
+                *_name(setting),
+                f"{paper.accuracy_percent:.2f} % ({paper.density_percent:.2f} %)",
+                format_choice(choose_by_test(_of_all_images(found))),
+                format_honest(honest),
+                format_points(honest.optimism_points if honest else None),
+                _format_deployed(found),
+                f"{max(record.code_bits for record in found)}" if found else NOT_RUN,
+            )
+        )
+    return format_table(head, rows)
+
+
+def _render_scores(cells: Cells) -> str:
+    head = ("gamma", "b", "paper 004", "ours, as the paper counts", "ours, by stored bits")
+    baseline = choose_by_test(_of_all_images(cells.get(_UNCOMPRESSED, ())))
+    rows = []
+    for gamma, bits in product([g for g in PAPER_004_GAMMAS if g > 0], (8, 4, 3)):
+        choice = choose_by_test(_of_all_images(cells.get((gamma, bits), ())))
+        theirs = " / ".join(f"{PAPER_004_SCORES[gamma, bits, power]:.2f}" for power in _POWERS)
+        if choice is None or baseline is None:
+            rows.append((*_name((gamma, bits)), theirs, NOT_RUN, NOT_RUN))
+            continue
+        stored = choice.record.bits_per_weight / NOT_QUANTISED
+        counted = compression_share(choice.density_percent / 100, bits)
+        rows.append(
+            (
+                *_name((gamma, bits)),
+                theirs,
+                _format_scores(choice, baseline, counted),
+                _format_scores(choice, baseline, stored),
+            )
+        )
+    return format_table(head, rows)
+
+
+def _format_scores(choice: Choice, baseline: Choice, share: float) -> str:
+    accuracies = choice.epoch.test_accuracy_percent, baseline.epoch.test_accuracy_percent
+    scores = (efficiency_score(*accuracies, share, power) for power in _POWERS)
+    return " / ".join("-" if score is None else f"{score:.2f}" for score in scores)
+
+
+def _name(setting: Setting) -> tuple[str, str]:
+    return f"{setting[0]:g}", str(setting[1])

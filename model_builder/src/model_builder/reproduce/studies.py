@@ -1,0 +1,215 @@
+"""Which runs reproduce which table. Pure.
+
+`quick` is a part that two cores can do: the CNN of paper 004 for few epochs. A run is known by its recipe's digest, so
+runs that several tables share are done once, and more epochs are another run.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+from model_artifact.recipe import Compression, Recipe, Rule, Training, Update
+from model_builder.errors import BuildError
+from model_builder.published import (
+    PAPER_000_ALPHAS,
+    PAPER_000_BITS,
+    PAPER_004_BITS,
+    PAPER_004_GAMMAS,
+    PAPER_004_LEARNING_RATES,
+    Setting,
+)
+
+Study = Literal["paper000", "paper004", "readings", "best"]
+
+VALIDATION_IMAGES = 5_000
+"""Held out of the 50,000 training images to choose by."""
+SEEDS = (0, 1, 2)
+PAPER_004_EPOCHS, PAPER_004_PATIENCE = 200, 30
+"""Up to 200 epochs, stopped early (paper 004, III C); it gives no patience, this one is ours."""
+PAPER_000_EPOCHS = 50
+QUICK_GRID: tuple[Setting, ...] = tuple(product((0.0, 0.375, 0.75), (32, 8, 4)))
+QUICK_LEARNING_RATE = 0.01
+"""The best for moderate compression (paper 004, IV D)."""
+QUICK_EPOCHS = 3
+READING_EPOCHS, LONG_READING_EPOCHS = 2, 50
+QUICK_BEST_EPOCHS = 6
+BEST_EPOCHS = 160
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a study.
+
+    Attributes:
+        name: unique in the study; fit for a folder's name.
+        recipe: what is trained.
+    """
+
+    name: str
+    recipe: Recipe
+
+
+def plan_study(study: Study, *, quick: bool) -> list[Run]:
+    """The runs of a study, those that tell most first."""
+    runs = _STUDIES[study](quick)
+    if len({run.name for run in runs}) != len(runs):
+        raise BuildError(f"{study}: two runs have one name; this is a fault of the plan")
+    return runs
+
+
+def select_runs(runs: list[Run], patterns: list[str]) -> list[Run]:
+    """The runs whose name has one of the patterns in it; all when there is no pattern.
+
+    Raises:
+        BuildError: when a pattern fits none, with some that there are.
+    """
+    for pattern in patterns:
+        if not any(pattern in run.name for run in runs):
+            raise BuildError(f"--only {pattern}: fits no run; there are {', '.join(run.name for run in runs[:3])}, …")
+    return [run for run in runs if not patterns or any(pattern in run.name for pattern in patterns)]
+
+
+def _plan_paper000(quick: bool) -> list[Run]:
+    """Six configurations of the rule Floor: SGD 0.05, momentum 0.9, batch 64, 50 epochs (paper 000, section III).
+
+    First the corners, with all three ways to choose; then the rest.
+    """
+    settings = sorted(product(PAPER_000_ALPHAS, PAPER_000_BITS), key=lambda setting: setting[0] == PAPER_000_ALPHAS[1])
+    compressions = [Compression(alpha=alpha, bits=bits, rule="Floor") for alpha, bits in settings]
+    if quick:
+        training = Training(
+            architecture="CNN", dataset="CIFAR10", epochs=QUICK_EPOCHS, validation_images=VALIDATION_IMAGES, keep="Best"
+        )
+        return [_run("paper000", compression, training) for compression in compressions]
+    vgg = Training(architecture="VGG16", dataset="CIFAR10", epochs=PAPER_000_EPOCHS)
+    theirs = [_run("paper000", compression, vgg) for compression in compressions]
+    return theirs + [
+        _run("paper000", compression, _held_out(vgg, seed)) for seed in SEEDS for compression in compressions
+    ]
+
+
+def _held_out(training: Training, seed: int) -> Training:
+    return training.model_copy(update={"validation_images": VALIDATION_IMAGES, "keep": "Best", "seed": seed})
+
+
+def _plan_paper004(quick: bool) -> list[Run]:
+    """Paper 004's grid with the rule OffsetRound: gamma x bits x learning rate."""
+    if quick:
+        settings: list[tuple[float, int, float]] = [(*setting, QUICK_LEARNING_RATE) for setting in QUICK_GRID]
+    else:
+        settings = list(product(PAPER_004_GAMMAS, PAPER_004_BITS, PAPER_004_LEARNING_RATES))
+    epochs, patience = (QUICK_EPOCHS, None) if quick else (PAPER_004_EPOCHS, PAPER_004_PATIENCE)
+    cnn = Training(architecture="CNN", dataset="CIFAR10", epochs=epochs, patience=patience, keep="Best")
+    held_out = [
+        _run("paper004", Compression(alpha=gamma, bits=bits, rule="OffsetRound"), _at_rate(_held_out(cnn, seed), rate))
+        for seed in (SEEDS[:1] if quick else SEEDS)
+        for gamma, bits, rate in settings
+    ]
+    if quick:
+        return held_out
+    theirs = [
+        _run("paper004", Compression(alpha=gamma, bits=bits, rule="OffsetRound"), _at_rate(cnn, rate))
+        for gamma, bits, rate in settings
+    ]
+    return theirs + held_out
+
+
+def _at_rate(training: Training, rate: float) -> Training:
+    return training.model_copy(update={"learning_rate": rate})
+
+
+READING_SETTINGS: tuple[tuple[Rule, Setting], ...] = (
+    ("OffsetRound", (0.375, 8)),
+    ("OffsetRound", (0.0, 8)),
+    ("OffsetRound", (0.0, 4)),
+    ("Floor", (1.25, 8)),
+    ("Floor", (0.375, 8)),
+    ("Floor", (0.0, 8)),
+)
+EPOCH_READING_SETTINGS: tuple[tuple[Rule, Setting], ...] = (("OffsetRound", (0.375, 8)), ("Floor", (1.25, 8)))
+
+
+RATE_SETTING: Setting = (0.375, 8)
+READING_RATES = (0.05, 0.1)
+"""Beside the one rate of the other runs: in place, density falls faster the more the weights move."""
+_READINGS: dict[Rule, tuple[Update, Update]] = {
+    "OffsetRound": ("InPlace", "Masters"),
+    "Floor": ("Masters", "InPlace"),
+}
+"""The likelier one first."""
+
+
+def _plan_readings(quick: bool) -> list[Run]:
+    """Both readings of both rules, and once an epoch, at settings where the papers' results tell them apart.
+
+    Nothing is chosen: the last epoch counts, and no image is held out.
+    """
+    training = Training(
+        architecture="CNN",
+        dataset="CIFAR10",
+        epochs=READING_EPOCHS if quick else LONG_READING_EPOCHS,
+        learning_rate=QUICK_LEARNING_RATE,
+    )
+    compressions = [
+        *(
+            Compression(alpha=alpha, bits=bits, rule=rule, update=_READINGS[rule][place])
+            for place in (0, 1)
+            for rule, (alpha, bits) in READING_SETTINGS
+        ),
+        *(
+            Compression(alpha=alpha, bits=bits, rule=rule, frequency="Epoch")
+            for rule, (alpha, bits) in EPOCH_READING_SETTINGS
+        ),
+    ]
+    in_place = Compression(alpha=RATE_SETTING[0], bits=RATE_SETTING[1], rule="OffsetRound", update="InPlace")
+    at_rates = [_run("readings", in_place, _at_rate(training, rate)) for rate in READING_RATES]
+    return [_run("readings", compression, training) for compression in compressions] + at_rates
+
+
+BEST_SETTINGS: tuple[Setting, ...] = ((0.0, 32), (1.25, 8), (1.75, 4))
+
+
+def _plan_best(quick: bool) -> list[Run]:
+    """What we would do ourselves: the recipe Strong, masters with the rule Shadow, at the paper's and at fewer bits.
+
+    Nothing is chosen: the last epoch counts, and no image is held out.
+    """
+    training = Training(
+        architecture="CNN" if quick else "VGG16",
+        dataset="CIFAR10",
+        epochs=QUICK_BEST_EPOCHS if quick else BEST_EPOCHS,
+        recipe="Strong",
+        precision="Float32" if quick else "BFloat16",
+    )
+    return [_run("best", Compression(alpha=alpha, bits=bits, rule="Shadow"), training) for alpha, bits in BEST_SETTINGS]
+
+
+def _run(study: Study, compression: Compression, training: Training) -> Run:
+    parts = [
+        study,
+        training.network_name.lower(),
+        compression.rule.lower(),
+        *_reading_parts(compression),
+        f"a{compression.alpha:g}",
+        f"b{compression.bits}",
+        f"r{training.learning_rate:g}",
+        f"e{training.epochs}",
+        f"v{training.validation_images}",
+        f"s{training.seed}",
+    ]
+    return Run("-".join(parts), Recipe(compression=compression, training=training))
+
+
+def _reading_parts(compression: Compression) -> list[str]:
+    if compression.frequency == "Epoch":
+        return ["epoch"]
+    return [] if compression.update is None else [compression.update.lower()]
+
+
+_STUDIES: dict[Study, Callable[[bool], list[Run]]] = {
+    "paper000": _plan_paper000,
+    "paper004": _plan_paper004,
+    "readings": _plan_readings,
+    "best": _plan_best,
+}

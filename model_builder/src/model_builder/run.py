@@ -1,0 +1,338 @@
+"""One training from its first step, or from where it was saved, to its end."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from model_artifact.manifest import Epoch
+from model_artifact.recipe import NOT_QUANTISED, Recipe
+from model_builder.checkpoint import Checkpoints, Position, digest_training
+from model_builder.dataset import LabelledImages
+from model_builder.engine import Arrays, Steps, make_engine
+from model_builder.errors import OutOfMemoryError, TrainingError, TrainingInterruptedError
+from model_builder.interruption import Interruption
+from model_builder.progress import Progress
+from model_builder.progress_lines import Reporter
+from model_builder.rules import Compressed
+from model_builder.schedule import (
+    draw_order,
+    draw_shifts,
+    draw_split,
+    plan_alpha,
+    plan_calls,
+    plan_freeze,
+    plan_learning_rate,
+    plan_schedule,
+)
+from model_builder.step import plan_step
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of a training.
+
+    Attributes:
+        curve: an entry for each epoch that is done.
+        weights: the trainable values in the network's order: masters, or code x step where nothing else is left.
+        fixed: the other values.
+        kernels: what is deployed of each kernel.
+    """
+
+    curve: tuple[Epoch, ...]
+    weights: list[NDArray[Any]]
+    fixed: list[NDArray[Any]]
+    kernels: list[Compressed]
+
+
+class Run:
+    """A training: the loop over epochs and calls, its measurements, its saves."""
+
+    def __init__(
+        self,
+        network: keras.Model,
+        recipe: Recipe,
+        data: LabelledImages,
+        progress: Progress,
+        *,
+        checkpoints: Checkpoints | None = None,
+        interruption: Interruption | None = None,
+    ) -> None:
+        self._recipe, self._training, self._rule = recipe, recipe.training, recipe.compression
+        self._data, self._checkpoints, self._interruption = data, checkpoints, interruption or Interruption()
+        self._schedule = plan_schedule(self._training, len(data.training_labels))
+        kept, aside = draw_split(self._training.seed, len(data.training_labels), self._training.validation_images)
+        self._trained_on, self._aside = kept, aside
+        self._freeze_at = plan_freeze(self._rule, self._schedule)
+        self._step = plan_step(network, recipe)
+        with self._explained():
+            self._engine = make_engine(self._step, data.training_images, data.training_labels)
+        self._position = Position(
+            recipe=recipe,
+            training_digest=digest_training(recipe),
+            data_digest=data.facts.digest,
+            backend=keras.backend.backend(),
+            steps=0,
+            seconds=0.0,
+            epoch_seconds=0.0,
+            curve=(),
+        )
+        self._best: Arrays = {}
+        self._report = Reporter(self._schedule, progress)
+        self._clock = self._saved = time.monotonic()
+
+    def go(self) -> Outcome:
+        """Train to the end.
+
+        Raises:
+            TrainingError: as `training.train` says.
+        """
+        with self._interruption.training(), self._explained():
+            found = self._checkpoints.read(self._position) if self._checkpoints else None
+            if found is not None:
+                self._take_up(*found)
+                if self._position.finished:
+                    return self._outcome_of_arrays(found[1])
+            self._clock = self._saved = time.monotonic()
+            self._train()
+            return self._finish()
+
+    def _take_up(self, position: Position, arrays: Arrays) -> None:
+        self._position = position
+        self._report.tell_resumed(position.steps)
+        if position.finished:
+            return
+        self._best = {name: values for name, values in arrays.items() if name.startswith("best_")}
+        names = self._engine.state
+        self._engine.load_state({name: arrays.get(name, []) for name in names})
+
+    def _train(self) -> None:
+        schedule = self._schedule
+        while True:
+            epoch, within = divmod(self._position.steps, schedule.steps_per_epoch)
+            if within == 0 and len(self._position.curve) < epoch:
+                self._measure_epoch(epoch)
+            if self._position.steps >= schedule.steps or self._has_lost_patience():
+                return
+            if within == 0:
+                self._begin_epoch(epoch)
+            self._train_epoch(epoch)
+
+    def _begin_epoch(self, epoch: int) -> None:
+        overwrite = epoch > 0 and self._rule.compresses and self._rule.frequency == "Epoch"
+        self._engine.begin_epoch(overwrite=overwrite, alpha=self._rule.alpha)
+        self._position = self._position.model_copy(update={"epoch_seconds": 0.0})
+
+    def _train_epoch(self, epoch: int) -> None:
+        seed, count = self._training.seed, len(self._trained_on)
+        order = self._trained_on[draw_order(seed, epoch, count)]
+        sides = self._data.training_images.shape[1:3]
+        shifts = draw_shifts(seed, epoch, count, sides) if self._training.recipe == "Strong" else None
+        calls = plan_calls(self._schedule, epoch, steps_a_call=self._engine.steps_a_call, apart=self._freeze_at)
+        for begin, end in calls:
+            if end <= self._position.steps:
+                continue
+            if begin >= self._freeze_at and not self._engine.state["masks"]:
+                self._engine.freeze(self._rule.alpha)
+            self._engine.run(self._plan_steps(epoch, begin, end, order, shifts))
+            self._count(end)
+        if self._position.steps % self._schedule.steps_per_epoch:
+            self._report_cut(epoch)
+
+    def _plan_steps(
+        self, epoch: int, begin: int, end: int, order: NDArray[np.int32], shifts: NDArray[np.int32] | None
+    ) -> Steps:
+        size, first = self._training.batch_size, epoch * self._schedule.steps_per_epoch
+        places = slice((begin - first) * size, (end - first) * size)
+        numbers = range(begin, end)
+        return Steps(
+            order[places].reshape(end - begin, -1),
+            None if shifts is None else shifts[places].reshape(end - begin, -1, 3),
+            np.array([plan_learning_rate(self._training, self._schedule, step) for step in numbers], np.float32),
+            np.array([plan_alpha(self._rule, self._schedule, step) for step in numbers], np.float32),
+        )
+
+    def _count(self, steps: int) -> None:
+        """After a call: note where we are, tell it, save it where it is time, and end where that was asked for."""
+        self._advance_clock()
+        self._position = self._position.model_copy(update={"steps": steps})
+        if self._report.is_due(steps):
+            self._check_loss(self._engine.read_sums()[0])
+            self._report.tell_step(steps, self._engine.read_sums(), self._zeros_percent)
+        if self._interruption.asked:
+            self._end_early()
+        if self._checkpoints and time.monotonic() - self._saved >= self._checkpoints.seconds_between:
+            self._save()
+
+    def _advance_clock(self) -> None:
+        now = time.monotonic()
+        passed, self._clock = now - self._clock, now
+        position = self._position
+        self._position = position.model_copy(
+            update={"seconds": position.seconds + passed, "epoch_seconds": position.epoch_seconds + passed}
+        )
+
+    def _measure_epoch(self, epoch: int) -> None:
+        """Measure the compressed weights and append to the curve."""
+        loss, right, images, kept = self._engine.read_sums()
+        self._check_loss(loss)
+        alpha = plan_alpha(self._rule, self._schedule, self._position.steps)
+        kernels = self._engine.deploy(alpha)
+        weights = self._engine.deployed_weights(kernels)
+        aside = self._data.training_images[self._aside], self._data.training_labels[self._aside]
+        validation = self._accuracy(weights, *aside, "validation") if len(self._aside) else None
+        entry = Epoch(
+            epoch=epoch,
+            loss=loss / images,
+            accuracy_percent=100 * right / images,
+            test_accuracy_percent=self._accuracy(weights, self._data.test_images, self._data.test_labels, "test"),
+            validation_accuracy_percent=validation,
+            zeros_percent=_zeros_percent(kernels),
+            kept_percent=self._kept_percent(kernels, kept),
+            steps_per_second=self._schedule.steps_per_epoch / self._position.epoch_seconds,
+        )
+        self._position = self._position.model_copy(update={"curve": (*self._position.curve, entry)})
+        self._note_best(kernels)
+        self._report.tell_epoch(entry)
+        self._clock = time.monotonic()
+
+    def _accuracy(self, weights: Sequence[Any], images: NDArray[Any], labels: NDArray[Any], which: str) -> float:
+        right = 0.0
+        for batch, part in enumerate(self._engine.count_right(weights, images, labels), 1):
+            right += part
+            self._report.tell_measuring(len(self._position.curve) + 1, batch, which)
+            if self._interruption.asked:
+                self._end_early()
+        return 100 * right / len(labels)
+
+    def _kept_percent(self, kernels: Sequence[Compressed], kept: float) -> float:
+        """Share of the weights that pruning left: in the last step, where what it left is not kept."""
+        if not self._step.overwrites:
+            kept = float(sum(int(kernel.kept) for kernel in kernels))
+        return 100 * kept / _count_weights(kernels)
+
+    def _note_best(self, kernels: list[Compressed]) -> None:
+        """Keep the weights of the epoch with the best accuracy, once alpha has risen to the recipe's."""
+        best = self._best_of_curve()
+        if best is not None and best.epoch == self._position.curve[-1].epoch:
+            self._position = self._position.model_copy(update={"best_epoch": best.epoch})
+            if self._training.keep == "Best":
+                self._best = {f"best_{name}": values for name, values in self._snapshot(kernels).items()}
+
+    def _best_of_curve(self) -> Epoch | None:
+        risen = self._rule.chosen_ramp * self._schedule.whole
+        counted = [entry for entry in self._position.curve if entry.epoch * self._schedule.steps_per_epoch >= risen]
+        return max(counted, key=_judged_accuracy, default=None)  # the first of equals
+
+    def _has_lost_patience(self) -> bool:
+        best = self._best_of_curve()
+        if self._training.patience is None or best is None:
+            return False
+        return self._position.curve[-1].epoch - best.epoch >= self._training.patience
+
+    def _snapshot(self, kernels: Sequence[Compressed]) -> Arrays:
+        """What is deployed: kernels as codes, the other values as they are."""
+        state = self._engine.read_state()
+        others = [value for index, value in enumerate(state["weights"]) if index not in self._step.kernels]
+        codes = [_narrow(kernel.codes) if self._rule.bits != NOT_QUANTISED else kernel.codes for kernel in kernels]
+        counts = [np.array([kernel.saturated, kernel.kept], np.int64) for kernel in kernels]
+        steps = [np.asarray(kernel.step, np.float32) for kernel in kernels]
+        return {"codes": codes, "steps": steps, "counts": counts, "others": others, "fixed": state["fixed"]}
+
+    def _finish(self) -> Outcome:
+        best = {name.removeprefix("best_"): values for name, values in self._best.items()}
+        kernels = [] if best else self._engine.deploy(self._rule.alpha)
+        arrays = best or self._snapshot(kernels)
+        self._position = self._position.model_copy(update={"finished": True})
+        if self._checkpoints:
+            self._checkpoints.write(self._position, arrays)
+        outcome = self._outcome_of_arrays(arrays)
+        if best or self._step.overwrites:
+            return outcome
+        return Outcome(outcome.curve, self._engine.read_state()["weights"], outcome.fixed, outcome.kernels)
+
+    def _outcome_of_arrays(self, arrays: Arrays) -> Outcome:
+        triples = zip(arrays["codes"], arrays["steps"], arrays["counts"], strict=True)
+        kernels = [Compressed(codes.astype(np.float32), step, *counts) for codes, step, counts in triples]
+        others = iter(arrays["others"])
+        deployed = dict(zip(self._step.kernels, kernels, strict=True))
+        count = len(kernels) + len(arrays["others"])
+        weights = [deployed[index].weights if index in deployed else next(others) for index in range(count)]
+        return Outcome(self._position.curve, weights, arrays.get("fixed", []), kernels)  # a network may have none
+
+    def _save(self) -> None:
+        if self._checkpoints:
+            self._check_loss(self._engine.read_sums()[0])
+            self._checkpoints.write(self._position, {**self._engine.read_state(), **self._best})
+        self._saved = self._clock = time.monotonic()
+
+    def _end_early(self) -> None:
+        self._save()
+        where = (
+            f"saved in {self._checkpoints.folder}, it goes on from there" if self._checkpoints else "nothing is saved"
+        )
+        raise TrainingInterruptedError(
+            f"training ended on request after step {self._position.steps:,} of {self._schedule.steps:,}; {where}"
+        )
+
+    def _report_cut(self, epoch: int) -> None:
+        sums = self._engine.read_sums()
+        self._check_loss(sums[0])
+        self._report.tell_cut(epoch, sums, self._zeros_percent())
+
+    def _zeros_percent(self) -> float:
+        return _zeros_percent(self._engine.deploy(plan_alpha(self._rule, self._schedule, self._position.steps)))
+
+    def _check_loss(self, loss: float) -> None:
+        if not np.isfinite(loss):
+            raise TrainingError(
+                f"the loss is no number any more by step {self._position.steps:,}: learningRate"
+                f" {self._training.learning_rate:g} is too high for this network; lower it, or take the recipe Strong"
+            )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn the backends' ways to say that memory is full into one sentence."""
+        try:
+            yield
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise OutOfMemoryError(
+                f"too little memory to train with batchSize {self._training.batch_size}; lower it, or give the build"
+                " more memory"
+            ) from error
+
+
+def _zeros_percent(kernels: Sequence[Compressed]) -> float:
+    nonzero = sum(int(np.count_nonzero(kernel.codes)) for kernel in kernels)
+    return 100.0 * (1 - nonzero / _count_weights(kernels))
+
+
+def _count_weights(kernels: Sequence[Compressed]) -> int:
+    return sum(int(kernel.codes.size) for kernel in kernels)
+
+
+def _judged_accuracy(entry: Epoch) -> float:
+    """Of the images set aside; of the test images where none are, as the papers did."""
+    aside = entry.validation_accuracy_percent
+    return entry.test_accuracy_percent if aside is None else aside
+
+
+def _narrow(codes: NDArray[np.float32]) -> NDArray[Any]:
+    """Whole numbers in the smallest signed integers that hold them."""
+    largest = float(np.max(np.abs(codes)))
+    return codes.astype(np.int8 if largest < 2**7 else np.int16 if largest < 2**15 else np.int32)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "ResourceExhaustedError"
+        or "RESOURCE_EXHAUSTED" in str(error)
+    )

@@ -1,0 +1,61 @@
+"""Steps on TensorFlow: one compiled call a step.
+
+XLA compiles what a rule does to each weight, which it fuses into one pass over memory, and nothing else: its
+convolutions are slower on CPUs.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from model_builder.engine import Engine, Steps
+from model_builder.step import Batch, State, Step
+
+
+class TensorFlowEngine(Engine):
+    """A training in this process on TensorFlow."""
+
+    steps_a_call = 1
+
+    def __init__(self, step: Step, images: NDArray[Any], labels: NDArray[Any], *, jit_compile: bool = False) -> None:
+        fuse = cache(partial(tf.function, jit_compile=True))
+        super().__init__(replace(step, fuse=fuse), images, labels)
+        self._train = tf.function(self._train_once, jit_compile=jit_compile, reduce_retracing=False)
+        self._infer_compiled = tf.function(self._infer, jit_compile=jit_compile, reduce_retracing=True)
+        self._compiled = cache(tf.function)
+
+    @override
+    def _put(self, array: NDArray[Any] | np.float32) -> Any:
+        return tf.convert_to_tensor(array)
+
+    @override
+    def run(self, steps: Steps) -> None:
+        for index in range(len(steps.rates)):
+            shifts = None if steps.shifts is None else tf.constant(steps.shifts[index])
+            numbers = tf.constant(steps.rates[index]), tf.constant(steps.alphas[index])
+            self.state = self._train(self.state, tf.constant(steps.batches[index]), shifts, *numbers)
+
+    def _train_once(self, state: State, batch: Any, shifts: Any, rate: Any, alpha: Any) -> State:
+        images, labels = tf.gather(self.images, batch), tf.gather(self.labels, batch)
+        return self.step.train(_gradient, state, Batch(images, labels, shifts), rate=rate, alpha=alpha)
+
+    @override
+    def _answer(self, forward: Sequence[Any], fixed: Sequence[Any], images: Any, labels: Any) -> Any:
+        return self._infer_compiled(list(forward), list(fixed), tf.constant(images), tf.constant(labels))
+
+    @override
+    def _compute(self, function: Any, *arguments: Any) -> Any:
+        return self._compiled(function)(*arguments)
+
+
+def _gradient(function: Callable[[list[Any]], tuple[Any, Any]], weights: list[Any]) -> tuple[Any, list[Any]]:
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        loss, rest = function(weights)
+    return (loss, rest), tape.gradient(loss, weights)

@@ -1,0 +1,127 @@
+"""A training that was ended and taken up again is the training that was not, bit for bit."""
+
+import numpy as np
+import pytest
+
+from model_builder.checkpoint import CHECKPOINT_FILE, TRAINED_FILE, Checkpoints
+from model_builder.errors import CheckpointError, TrainingInterruptedError
+from model_builder.interruption import Interruption
+from model_builder.training import build_model, train
+
+SHAPE = (8, 8, 1)
+
+
+@pytest.fixture(autouse=True)
+def _talkative(monkeypatch):
+    monkeypatch.setattr("model_builder.progress_lines.SECONDS_BETWEEN_REPORTS", 0.0)
+
+
+def everything(model):
+    """All variables but random states' paths, and all codes."""
+    kernels = [part for kernel in model.kernels.values() for part in (kernel.codes, kernel.step)]
+    return [*(np.asarray(variable.value) for variable in model.variables), *kernels]
+
+
+def train_and_end(chosen, data, folder, sentence):
+    """Train until a sentence is told, and end there."""
+    interruption = Interruption()
+
+    def listen(progress):
+        if sentence in progress.message:
+            interruption.ask()
+
+    with pytest.raises(TrainingInterruptedError, match=r"saved in .*, it goes on from there"):
+        train(
+            build_model(chosen, SHAPE, 10),
+            chosen,
+            data,
+            listen,
+            checkpoints=Checkpoints(folder),
+            interruption=interruption,
+        )
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({}, "epoch 1/3 done"),
+        ({}, "epoch 2/3  step 2/5"),
+        ({"rule": {"rule": "OffsetRound"}}, "epoch 1/3  step 4/5"),
+        ({"rule": {"frequency": "Epoch"}}, "epoch 2/3  step 3/5"),
+        ({"rule": {"rule": "Shadow"}, "recipe": "Strong", "keep": "Best"}, "epoch 3/3  step 2/5"),
+        ({"architecture": "CNN", "rule": {"rule": "Shadow", "granularity": "Channel"}}, "epoch 2/3  step 1/5"),
+        ({"validation_images": 10}, "epoch 2/3  batch 1 of the test images"),
+    ],
+)
+def test_a_resumed_training_is_the_whole_one(fields, sentence, recipe, tiny_images, tmp_path):
+    chosen = recipe(epochs=3, batch_size=15 if "validation_images" not in fields else 12, **fields)
+    whole = build_model(chosen, SHAPE, 10)
+    curve = train(whole, chosen, tiny_images, lambda _: None)
+    train_and_end(chosen, tiny_images, tmp_path, sentence)
+    resumed, told = build_model(chosen, SHAPE, 10), []
+    again = train(resumed, chosen, tiny_images, told.append, checkpoints=Checkpoints(tmp_path))
+    assert "going on after step" in told[0].message
+    timeless = {"steps_per_second"}
+    assert [entry.model_dump(exclude=timeless) for entry in again] == [
+        entry.model_dump(exclude=timeless) for entry in curve
+    ]
+    for expected, found in zip(everything(whole), everything(resumed), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_finished_training_is_given_back(recipe, tiny_images, tmp_path):
+    chosen = recipe(epochs=1, batch_size=16)
+    first, second = build_model(chosen, SHAPE, 10), build_model(chosen, SHAPE, 10)
+    curve = train(first, chosen, tiny_images, lambda _: None, checkpoints=Checkpoints(tmp_path, 0.0))
+    assert [path.name for path in tmp_path.iterdir()] == [TRAINED_FILE]
+    told = []
+    assert train(second, chosen, tiny_images, told.append, checkpoints=Checkpoints(tmp_path)) == curve
+    assert [progress.message for progress in told] == ["epoch 1/1: going on after step 4 of 4"]
+    for name, kernel in first.kernels.items():
+        found = second.kernels[name]
+        np.testing.assert_array_equal(found.codes, kernel.codes)
+        assert (float(found.step), int(found.saturated)) == (float(kernel.step), int(kernel.saturated))
+
+
+def test_another_recipe_is_refused(recipe, tiny_images, tmp_path):
+    train_and_end(recipe(epochs=2), tiny_images, tmp_path, "epoch 1/2 done")
+    other = recipe(epochs=2, learning_rate=0.01)
+    with pytest.raises(CheckpointError, match=r"saved with another recipe .* name another folder"):
+        train(build_model(other, SHAPE, 10), other, tiny_images, print, checkpoints=Checkpoints(tmp_path))
+
+
+def test_a_damaged_checkpoint_is_refused(recipe, tiny_images, tmp_path):
+    train_and_end(recipe(epochs=2), tiny_images, tmp_path, "epoch 1/2 done")
+    saved = tmp_path / CHECKPOINT_FILE
+    saved.write_bytes(saved.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match="no saved training, or damaged; remove it to train anew"):
+        train(
+            build_model(recipe(epochs=2), SHAPE, 10),
+            recipe(epochs=2),
+            tiny_images,
+            print,
+            checkpoints=Checkpoints(tmp_path),
+        )
+
+
+def test_it_saves_itself_now_and_then(recipe, tiny_images, tmp_path):
+    chosen, seen = recipe(epochs=1, batch_size=16), []
+
+    def look(_progress):
+        seen.append((tmp_path / CHECKPOINT_FILE).exists())
+
+    train(build_model(chosen, SHAPE, 10), chosen, tiny_images, look, checkpoints=Checkpoints(tmp_path, 0.0))
+    assert seen[-1]
+
+
+def test_without_a_folder_nothing_is_saved_and_the_sentence_says_so(recipe, tiny_images):
+    interruption = Interruption()
+    interruption.ask()
+    with pytest.raises(TrainingInterruptedError, match="after step 1 of 4; nothing is saved"):
+        train(
+            build_model(recipe(epochs=1, batch_size=16), SHAPE, 10),
+            recipe(epochs=1, batch_size=16),
+            tiny_images,
+            print,
+            interruption=interruption,
+        )

@@ -1,0 +1,157 @@
+import pytest
+
+from model_artifact.manifest import Dataset, Epoch, Quality
+from model_builder.errors import BuildError
+from model_builder.reproduce.choosing import choose_by_test, choose_by_validation, choose_honestly
+from model_builder.reproduce.page import END, format_marker, replace_tables
+from model_builder.reproduce.records import RUNS_FILE, RunRecord, append_record, read_records, select_records
+from model_builder.reproduce.studies import plan_study
+from model_builder.reproduce.tables import render_study
+
+HELD_OUT = 5_000
+
+
+def make_epoch(number, test, validation=None, zeros=25.0, kept=None):
+    return Epoch(
+        epoch=number,
+        loss=1.0,
+        accuracy_percent=50.0,
+        test_accuracy_percent=test,
+        validation_accuracy_percent=validation,
+        zeros_percent=zeros,
+        kept_percent=kept,
+        steps_per_second=7.0,
+    )
+
+
+def make_record(recipe, *curve, deployed=60.0, size_bytes=1_000_000):
+    return RunRecord(
+        name="a run",
+        recipe=recipe,
+        recipe_digest=recipe.digest,
+        artifact_digest="sha256:0",
+        size_bytes=size_bytes,
+        plain_zip_bytes=2 * size_bytes,
+        weights=2_000_000,
+        deployed_weights=2_000_000,
+        zeros_percent=25.0,
+        bits_per_weight=4.0,
+        entropy_bits_per_weight=3.9,
+        code_bits=recipe.compression.bits,
+        saturated=0,
+        quality=Quality(deployed=deployed, float_model=deployed, samples=10_000),
+        curve=curve or (make_epoch(1, 60.0, 61.0),),
+        dataset=Dataset(name="CIFAR-10", digest="sha256:1", training_images=50_000, test_images=10_000),
+        command="model-builder reproduce",
+        commit="abc",
+        source_digest="sha256:2",
+        versions={"keras": "3", "tensorflow": "2"},
+        hardware="a machine",
+        finished="2026-01-01T00:00:00Z",
+        seconds=3600.0,
+    )
+
+
+def test_the_test_images_choose_the_largest_test_accuracy_over_runs_and_epochs(recipe):
+    low = make_record(recipe(seed=1), make_epoch(1, 50.0), make_epoch(2, 40.0))
+    high = make_record(recipe(seed=2), make_epoch(1, 45.0), make_epoch(2, 55.0, zeros=90.0))
+    chosen = choose_by_test([low, high])
+    assert (chosen.record, chosen.epoch.epoch, chosen.density_percent) == (high, 2, 10.0)
+    assert choose_by_test([]) is None
+
+
+def test_density_is_what_pruning_kept_where_the_curve_says_it(recipe):
+    chosen = choose_by_test([make_record(recipe(), make_epoch(1, 50.0, zeros=40.0, kept=77.5))])
+    assert chosen.density_percent == 77.5
+
+
+def test_held_out_images_choose_without_looking_at_the_test_images(recipe):
+    held_out = recipe(dataset="CIFAR10", architecture="CNN", validation_images=HELD_OUT)
+    record = make_record(held_out, make_epoch(1, 70.0, 60.0), make_epoch(2, 65.0, 62.0))
+    assert choose_by_validation([record]).epoch.epoch == 2
+    honest = choose_honestly([record])
+    assert (honest.accuracy_percent, honest.optimism_points, honest.deviation_points) == (65.0, 5.0, None)
+
+
+def test_each_seed_chooses_its_own_rate_and_the_mean_is_reported(recipe):
+    def run(seed, rate, test, validation):
+        made = recipe(dataset="CIFAR10", architecture="CNN", validation_images=HELD_OUT, seed=seed, learning_rate=rate)
+        return make_record(made, make_epoch(1, test, validation))
+
+    honest = choose_honestly([run(0, 0.1, 70.0, 60.0), run(0, 0.01, 60.0, 65.0), run(1, 0.1, 64.0, 60.0)])
+    assert [choice.epoch.test_accuracy_percent for choice in honest.choices] == [60.0, 64.0]
+    assert honest.accuracy_percent == 62.0
+    assert honest.deviation_points == pytest.approx(2.8284, abs=1e-4)
+    assert honest.optimism_points == 5.0
+
+
+def test_runs_that_held_nothing_out_are_no_honest_choice(recipe):
+    assert choose_honestly([make_record(recipe())]) is None
+    assert choose_by_validation([make_record(recipe(), make_epoch(1, 50.0))]) is None
+
+
+def test_records_come_back_the_latest_of_each_recipe(recipe, tmp_path):
+    first, other = make_record(recipe()), make_record(recipe(seed=5))
+    later = first.model_copy(update={"size_bytes": 7})
+    for record in (first, other, later):
+        append_record(tmp_path, record)
+    assert read_records(tmp_path) == [later, other]
+    assert select_records([later, other], [recipe(seed=5), recipe(seed=6)]) == [other]
+
+
+def test_half_a_line_of_a_killed_process_is_dropped_and_written_over(recipe, tmp_path):
+    append_record(tmp_path, make_record(recipe()))
+    whole = (tmp_path / RUNS_FILE).read_text()
+    (tmp_path / RUNS_FILE).write_text(whole + whole[:40])
+    assert len(read_records(tmp_path)) == 1
+    append_record(tmp_path, make_record(recipe(seed=5)))
+    assert len(read_records(tmp_path)) == 2
+
+
+def test_a_line_that_is_no_record_is_named(tmp_path):
+    (tmp_path / RUNS_FILE).write_text('{"name": "x"}\n')
+    with pytest.raises(BuildError, match=r"runs\.jsonl, line 1: not a run's record"):
+        read_records(tmp_path)
+
+
+@pytest.mark.parametrize("study", ["paper000", "paper004", "readings", "best"])
+def test_without_runs_every_cell_of_ours_says_not_run(study):
+    tables = render_study(study, plan_study(study, quick=True), [], "the command")
+    rows = [line for line in tables.splitlines() if line.startswith("| ") and not line.startswith("| ---")]
+    assert "0 of" in tables
+    assert all("*not run*" in row for row in rows if row.split("|")[1].strip() not in {"alpha", "gamma", "rule"})
+
+
+def test_a_cell_that_was_run_stands_beside_the_papers():
+    runs = plan_study("paper004", quick=True)
+    by_setting = {(run.recipe.compression.alpha, run.recipe.compression.bits): run.recipe for run in runs}
+    records = [
+        make_record(by_setting[0.0, 32], make_epoch(1, 80.0, 79.0, zeros=0.0)),
+        make_record(by_setting[0.375, 8], make_epoch(1, 70.0, 69.0, kept=50.0), make_epoch(2, 71.0, 68.0, kept=40.0)),
+    ]
+    tables = render_study("paper004", runs, records, "the command")
+    assert "2 of 9 runs are done" in tables
+    assert (
+        "| 0.375 | 8 | 84.78 % (8.68 %) | 71.00 % (40.00 %) | 70.00 % (50.00 %), n = 1 | +1.00 | 60.00 % | 8 |"
+        in tables
+    )
+    # (71 / 80)^p / (0.4 * 8 / 32), and with the 4 bits of 32 that are stored.
+    assert "| 0.375 | 8 | 44.81 / 43.56 / 42.35 | 8.87 / 7.88 / 6.99 | 7.10 / 6.30 / 5.59 |" in tables
+
+
+def test_runs_of_another_plan_do_not_count(recipe):
+    tables = render_study("paper004", plan_study("paper004", quick=True), [make_record(recipe())], "the command")
+    assert "0 of 9 runs are done" in tables
+
+
+def test_tables_replace_what_stands_between_their_markers():
+    marker = format_marker("paper004", quick=True)
+    page = f"before\n{marker}\nold\n{END}\nafter\n"
+    assert replace_tables(page, marker, "new\n") == f"before\n{marker}\nnew\n{END}\nafter\n"
+    assert replace_tables(replace_tables(page, marker, "new"), marker, "old") == page
+
+
+@pytest.mark.parametrize("page", ["nothing", "<!-- reproduce best -->\nno end"])
+def test_a_page_without_markers_is_refused(page):
+    with pytest.raises(BuildError, match="the page has no"):
+        replace_tables(page, format_marker("best", quick=False), "tables")
