@@ -62,6 +62,17 @@ fuzz-artifact: init ## a million hostile artifacts by atheris
 	@$(UV) pip install --quiet --python build/fuzz/bin/python atheris==3.0.0 numpy pydantic flatbuffers tflite
 	@PYTHONPATH=model_artifact/src build/fuzz/bin/python model_artifact/fuzz/fuzz_unpack.py --runs $(or $(RUNS),1000000)
 
+bench-server: init ## the server beside TensorFlow, LiteRT and OpenVINO: latency, CPU, memory, saturation, cold start
+	@PYTHONPATH=e2e $(RUN) python e2e/bench/server.py
+
+nightly: init ## what takes longer than a test may: the server under 200,000 requests of every kind
+	@PYTHONPATH=e2e $(RUN) python -m stress --requests $(or $(REQUESTS),200000)
+
+fuzz-server: init ## a million altered requests to the server's parsers by atheris
+	@$(UV) venv --quiet --allow-existing build/fuzz-server
+	@$(UV) pip install --quiet --python build/fuzz-server/bin/python atheris==3.0.0 ai-edge-litert grpcio 'protobuf>=7.35.1' pydantic pysimdjson numpy httptools typing-extensions flatbuffers
+	@PYTHONPATH=model_server/src:model_artifact/src build/fuzz-server/bin/python model_server/fuzz/fuzz_parsers.py --runs $(or $(RUNS),1000000)
+
 bench-training: init ## step time with and without prune-then-quantise (KERAS_BACKEND=jax: on JAX)
 	@PYTHONPATH=e2e $(RUN) python e2e/bench/training.py
 
@@ -81,4 +92,4 @@ fmt: init ## format and mend what ruff can mend
 clean: ## remove what was built here: environments, caches, demo artifacts
 	@rm -rf .venv .envs .uv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: bench-artifact bench-training fuzz-artifact gpu-bundle clean-room help init check test cluster cluster-status cluster-down demo demo-local images crds protos fmt clean
+.PHONY: bench-artifact bench-server fuzz-server nightly bench-training fuzz-artifact gpu-bundle clean-room help init check test cluster cluster-status cluster-down demo demo-local images crds protos fmt clean
