@@ -13,6 +13,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -92,17 +93,20 @@ def measure_network(
     name = json.loads((int8_folder / "assets.extra/golden/golden.json").read_text())["input"]
     os.sched_setaffinity(0, set(cores[:-1]) or set(cores))
     with ExitStack() as running:
-        server = running.enter_context(
-            closing(ServerProcess(int8_folder.parent, core, (free_ports(2)[0], free_ports(2)[1])))
+        server, batching = (
+            running.enter_context(closing(ServerProcess(int8_folder.parent, core, find_two_ports(), *flags)))
+            for flags in ((), ("--enable_batching",))
         )
 
-        def connect_rest() -> RestClient:
-            return RestClient(HOST, server.rest_port, "m", np.round(image.astype(np.float64), 4))
+        def connect_rest(to: ServerProcess = server) -> RestClient:
+            return RestClient(HOST, to.rest_port, "m", np.round(image.astype(np.float64), 4))
 
-        def connect_grpc() -> GrpcClient:
-            return GrpcClient(HOST, server.grpc_port, "m", name, image)
+        def connect_grpc(to: ServerProcess = server) -> GrpcClient:
+            return GrpcClient(HOST, to.grpc_port, "m", name, image)
 
-        cold_start_seconds = server.wait_for_answer(lambda: connect_rest().ask)
+        batching.wait_for_answer(lambda: connect_rest(batching).ask)
+        cold_start_seconds = measure_cold_start(int8_folder.parent, core, connect_rest)
+        server.wait_for_answer(lambda: connect_rest().ask)
         subjects: list[Subject] = [
             EngineSubject("TensorFlow float32", "tensorflow", float_folder, core),
             EngineSubject("LiteRT float32", "litert", float_folder, core),
@@ -119,9 +123,26 @@ def measure_network(
         loads = [
             measure_load("gRPC", connect_grpc, load_seconds),
             measure_load("REST", connect_rest, load_seconds),
+            measure_load("gRPC, batching", lambda: connect_grpc(batching), load_seconds),
+            measure_load("REST, batching", lambda: connect_rest(batching), load_seconds),
         ]
     os.sched_setaffinity(0, set(cores))
     return [subject.measured for subject in subjects], loads
+
+
+def find_two_ports() -> tuple[int, int]:
+    """Ports for gRPC and REST."""
+    first, second = free_ports(2)
+    return first, second
+
+
+def measure_cold_start(base: Path, core: int, connect: Callable[[ServerProcess], RestClient]) -> float:
+    """The median of three starts, from the process's start to the first answer; nothing else starts meanwhile."""
+    seconds = []
+    for _ in range(3):
+        with closing(ServerProcess(base, core, find_two_ports())) as started:
+            seconds.append(started.wait_for_answer(lambda each=started: connect(each).ask))  # type: ignore[misc]
+    return float(np.median(seconds))
 
 
 def take_turns(subjects: list[Subject], requests: int) -> None:

@@ -166,6 +166,10 @@ def ask_about_the_model(prediction: Any, model: Any) -> Iterator[tuple[str, Any]
     yield "status", [[e.version, e.State.Name(e.state), e.status.error_code, e.status.error_message] for e in entries]
     status.model_spec.name = "n"
     yield "status_of_unknown_model", ask(model.GetModelStatus, status)
+    status.model_spec.name = ""
+    yield "status_without_name", ask(model.GetModelStatus, status)
+    status.Clear()
+    yield "status_without_spec", ask(model.GetModelStatus, status)
 
 
 def plan_example(**features: list[Any]) -> tf.train.Example:

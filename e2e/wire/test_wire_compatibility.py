@@ -203,6 +203,8 @@ def test_other_signature_answers_under_its_name(answers):
         ),
         ("metadata_of_other_field", "INVALID_ARGUMENT", "Metadata field f is not supported"),
         ("status_of_unknown_model", "NOT_FOUND", "Could not find any versions of model n"),
+        ("status_without_name", "NOT_FOUND", "Could not find any versions of model "),
+        ("status_without_spec", "INVALID_ARGUMENT", "Missing ModelSpec"),
         ("classify_nothing", "INVALID_ARGUMENT", "Missing ModelSpec"),
         ("classify_no_examples", "INVALID_ARGUMENT", "Input is empty."),
         ("classify_unknown_signature", "INVALID_ARGUMENT", "No signature was found with the name: s"),

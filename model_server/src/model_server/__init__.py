@@ -1,1 +1,6 @@
 """TensorFlow Serving's command line, gRPC, REST and metrics over LiteRT, without TensorFlow."""
+
+import os
+
+# numpy's linear algebra, of which nothing is used here, starts a thread for every processor of the node when imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -45,6 +45,7 @@ from model_server.servable import Servable
 _LOGGER = logging.getLogger(__name__)
 
 LARGEST_MESSAGE_BYTES = 2**31 - 1
+_LONGEST_DEADLINE_SECONDS = 30 * 86_400.0
 # Health and status are answered by threads of their own number, so that an overloaded server is not taken for dead.
 _THREADS_FOR_PROBES = 2
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
@@ -223,7 +224,7 @@ class GrpcService:
         context: grpc.ServicerContext,
     ) -> Any:
         with self._data_plane.acquire(spec) as servable:
-            return infer(servable, request, self._data_plane.runner(servable, api, context.time_remaining()))
+            return infer(servable, request, self._data_plane.runner(servable, api, read_seconds_left(context)))
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
@@ -267,6 +268,12 @@ class GrpcService:
             raise NotFoundError(f"There is no service {request.service} here.")
         status = health_pb2.HealthCheckResponse
         return status(status=status.SERVING if self._data_plane.ready else status.NOT_SERVING)
+
+
+def read_seconds_left(context: grpc.ServicerContext) -> float | None:
+    """The time left of a call, or None where it has no deadline; gRPC states centuries then, which no clock counts."""
+    seconds = context.time_remaining()
+    return None if seconds > _LONGEST_DEADLINE_SECONDS else seconds
 
 
 def _parse_spec(request: Any) -> ModelSpec:

@@ -179,7 +179,9 @@ class Connection(asyncio.Protocol):
         if not keep_alive:
             self._transport.close()
         elif self._waiting:
-            self._begin(*self._waiting.popleft())
+            self._answering = self._waiting.popleft()
+            # Not at once: a thousand small requests that came together would stand on each other's stack.
+            asyncio.get_running_loop().call_soon(self._host.dispatch, self._answering[0], self)
         else:
             self._resume()
 

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import Future
+from typing import TypeAlias
 
 from model_server.access_log import AccessLog
 from model_server.errors import ResourceExhaustedError, StartupError
@@ -23,7 +24,12 @@ STALLED_SECONDS = 60.0
 _SWEEP_SECONDS = 5.0
 # After a request of this size, its memory is given back to the system.
 LARGE_BYTES = 1024 * 1024
+LARGEST_INLINE_BYTES = 128 * 1024
+LONGEST_INLINE_SECONDS = 0.05
+MOST_SLOW_INLINE = 20
 _BACKLOG = 2048
+
+Jobs: TypeAlias = "queue.SimpleQueue[tuple[RestRequest, Connection] | None]"
 
 
 class HttpService:
@@ -33,8 +39,12 @@ class HttpService:
         self._routes = routes
         self._settings = settings
         self._access_log = access_log
-        self._jobs: queue.SimpleQueue[tuple[RestRequest, Connection] | None] = queue.SimpleQueue()
+        self._jobs: Jobs = queue.SimpleQueue()
+        # One thread for all of them: each takes many times its size while it is read, and seconds of the processor.
+        self._large_jobs: Jobs = queue.SimpleQueue()
         self._under_way = 0
+        self._slow_inline = 0
+        self._ran_inline = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopping: asyncio.Event | None = None
@@ -58,7 +68,8 @@ class HttpService:
                 " stop what listens there or give another port."
             ) from error
         for number in range(self._settings.threads):
-            threading.Thread(target=self._work, name=f"rest-{number}", daemon=True).start()
+            threading.Thread(target=self._work, args=(self._jobs,), name=f"rest-{number}", daemon=True).start()
+        threading.Thread(target=self._work, args=(self._large_jobs,), name="rest-large", daemon=True).start()
         started: Future[None] = Future()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._serve(listener, started)), name="http", daemon=True
@@ -75,6 +86,7 @@ class HttpService:
         self._thread.join(grace_seconds + 1)
         for _ in range(self._settings.threads):
             self._jobs.put(None)
+        self._large_jobs.put(None)
 
     async def _serve(self, listener: socket.socket, started: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
@@ -119,12 +131,40 @@ class HttpService:
             error = ResourceExhaustedError(f"{self._under_way} requests are waiting: send fewer at once.")
             self._finish(request, connection, RestResponse(error.http, format_error(str(error))))
             return
+        if self._takes_inline(request):
+            self._answer_inline(request, connection)
+            return
         self._under_way += 1
-        self._jobs.put((request, connection))
+        (self._large_jobs if len(request.body) > LARGE_BYTES else self._jobs).put((request, connection))
 
-    def _work(self) -> None:
+    def _takes_inline(self, request: RestRequest) -> bool:
+        """Whether nothing is gained by another thread: one interpreter, which is free, and little to read."""
+        return (
+            self._settings.inline
+            and self._slow_inline < MOST_SLOW_INLINE
+            and not self._under_way
+            and not self._ran_inline
+            and len(request.body) <= LARGEST_INLINE_BYTES
+            and not self._routes.busy
+        )
+
+    def _answer_inline(self, request: RestRequest, connection: Connection) -> None:
+        """Two changes of thread less; where it turns out to be slow, health would wait, and it is not done again."""
+        begun = time.perf_counter()
+        self._ran_inline = True
+        self._finish(request, connection, self._routes.answer(request))
+        if self._loop is not None:
+            self._loop.call_soon(self._allow_inline)
+        if time.perf_counter() - begun > LONGEST_INLINE_SECONDS:
+            self._slow_inline += 1
+
+    def _allow_inline(self) -> None:
+        """The next round of the loop has begun: whoever came meanwhile stands in the queue, where it is counted."""
+        self._ran_inline = False
+
+    def _work(self, jobs: "Jobs") -> None:
         """A worker thread: answer until there is a None."""
-        while (job := self._jobs.get()) is not None:
+        while (job := jobs.get()) is not None:
             request, connection = job
             self._routes.observe_queue(time.perf_counter() - request.arrived_seconds)
             # Nobody waits for the answer of a client that has gone.

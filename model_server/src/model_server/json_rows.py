@@ -9,19 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import simdjson
 from numpy.typing import NDArray
-
-
-def _import_simdjson() -> Any:
-    """The module, or None: there is no wheel of it for every processor, and wire_rest reads the same, slower."""
-    try:
-        import simdjson
-    except ImportError:
-        return None
-    return simdjson
-
-
-simdjson = _import_simdjson()
 
 Array = NDArray[np.generic]
 
@@ -33,18 +22,20 @@ _NUMBERS = b"0123456789+-.eE \t\r\n"
 # Larger integers may not be told apart as float32; wire_rest refuses those, number by number.
 _LARGEST_WHOLE = 2.0**24
 _LARGEST_KEPT_BYTES = 256 * 1024
+# Half precision has limits of its own, which wire_rest knows.
+_DTYPES = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 _local = threading.local()
 
 
 def looks_like_rows(body: bytes) -> bool:
     """Whether the body begins and ends as one that `parse_rows` reads."""
-    return simdjson is not None and _HEAD.match(body) is not None and _find_tail(body) is not None
+    return _HEAD.match(body) is not None and _find_tail(body) is not None
 
 
 def parse_rows(body: bytes, dtype: np.dtype[np.generic], row_shape: tuple[int, ...]) -> Array | None:
     """The rows as an array (rows, *row_shape); None where the body is anything else, or wrong."""
     head, tail = _HEAD.match(body), _find_tail(body)
-    if simdjson is None or dtype.kind != "f" or min(row_shape, default=1) < 1 or head is None or tail is None:
+    if dtype not in _DTYPES or min(row_shape, default=1) < 1 or head is None or tail is None:
         return None
     brackets = body[head.end() : tail.start() + 1].translate(None, _NUMBERS)
     rows = _count_rows(brackets, _render_brackets(row_shape))

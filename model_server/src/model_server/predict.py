@@ -1,5 +1,6 @@
 """The data plane that both wires share: a request as arrays in, the outputs as arrays out."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,12 +43,19 @@ class DataPlane:
     def __init__(self, repository: Repository, metrics: Metrics) -> None:
         self._repository = repository
         self._draining = False
+        # One entry for each run under way: appending and popping need no lock, and counting would.
+        self._runs: deque[None] = deque()
         self.metrics = metrics
 
     @property
     def ready(self) -> bool:
         """Whether new requests should come here."""
         return self._repository.ready and not self._draining
+
+    @property
+    def busy(self) -> bool:
+        """Whether a graph is running, or a request waits to have it run."""
+        return bool(self._runs)
 
     def drain(self) -> None:
         """From now on nobody should send anything; what comes is still answered."""
@@ -88,7 +96,11 @@ class DataPlane:
             inputs = fill_defaults(signature, inputs)
         wanted = check_filter(signature, output_filter)
         observe = partial(self.metrics.observe_times, servable.name, servable.version, api)
-        outputs = servable.run(signature, inputs, timeout_seconds, observe)
+        self._runs.append(None)
+        try:
+            outputs = servable.run(signature, inputs, timeout_seconds, observe)
+        finally:
+            self._runs.pop()
         return {alias: outputs[alias] for alias in wanted}
 
     def runner(

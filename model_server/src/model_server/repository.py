@@ -199,13 +199,18 @@ class Repository:
             model.unload_surplus()
 
     def _load_aspired(self, models: Iterable[ServedModel], stop: threading.Event) -> None:
+        """Models that nobody can ask yet are loaded side by side; a new version takes its turn behind the others."""
         models = list(models)
-        if len(models) < 2 or self._load_threads == 1:
-            for model in models:
+        missing = [model for model in models if not model.available]
+        if len(missing) > 1 and self._load_threads > 1:
+            with ThreadPoolExecutor(self._load_threads, thread_name_prefix="load") as threads:
+                list(threads.map(lambda model: model.load_aspired(stop), missing))
+        else:
+            for model in missing:
                 model.load_aspired(stop)
-            return
-        with ThreadPoolExecutor(self._load_threads, thread_name_prefix="load") as threads:
-            list(threads.map(lambda model: model.load_aspired(stop), models))
+        for model in models:
+            if model not in missing:
+                model.load_aspired(stop)
 
 
 def _format_problems(problems: Mapping[str, str]) -> str:

@@ -68,6 +68,8 @@ class RestSettings:
     timeout_seconds: float
     metrics_path: str | None
     cors: bool
+    # Whether a prediction that nobody else stands in the way of is run where it arrives; right for one interpreter.
+    inline: bool = False
 
 
 class RestRoutes:
@@ -78,6 +80,11 @@ class RestRoutes:
         self._inference = inference
         self._settings = settings
         self._methods = {"predict": self._predict, "classify": self._classify, "regress": self._regress}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a graph is running now, for any wire."""
+        return self._data_plane.busy
 
     def observe_queue(self, seconds: float) -> None:
         """A prediction waited so long for a thread."""

@@ -9,9 +9,18 @@ from pathlib import Path
 
 from model_server.errors import InvalidArgumentError, LoadError, NotFoundError
 from model_server.servable import Servable
-from model_server.versions import LATEST, Fingerprint, VersionFolder, VersionPolicy, plan_changes, read_versions
+from model_server.versions import (
+    LATEST,
+    Fingerprint,
+    VersionFolder,
+    VersionPolicy,
+    plan_changes,
+    read_again,
+    read_versions,
+)
 
 _LOGGER = logging.getLogger(__name__)
+_WAIT_WHILE_COPIED_SECONDS = 0.2
 
 Load = Callable[[str, int, Path], Servable]
 
@@ -158,7 +167,7 @@ class ServedModel:
             return
         self._set_status(VersionStatus(version, "LOADING"))
         try:
-            servable = self._load_with_retries(folder, stop)
+            servable, folder = self._load_settled(folder, stop)
         except LoadError as error:
             self.problem = str(error)
             self._failed[version] = folder.fingerprint, self.problem
@@ -169,6 +178,29 @@ class ServedModel:
             self._loaded[version] = servable
             self._statuses[version] = VersionStatus(version, "AVAILABLE")
         _LOGGER.info("%s version %d is AVAILABLE", self.name, version)
+
+    def _load_settled(self, folder: VersionFolder, stop: threading.Event) -> tuple[Servable, VersionFolder]:
+        """Load until the files are the same afterwards as before: those that are still copied are not what is meant.
+
+        Raises:
+            LoadError: The version cannot be loaded, and its files have not changed meanwhile.
+        """
+        while True:
+            servable = None
+            try:
+                servable = self._load_with_retries(folder, stop)
+            except LoadError:
+                if read_again(folder) == folder or stop.is_set():
+                    raise
+            now = read_again(folder)
+            if servable is not None:
+                if now == folder:
+                    return servable, folder
+                servable.engine.close()
+            _LOGGER.info("%s version %d changed while it was loaded: it is loaded again", self.name, folder.version)
+            if stop.wait(_WAIT_WHILE_COPIED_SECONDS):
+                raise LoadError(f"Version {folder.version} of {self.name} was still being copied at the end.")
+            folder = read_again(folder)
 
     def _load_with_retries(self, folder: VersionFolder, stop: threading.Event) -> Servable:
         retries_left = max(self._polling.load_retries, 0)

@@ -89,6 +89,7 @@ def load_settings(given: Mapping[str, Value], processors: int) -> Settings:
         values.number("rest_api_timeout_in_ms") / 1e3,
         metrics_path,
         values.truth("rest_api_enable_cors_support"),
+        values.number("num_tflite_pools", processors) == 1 and not values.truth("enable_batching"),
     )
     loading = _plan_loading(values, processors)
     return Settings(

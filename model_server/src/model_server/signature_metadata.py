@@ -14,6 +14,8 @@ from google.protobuf.message import DecodeError
 from model_server._protos.tensorflow.core.protobuf import meta_graph_pb2
 from model_server.errors import LoadError
 
+# What the library raises for offsets and types that lead nowhere.
+_BROKEN = (ValueError, LookupError, AttributeError, TypeError, OverflowError, AssertionError)
 METADATA_NAME = b"signature_defs_metadata"
 # Where the fields stand in their tables' lists of offsets: four bytes of header, and two for each field before.
 _MODEL_BUFFERS, _MODEL_METADATA = 4 + 2 * 4, 4 + 2 * 6
@@ -38,7 +40,7 @@ def read_metadata_definitions(model_file: Path) -> dict[str, meta_graph_pb2.Sign
             key.AsKey: meta_graph_pb2.SignatureDef.FromString(bytes(value.AsStringBytes))
             for key, value in zip(signatures.Keys, signatures.Values, strict=True)
         }
-    except (OSError, ValueError, struct.error, IndexError, AttributeError, TypeError, DecodeError) as error:
+    except (OSError, struct.error, DecodeError, *_BROKEN) as error:
         raise LoadError(f"{model_file} has signatures in its metadata that cannot be read: {error}.") from error
 
 

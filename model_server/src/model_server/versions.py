@@ -1,7 +1,7 @@
 """Which version folders count, and which versions should be served. Pure but for `read_versions`."""
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -69,6 +69,11 @@ def read_versions(base_path: Path) -> dict[int, VersionFolder]:
     if not folders and holds_model:
         return {OWN_VERSION: VersionFolder(OWN_VERSION, base_path, _read_fingerprint(base_path))}
     return folders
+
+
+def read_again(folder: VersionFolder) -> VersionFolder:
+    """The folder as it is now."""
+    return replace(folder, fingerprint=_read_fingerprint(folder.path))
 
 
 def _read_fingerprint(folder: Path) -> Fingerprint:

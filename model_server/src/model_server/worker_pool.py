@@ -11,8 +11,6 @@ from model_server.errors import DeadlineExceededError, ModelServerError, Unavail
 _LOGGER = logging.getLogger(__name__)
 
 Worker = TypeVar("Worker")
-# gRPC states the time left of a call without a deadline as centuries, which no clock here can count.
-LONGEST_WAIT_SECONDS = 86_400.0
 
 
 class WorkerPool(Generic[Worker]):
@@ -64,7 +62,7 @@ class WorkerPool(Generic[Worker]):
         self._grow()
         free = self._freed.wait_for(
             lambda: self._idle or self._closed,
-            None if timeout_seconds is None else min(max(timeout_seconds, 0.0), LONGEST_WAIT_SECONDS),
+            None if timeout_seconds is None else max(timeout_seconds, 0.0),
         )
         if self._closed:
             raise UnavailableError("The version is being unloaded: send the request again.")

@@ -52,6 +52,27 @@ def test_requests_that_are_sent_at_once_are_answered_in_order(server):
     assert [float(value) for value in values] == [number / 2 + 2 for number in range(20)]
 
 
+def test_thousands_that_wait_on_one_connection_are_all_answered(server):
+    body = json.dumps({"instances": np.ones((1000, 50)).tolist()}).encode()
+    with connect(server) as connection:
+        connection.sendall(head(body) + body + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 3000)
+        received = b""
+        while received.count(b"ok\n") < 3000:
+            received += read_until(connection, b"ok\n")
+    assert received.count(b"HTTP/1.1 200") == 3001
+
+
+@pytest.mark.parametrize("flag", ["--num_tflite_pools=1", "--num_tflite_pools=2"])
+def test_answers_are_the_same_where_they_are_run_where_they_arrive(start_server, add_version, flag):
+    add_version("half_plus_two", 1)
+    server = start_server(flag)
+    with connect(server) as connection:
+        for number in range(50):
+            body = json.dumps({"instances": [[number]]}).encode()
+            connection.sendall(head(body) + body)
+            assert f'"predictions": [[{number / 2 + 2}]]'.encode() in read_until(connection, b"]]\n}")
+
+
 def test_a_body_that_comes_byte_by_byte_or_in_chunks_is_answered(server):
     with connect(server) as connection:
         for byte in head() + BODY:
@@ -128,6 +149,30 @@ def test_a_client_that_vanishes_costs_no_answer_to_others(server, wait_until):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     wait_until(lambda: server.predict({"instances": [2]}) == (200, {"predictions": [3.0]}))
     assert "Traceback" not in server.log()
+
+
+@pytest.mark.parametrize(("pools", "rows"), [(1, 8_000), (2, 20_000)])
+def test_more_than_the_threads_take_is_refused_and_health_still_answers(
+    start_server, add_version, wait_until, pools, rows
+):
+    add_version("half_plus_two", 1)
+    server = start_server("--rest_api_num_threads=1", f"--num_tflite_pools={pools}")
+    body = json.dumps({"instances": np.ones((rows, 1)).tolist()}).encode()
+    statuses = set()
+
+    def ask_together():
+        connections = [connect(server) for _ in range(40)]
+        for connection in connections:
+            connection.sendall(head(body) + body)
+        assert server.http("/healthz")[0] == 200
+        for connection in connections:
+            with connection:
+                statuses.add(int(read_until(connection, b"\r\n\r\n").split()[1]))
+        return statuses == {200, 429}
+
+    wait_until(ask_together)
+    assert statuses == {200, 429}
+    assert server.predict({"instances": [2]}) == (200, {"predictions": [3.0]})
 
 
 def test_the_access_log_has_a_line_of_json_for_each_request(start_server, add_version, wait_until):

@@ -1,4 +1,7 @@
+import contextlib
+
 import flatbuffers
+import numpy as np
 import pytest
 from flatbuffers import flexbuffers
 
@@ -79,3 +82,15 @@ def test_file_without_the_entry_has_none(write, models):
 def test_entry_that_is_no_map_of_signatures_is_refused(write, content):
     with pytest.raises(LoadError, match="has signatures in its metadata that cannot be read"):
         read_metadata_definitions(write(render_model(content)))
+
+
+def test_damaged_entries_are_refused_and_nothing_else_happens(write):
+    text = render_definition().SerializeToString()
+    sound = render_model(render_map(a=text, b=text))
+    random = np.random.default_rng(0)
+    for _ in range(500):
+        damaged = bytearray(sound)
+        for place in random.integers(0, len(sound), 3).tolist():
+            damaged[place] = int(random.integers(256))
+        with contextlib.suppress(LoadError):
+            read_metadata_definitions(write(bytes(damaged)))

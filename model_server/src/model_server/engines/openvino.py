@@ -5,7 +5,7 @@ known. They are measured on the golden inputs where the version carries some; wh
 answers with the golden ones afterwards.
 
 There is one stream only. With two, OpenVINO 2026.4 answers wrongly where weights are int8, activations float and the
-batch free: a CNN of ours gave probabilities that were off by 0.99.
+batch free.
 """
 
 import time
