@@ -118,7 +118,9 @@ def build(name: str) -> ArtifactFacts:
     else:
         say(f"{name}: building")
         recipe = ROOT / "examples" / "recipes" / f"{name}.json"
-        run_with_progress([sys.executable, "-m", "model_builder", "build", str(recipe), "-o", str(artifact.parent), "--resume"])
+        run_with_progress(
+            [sys.executable, "-m", "model_builder", "build", str(recipe), "-o", str(artifact.parent), "--resume"]
+        )
     facts = inspect(artifact)
     say(f"{name}: {facts.size_bytes:,} bytes, {facts.zeros_percent:.1f} % zeros, {facts.digest}")
     return facts

@@ -28,6 +28,7 @@ def _add_build(building: argparse.ArgumentParser) -> None:
     building.add_argument(
         "--resume", action="store_true", help="go on with what is in the folder, or begin where nothing is"
     )
+    _add_metrics(building)
 
 
 def _add_evaluate(evaluating: argparse.ArgumentParser) -> None:
@@ -62,6 +63,7 @@ def _add_reproduce(reproducing: argparse.ArgumentParser) -> None:
         "--only", action="append", default=[], metavar="TEXT", help="only runs with this in their name; may be repeated"
     )
     _add_folder(reproducing, "holds runs.jsonl and a folder for each run; runs that it has are not done again")
+    _add_metrics(reproducing)
     showing = reproducing.add_mutually_exclusive_group()
     showing.add_argument("--list", action="store_true", help="print the names of the runs and do none")
     showing.add_argument(
@@ -69,6 +71,13 @@ def _add_reproduce(reproducing: argparse.ArgumentParser) -> None:
     )
     showing.add_argument("--markdown", action="store_true", help="print the tables of what was run, and run nothing")
     showing.add_argument("--into", type=Path, metavar="PAGE", help="as --markdown, but between its markers in a page")
+
+
+def _add_metrics(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--metrics-port", type=int, metavar="PORT", help="show the training to Prometheus there")
+    command.add_argument(
+        "--metrics-file", type=Path, metavar="FILE", help="write it into a file for node-exporter's textfile collector"
+    )
 
 
 def _add_folder(command: argparse.ArgumentParser, what: str) -> None:

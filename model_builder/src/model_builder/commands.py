@@ -22,7 +22,8 @@ from model_builder.errors import BuildError
 from model_builder.interruption import Interruption, interrupt_on_sigterm
 from model_builder.loading import load_and_build, quiet_stderr
 from model_builder.masters import write_masters
-from model_builder.progress import Progress, tell_on
+from model_builder.metrics import serve_metrics
+from model_builder.progress import Progress, tell_all, tell_on
 from model_builder.recipe_file import read_recipe
 from model_builder.reproduce.execution import Workplace, execute, prepare
 from model_builder.reproduce.page import format_marker, replace_tables
@@ -34,13 +35,19 @@ from model_builder.run_folder import ARTIFACT_FILE, CHECKPOINT_FOLDER, RECIPE_FI
 
 def build(options: argparse.Namespace) -> int:
     """Build a recipe in a folder, and print digest, bytes and path of the artifact."""
-    recipe = read_recipe(options.recipe)
+    recipe, told = read_recipe(options.recipe), _make_listener(options)
     with interruptible() as interruption:
         building = make_building(interruption)
-        manifest = build_in_folder(recipe, options.output, building, os.environ, tell, resume=options.resume)
+        manifest = build_in_folder(recipe, options.output, building, os.environ, told, resume=options.resume)
     artifact = options.output / ARTIFACT_FILE
     print(f"{manifest.digest} {artifact.stat().st_size} bytes {artifact}")
     return 0
+
+
+def _make_listener(options: argparse.Namespace) -> Progress:
+    """Tells on stderr and, where a flag asks for it, Prometheus."""
+    metrics = serve_metrics(options.metrics_port, options.metrics_file)
+    return tell if metrics is None else tell_all(tell, metrics)
 
 
 @contextmanager
@@ -157,12 +164,13 @@ def reproduce(options: argparse.Namespace) -> int:
         return 0
     command = format_command(options.study, quick=options.quick)
     if not (options.markdown or options.into):
+        told = _make_listener(options)
         with interruptible() as interruption:
             place = Workplace(
                 folder=options.output,
                 build=make_building(interruption),
                 environment=os.environ,
-                tell=tell,
+                tell=told,
                 say=say,
                 command=" ".join([command, *(f"--only {text}" for text in options.only)]),
             )

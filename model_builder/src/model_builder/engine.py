@@ -62,7 +62,7 @@ class Engine(ABC):
 
     @abstractmethod
     def _compute(self, function: Any, *arguments: Any) -> Any:
-        """`function(*arguments)`, compiled."""
+        """`function(*arguments)`, compiled where that pays."""
 
     def begin_epoch(self, *, overwrite: bool, alpha: float) -> None:
         """Set the sums to zero, and the weights to C where the recipe compresses once an epoch."""
@@ -81,15 +81,19 @@ class Engine(ABC):
         return loss, right, images, kept
 
     def deploy(self, alpha: float) -> list[Compressed]:
-        """What each kernel is when training ends now, as NumPy arrays."""
+        """What each kernel is when training ends now, on the device."""
         made = self._compute(self.step.deployed, self.state, np.float32(alpha))
-        return [Compressed(*(np.asarray(part) for part in kernel)) for kernel in made]
+        return [Compressed(*kernel) for kernel in made]
+
+    def count_nonzero(self, kernels: Sequence[Compressed]) -> int:
+        """How many weights of deployed kernels are not zero."""
+        return sum(int(np.asarray(ops.count_nonzero(kernel.codes))) for kernel in kernels)
 
     def deployed_weights(self, kernels: Sequence[Compressed]) -> list[Any]:
         """All trainable values with code x step for the kernels."""
         weights = list(self.state["weights"])
         for index, kernel in zip(self.step.kernels, kernels, strict=True):
-            weights[index] = self._put(np.asarray(kernel.codes * kernel.step, np.float32))
+            weights[index] = kernel.weights
         return weights
 
     def count_right(

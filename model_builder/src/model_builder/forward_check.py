@@ -17,7 +17,8 @@ ROUNDED_TOLERANCE = 0.5
 
 Float kernels differ from numpy in the order of sums alone. Kernels that put activations on a grid round some of them
 to the other neighbour, and every layer passes that on: the more, the less the answers differ from image to image.
-Another order of channels or weights of another layer make answers that have nothing to do with each other: about 1.
+Another order of channels or weights of another layer make answers that have nothing to do with each other, and differ
+by more than they vary.
 """
 _SMALLEST_SHARE = 0.01
 _SMALLEST_SPREAD = 1e-3

@@ -32,7 +32,7 @@ def read_given_model(path: Path) -> Any:
     _check_description(path)
     try:
         loaded = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OSError) as error:
         first = (str(error).splitlines() or ["no message"])[0]
         raise ModelError(f"{path}: Keras {keras.__version__} cannot load it ({first}); save it again") from error
     if not loaded.built or not loaded.inputs:
@@ -69,21 +69,31 @@ def _check_description(path: Path) -> None:
             if archive.getinfo("config.json").file_size > _LARGEST_DESCRIPTION_BYTES:
                 raise ModelError(f"{path}: its description is too long; give a smaller model")
             description = json.loads(archive.read("config.json"))
-    except (BadZipFile, KeyError, ValueError, OSError) as error:
+        described = list(_walk(description))
+    except (BadZipFile, KeyError, ValueError, OSError, RecursionError) as error:
         raise ModelError(f"{path}: not a .keras file ({error}); save the model by model.save('name.keras')") from error
     if not isinstance(description, dict) or description.get("class_name") not in _MODELS:
         raise ModelError(f"{path}: its model is no Functional nor Sequential one; build it of layers and save it again")
     known = deployable_layers()
-    for layer in description.get("config", {}).get("layers", []):
-        kind, name = layer.get("class_name"), layer.get("config", {}).get("name")
+    for kind, name in _list_layers(description):
         if kind not in known:
             raise ModelError(f"{path}: the layer {name} is a {kind}, which cannot be deployed; use {', '.join(known)}")
-    for described in _walk(description):
-        module = described.get("module")
-        if described.get("registered_name") is not None or not str(module).split(".")[0] == "keras":
-            raise ModelError(
-                f"{path}: names {module}.{described['class_name']}, which is not of Keras and is not loaded"
-            )
+    for part in described:
+        module = str(part["module"])
+        if part.get("registered_name") is not None or module.partition(".")[0] != "keras":
+            raise ModelError(f"{path}: names {module}.{part['class_name']}, which is not of Keras and is not loaded")
+
+
+def _list_layers(description: dict[str, Any]) -> list[tuple[str, str]]:
+    """Class and name of each layer; empty where the description has another form, which Keras then refuses."""
+    listed = _part(description, "config").get("layers")
+    layers_of = [layer for layer in listed if isinstance(layer, dict)] if isinstance(listed, list) else []
+    return [(str(layer.get("class_name")), str(_part(layer, "config").get("name"))) for layer in layers_of]
+
+
+def _part(description: dict[str, Any], name: str) -> dict[str, Any]:
+    part = description.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _walk(value: Any) -> Iterator[dict[str, Any]]:

@@ -13,14 +13,16 @@ from typing_extensions import override
 from model_builder.engine import Engine, Steps
 from model_builder.step import Batch, State, Step
 
+STEPS_A_CALL = 64
+"""On accelerators, where a step takes no longer than its dispatch. On CPUs one, to report and to end soon."""
+
 
 class JaxEngine(Engine):
     """A training in this process on JAX's default device."""
 
-    def __init__(self, step: Step, images: NDArray[Any], labels: NDArray[Any], *, steps_a_call: int = 0) -> None:
+    def __init__(self, step: Step, images: NDArray[Any], labels: NDArray[Any]) -> None:
         super().__init__(step, images, labels)
-        on_cpu = jax.default_backend() == "cpu"
-        self.steps_a_call = steps_a_call or (4 if on_cpu else 64)
+        self.steps_a_call = 1 if jax.default_backend() == "cpu" else STEPS_A_CALL
         self._train = jax.jit(self._train_many, donate_argnums=0)
         self._infer_compiled = jax.jit(self._infer)
         self._compiled = cache(jax.jit)

@@ -105,6 +105,7 @@ def build(
         class_names = data.class_names if data is not None else ()
         network = read_network(model, codes)
         deployment = write_version(folder, network, recipe.export, _choose_images(recipe, network, data), class_names)
+        progress(BuildProgress(phase="Exporting", message=_describe_export(deployment)))
         provenance = Provenance(
             recipe=recipe,
             trained=in_full,
@@ -156,6 +157,13 @@ def _describe(recipe: Recipe, model: CompressedTraining, data: LabelledImages | 
     rule = f"alpha {recipe.compression.alpha:g}, bits {recipe.compression.bits}, rule {recipe.compression.rule}"
     images = f"{data.facts.training_images:,} images of {data.facts.name}" if data else "no data: 0 epochs, untrained"
     return f"{network}; {rule}; {images}"
+
+
+def _describe_export(deployment: Deployment) -> str:
+    """What was found and done on the way to the files."""
+    gone = sum(deployment.removed.values())
+    removed = f"{gone:,} channels and units without weights taken out; " if gone else ""
+    return f"{removed}model.tflite answers as numpy does, apart by {deployment.difference:.2g}"
 
 
 def _choose_images(recipe: Recipe, network: Network, data: LabelledImages | None) -> ExampleImages:

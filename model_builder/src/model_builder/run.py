@@ -1,5 +1,6 @@
 """One training from its first step, or from where it was saved, to its end."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -192,7 +193,7 @@ class Run:
             accuracy_percent=100 * right / images,
             test_accuracy_percent=self._accuracy(weights, self._data.test_images, self._data.test_labels, "test"),
             validation_accuracy_percent=validation,
-            zeros_percent=_zeros_percent(kernels),
+            zeros_percent=self._zeros_percent_of(kernels),
             kept_percent=self._kept_percent(kernels, kept),
             steps_per_second=self._schedule.steps_per_epoch / self._position.epoch_seconds,
         )
@@ -213,7 +214,7 @@ class Run:
     def _kept_percent(self, kernels: Sequence[Compressed], kept: float) -> float:
         """Share of the weights that pruning left: in the last step, where what it left is not kept."""
         if not self._step.overwrites:
-            kept = float(sum(int(kernel.kept) for kernel in kernels))
+            kept = float(sum(int(np.asarray(kernel.kept)) for kernel in kernels))
         return 100 * kept / _count_weights(kernels)
 
     def _note_best(self, kernels: list[Compressed]) -> None:
@@ -239,8 +240,10 @@ class Run:
         """What is deployed: kernels as codes, the other values as they are."""
         state = self._engine.read_state()
         others = [value for index, value in enumerate(state["weights"]) if index not in self._step.kernels]
-        codes = [_narrow(kernel.codes) if self._rule.bits != NOT_QUANTISED else kernel.codes for kernel in kernels]
-        counts = [np.array([kernel.saturated, kernel.kept], np.int64) for kernel in kernels]
+        codes = [np.asarray(kernel.codes) for kernel in kernels]
+        if self._rule.bits != NOT_QUANTISED:
+            codes = [_narrow(kernel) for kernel in codes]
+        counts = [np.array([int(np.asarray(part)) for part in kernel[2:]], np.int64) for kernel in kernels]
         steps = [np.asarray(kernel.step, np.float32) for kernel in kernels]
         return {"codes": codes, "steps": steps, "counts": counts, "others": others, "fixed": state["fixed"]}
 
@@ -286,7 +289,11 @@ class Run:
         self._report.tell_cut(epoch, sums, self._zeros_percent())
 
     def _zeros_percent(self) -> float:
-        return _zeros_percent(self._engine.deploy(plan_alpha(self._rule, self._schedule, self._position.steps)))
+        alpha = plan_alpha(self._rule, self._schedule, self._position.steps)
+        return self._zeros_percent_of(self._engine.deploy(alpha))
+
+    def _zeros_percent_of(self, kernels: Sequence[Compressed]) -> float:
+        return 100.0 * (1 - self._engine.count_nonzero(kernels) / _count_weights(kernels))
 
     def _check_loss(self, loss: float) -> None:
         if not np.isfinite(loss):
@@ -309,13 +316,8 @@ class Run:
             ) from error
 
 
-def _zeros_percent(kernels: Sequence[Compressed]) -> float:
-    nonzero = sum(int(np.count_nonzero(kernel.codes)) for kernel in kernels)
-    return 100.0 * (1 - nonzero / _count_weights(kernels))
-
-
 def _count_weights(kernels: Sequence[Compressed]) -> int:
-    return sum(int(kernel.codes.size) for kernel in kernels)
+    return sum(math.prod(kernel.codes.shape) for kernel in kernels)
 
 
 def _judged_accuracy(entry: Epoch) -> float:

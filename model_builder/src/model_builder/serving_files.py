@@ -51,8 +51,8 @@ def _describe(info: Any, name: str, shape: tuple[int, ...]) -> None:
 def write_warmup_requests(folder: Path, image_shape: tuple[int, ...]) -> None:
     """A Predict request with one grey image, for a server to answer before it takes requests from others.
 
-    What a kernel does for the first time depends on shapes, not on pixels; one number that stands for all of them is 12
-    kB shorter than a photograph.
+    What a kernel does for the first time depends on shapes, not on pixels, and one number that stands for all of them
+    keeps the artifact small.
 
     Args:
         folder: the version folder.

@@ -4,6 +4,7 @@ The rule runs inside: C = rule(W) runs forward, and the gradient at C goes where
 W or onto C itself, which the rule then overwrites (paper 000 and 004, figure 1). Biases and normalisation stay float.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -44,6 +45,8 @@ class Batch(NamedTuple):
     shifts: Tensor | None
 
 
+SMALLEST_FUSED = 1 << 16
+"""Weights of a kernel below which one pass over memory gains less than its compilation costs."""
 LABEL_SMOOTHING = 0.1
 WEIGHT_DECAY = 5e-4
 
@@ -158,7 +161,8 @@ class Step:
         mask = state["masks"][place] if state["masks"] else None
         scale = measure(weights, self.compression, alpha=alpha, mask=mask)
         masks = () if mask is None else (mask,)
-        return self.fuse(give)(weights, *scale, *masks)
+        fused = self.fuse(give) if math.prod(weights.shape) >= SMALLEST_FUSED else give
+        return fused(weights, *scale, *masks)
 
     def _give_weights(self, weights: Tensor, threshold: Tensor, step: Tensor, mask: Tensor | None = None) -> Tensor:
         return apply_rule(weights, Scale(threshold, step), self.compression, mask=mask).weights

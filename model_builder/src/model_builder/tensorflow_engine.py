@@ -24,11 +24,10 @@ class TensorFlowEngine(Engine):
     steps_a_call = 1
 
     def __init__(self, step: Step, images: NDArray[Any], labels: NDArray[Any], *, jit_compile: bool = False) -> None:
-        fuse = cache(partial(tf.function, jit_compile=True))
+        fuse = cache(partial(tf.function, jit_compile=True, autograph=False))
         super().__init__(replace(step, fuse=fuse), images, labels)
-        self._train = tf.function(self._train_once, jit_compile=jit_compile, reduce_retracing=False)
-        self._infer_compiled = tf.function(self._infer, jit_compile=jit_compile, reduce_retracing=True)
-        self._compiled = cache(tf.function)
+        self._train = tf.function(self._train_once, jit_compile=jit_compile, autograph=False)
+        self._infer_compiled = tf.function(self._infer, jit_compile=jit_compile, autograph=False, reduce_retracing=True)
 
     @override
     def _put(self, array: NDArray[Any] | np.float32) -> Any:
@@ -51,7 +50,7 @@ class TensorFlowEngine(Engine):
 
     @override
     def _compute(self, function: Any, *arguments: Any) -> Any:
-        return self._compiled(function)(*arguments)
+        return function(*arguments)  # done seldom, and what takes long of it is fused
 
 
 def _gradient(function: Callable[[list[Any]], tuple[Any, Any]], weights: list[Any]) -> tuple[Any, list[Any]]:

@@ -81,7 +81,7 @@ def train(
         TrainingError: when the loss is no number, memory does not suffice, what is saved does not fit, or the end was
             asked for.
     """
-    network = _build_step_network(model, recipe)
+    network = build_step_network(model, recipe)
     run = Run(network, recipe, data, progress, checkpoints=checkpoints, interruption=interruption)
     outcome = run.go()
     _set_values(model.trainable_variables, outcome.weights)
@@ -91,7 +91,7 @@ def train(
     return list(outcome.curve)
 
 
-def _build_step_network(model: CompressedTraining, recipe: Recipe) -> Any:
+def build_step_network(model: CompressedTraining, recipe: Recipe) -> Any:
     """The same network as it trains: in the recipe's precision, and giving logits, with the model's weights."""
     training = recipe.training
     keras.utils.set_random_seed(training.seed)

@@ -31,7 +31,8 @@ def write_recipe(folder, name="recipe.json", **training):
 def built(tmp_path_factory):
     """The folder of a finished build."""
     folder = tmp_path_factory.mktemp("commands")
-    assert main(["build", str(write_recipe(folder)), "-o", str(folder / "build")]) == 0
+    metrics = ["--metrics-file", str(folder / "build.prom")]
+    assert main(["build", str(write_recipe(folder)), "-o", str(folder / "build"), *metrics]) == 0
     return folder / "build"
 
 
@@ -51,6 +52,19 @@ def test_a_build_leaves_artifact_log_recipe_and_histograms(built):
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", json.loads(line)["time"]) for line in lines)
     assert [json.loads(line)["epoch"] for line in lines if "done: loss" in line] == [1, 2, 3, 4]
     assert parse_progress(lines[-1]).phase == "Packing"
+
+
+def test_a_build_shows_itself_to_prometheus_where_a_flag_asks_for_it(built):
+    lines = (built.parent / "build.prom").read_text().splitlines()
+    assert "modelpress_build_epochs 4.0" in lines
+    assert 'modelpress_build_phase{modelpress_build_phase="Packing"} 1.0' in lines
+
+
+def test_metrics_that_cannot_be_written_end_the_build_before_it_begins(tmp_path, capsys):
+    metrics = ["--metrics-file", str(tmp_path / "nowhere" / "build.prom")]
+    assert main(["build", str(write_recipe(tmp_path)), "-o", str(tmp_path / "out"), *metrics]) == 2
+    assert "nowhere" in last_error(capsys)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_second_build_in_the_folder_needs_resume_and_then_is_done_at_once(built, capsys):
@@ -171,7 +185,7 @@ def test_sigterm_saves_and_ends_with_143_and_resume_gives_what_an_unbroken_build
     broken = subprocess.Popen([*command, str(tmp_path / "broken")], stderr=subprocess.PIPE, text=True, env=environment)
     seen = wait_for_epoch(tmp_path / "broken" / "log.jsonl")
     broken.send_signal(signal.SIGTERM)
-    _, err = broken.communicate(timeout=60)
+    _, err = broken.communicate(timeout=120)
     assert broken.returncode == 143, (seen, err)
     assert "it goes on from there" in err.splitlines()[-1]
     assert not (tmp_path / "broken" / "artifact.zip").exists()

@@ -7,6 +7,7 @@ import pytest
 
 from model_builder.commands import make_building
 from model_builder.interruption import Interruption
+from model_builder.machine import digest_sources, read_commit, read_hardware
 from model_builder.reproduce.execution import Workplace, execute, prepare
 from model_builder.reproduce.records import read_records
 from model_builder.reproduce.studies import Run
@@ -35,6 +36,7 @@ def test_a_run_is_recorded_with_its_provenance_and_not_done_again(recipe, place)
     assert [entry.epoch for entry in record.curve] == [1, 2]
     assert record.dataset.name == "scikit-learn digits"
     assert {"keras", "numpy", "python", "platform"} <= set(record.versions)
+    assert (record.source_digest, record.commit, record.hardware) == (digest_sources(), read_commit(), read_hardware())
     assert record.seconds == pytest.approx(sum(21 / entry.steps_per_second for entry in record.curve), abs=0.1)
     assert execute([run], workplace) == 0
     assert said[-1] == "run 1/1 digits: recorded already"

@@ -184,6 +184,8 @@ def nest_lambda(description):
         (lambda description: description.update(class_name="Model"), "no Functional nor Sequential one"),
         (lambda description: description["config"]["layers"][1].update(class_name="TFSMLayer"), "is a TFSMLayer"),
         (lambda description: description["config"]["layers"][2].update(registered_name="mine>X"), "not of Keras"),
+        (lambda description: description["config"].update(layers="many"), r"Keras .* cannot load it"),
+        (lambda description: description.update(config=[1]), r"Keras .* cannot load it"),
         (
             lambda description: description["config"]["layers"][2]["config"].update(filters="many"),
             r"Keras .* cannot load it \(.*\); save it again",
@@ -200,6 +202,10 @@ def test_a_file_that_is_no_keras_file(tmp_path):
     path = tmp_path / "own.keras"
     path.write_bytes(b"no archive")
     with pytest.raises(ModelError, match=r"not a \.keras file .*; save the model by model\.save"):
+        read_given_model(path)
+    with zipfile.ZipFile(path, "w") as out:
+        out.writestr("config.json", "[" * 100_000)
+    with pytest.raises(ModelError, match=r"not a \.keras file"):
         read_given_model(path)
     shutil.copy(write_data(tmp_path), path)
     with pytest.raises(ModelError, match=r"not a \.keras file"):

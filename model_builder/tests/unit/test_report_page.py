@@ -68,7 +68,7 @@ def test_levels_are_code_times_step_with_the_weights_that_were_taken_out():
 
 def test_a_model_that_was_not_trained_in_full_is_said_to_be_so(subject):
     page = render_page([subject(trained=False, quality=None, curve=())], {})
-    assert "<b>a model</b> was not trained in full: its size means something, no quality does." in page
+    assert "<b>a model</b>: not trained in full; the size means something, no quality does." in page
     assert "not measured" in page
     assert "61.25" not in page
 
@@ -78,6 +78,12 @@ def test_data_other_than_the_published_is_named_beside_the_table(subject):
     page = render_page([subject(dataset=copy)], {})
     assert "<b>a model</b>: every accuracy is on CIFAR-10, &lt;copy&gt;." in page
     assert 'class="warn"' not in render_page([subject()], {})
+
+
+def test_artifacts_with_the_same_warning_share_a_line(subject):
+    other = Dataset(name="others", digest="sha256:0", training_images=50_000, test_images=10_000)
+    page = render_page([subject("a", dataset=other), subject("b"), subject("c", dataset=other)], {})
+    assert '<p class="warn"><b>a</b>, <b>c</b>: every accuracy is on others.</p>' in page
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,10 @@ body { font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1c1c1c; max-
 h1 { font-size: 1.7rem; } h2 { font-size: 1.3rem; margin-top: 2.6rem; border-top: 1px solid #ddd; padding-top: 1.2rem; }
 h3 { font-size: 1.05rem; margin: 1.6rem 0 .3rem; }
 table { border-collapse: collapse; margin: .6rem 0; font-size: .9rem; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid #e2e2e2; text-align: right; white-space: nowrap; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #e2e2e2; text-align: right; white-space: nowrap; }
+th { white-space: normal; vertical-align: bottom; }
 th:first-child, td:first-child, td.text { text-align: left; } td.text { white-space: normal; }
+.summary td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 9rem; }
 img { max-width: 100%; height: auto; } figure { margin: .4rem 0; } figcaption, .note { color: #555; font-size: .88rem; }
 .warn { background: #fff4e0; border-left: 4px solid #d9720a; padding: .5rem .8rem; }
 """
@@ -57,7 +59,8 @@ def _render_summary(subjects: Sequence[Subject]) -> str:
         "bits a weight",
         "entropy",
     )
-    return _render_table(head, [_summarise(subject) for subject in subjects], texts=(1,))
+    table = _render_table(head, [_summarise(subject) for subject in subjects])
+    return f'<div class="summary">{table}</div>'
 
 
 def _summarise(subject: Subject) -> tuple[str, ...]:
@@ -90,15 +93,20 @@ def _count(shape: Iterable[int]) -> int:
 
 def _render_warnings(subjects: Sequence[Subject]) -> list[str]:
     """What a reader must know before believing a number."""
-    found = []
+    found: dict[str, list[str]] = {}
     for subject in subjects:
-        if not subject.made.trained:
-            found.append(
-                f"<b>{escape(subject.name)}</b> was not trained in full: its size means something, no quality does."
-            )
-        elif subject.made.dataset is not None and subject.made.dataset.name != "CIFAR-10":
-            found.append(f"<b>{escape(subject.name)}</b>: every accuracy is on {escape(subject.made.dataset.name)}.")
-    return [f'<p class="warn">{"<br>".join(found)}</p>'] if found else []
+        found.setdefault(_warn(subject), []).append(f"<b>{escape(subject.name)}</b>")
+    lines = [f"{', '.join(names)}: {escape(warning)}" for warning, names in found.items() if warning]
+    return [f'<p class="warn">{"<br>".join(lines)}</p>'] if lines else []
+
+
+def _warn(subject: Subject) -> str:
+    """What must be known of one artifact; empty where nothing must."""
+    if not subject.made.trained:
+        return "not trained in full; the size means something, no quality does."
+    if subject.made.dataset is not None and subject.made.dataset.name != "CIFAR-10":
+        return f"every accuracy is on {subject.made.dataset.name}."
+    return ""
 
 
 def _render_frontier(pictures: Pictures) -> str:

@@ -1,5 +1,6 @@
 """One JSON line for each finished run, with all that a reader needs to believe or repeat it."""
 
+import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,6 +51,7 @@ class RunRecord(Contract):
     """Of the builder's and the artifact's modules."""
     versions: dict[str, str]
     hardware: str
+    """Of the machine that exported and recorded it; a training may have been done elsewhere."""
     finished: str
     """UTC, ISO 8601."""
     seconds: float
@@ -91,6 +93,7 @@ def append_record(folder: Path, record: RunRecord) -> None:
     path = folder / RUNS_FILE
     line = record.model_dump_json(by_alias=True, exclude_none=False) + "\n"
     with path.open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # other processes may append, too
         file.seek(0)
         whole = file.read().rfind(b"\n") + 1
         file.truncate(whole)

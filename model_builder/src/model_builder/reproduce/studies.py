@@ -123,6 +123,7 @@ READING_SETTINGS: tuple[tuple[Rule, Setting], ...] = (
     ("OffsetRound", (0.375, 8)),
     ("OffsetRound", (0.0, 8)),
     ("OffsetRound", (0.0, 4)),
+    ("OffsetRound", (0.375, 4)),
     ("Floor", (1.25, 8)),
     ("Floor", (0.375, 8)),
     ("Floor", (0.0, 8)),

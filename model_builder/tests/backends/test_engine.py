@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from model_builder.engine import Steps, make_engine
+from model_builder.step import plan_step
+from model_builder.training import build_model, build_step_network
+
+
+@pytest.fixture
+def make(recipe, tiny_images):
+    """Makes engines for a recipe's fields."""
+
+    def make_for(**fields):
+        chosen = recipe(**fields)
+        network = build_step_network(build_model(chosen, (8, 8, 1), 10), chosen)
+        return make_engine(plan_step(network, chosen), tiny_images.training_images, tiny_images.training_labels)
+
+    return make_for
+
+
+def steps_of(places):
+    """Steps on batches of 16 images, at the given places of an order."""
+    order = np.random.default_rng(0).permutation(64).astype(np.int32).reshape(4, 16)
+    count = len(places)
+    return Steps(order[places], None, np.full(count, 0.05, np.float32), np.full(count, 1.25, np.float32))
+
+
+@pytest.mark.parametrize("rule", [{"rule": "Shadow"}, {"rule": "OffsetRound"}])
+def test_steps_in_one_call_are_the_steps_one_by_one(rule, make):
+    together, apart = make(rule=rule), make(rule=rule)
+    together.run(steps_of([0, 1, 2, 3]))
+    for place in range(4):
+        apart.run(steps_of([place]))
+    assert together.read_sums() == pytest.approx(apart.read_sums(), rel=1e-4)
+    for one, other in zip(together.deploy(1.25), apart.deploy(1.25), strict=True):
+        assert np.mean(np.asarray(one.codes) != np.asarray(other.codes)) < 0.01
+
+
+def test_a_state_that_was_read_is_gone_on_from(make):
+    first, second = make(), make()
+    first.run(steps_of([0, 1]))
+    saved = first.read_state()
+    first.run(steps_of([2]))
+    second.load_state(saved)
+    second.run(steps_of([2]))
+    for name, values in first.read_state().items():
+        for value, again in zip(values, second.read_state()[name], strict=True):
+            np.testing.assert_array_equal(value, again)
+
+
+def test_the_network_lends_its_order_and_keeps_its_weights(make):
+    engine = make()
+    before = [np.asarray(variable.value) for variable in engine.step.network.trainable_variables]
+    engine.run(steps_of([0]))
+    for value, variable in zip(before, engine.step.network.trainable_variables, strict=True):
+        np.testing.assert_array_equal(value, np.asarray(variable.value))
