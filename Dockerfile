@@ -29,7 +29,7 @@ RUN printf '%s\n' \
       'for library in ai_edge_litert/libpywrap_litert_common.so cryptography/hazmat/bindings/_rust.abi3.so obstore/_obstore.abi3.so csimdjson.abi3.so; do' \
       '  if [ -e "$library" ]; then strip --strip-unneeded "$library"; fi' \
       'done' \
-      'rm -rf ai_edge_litert/libLiteRtWebGpuAccelerator.so ai_edge_litert/tools ai_edge_litert/vendors' \
+      'rm -rf ai_edge_litert/libLiteRtWebGpuAccelerator.so ai_edge_litert/tools/apply_plugin_main ai_edge_litert/vendors' \
       'rm -f /opt/modelpress/venv/.lock' \
       > /usr/local/bin/slim-venv && chmod 755 /usr/local/bin/slim-venv
 # Copies what was written into the venv since the stamp: our code becomes a layer of its own, above the dependencies.

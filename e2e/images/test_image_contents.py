@@ -237,15 +237,14 @@ def test_the_builder_image_trains_and_packs_the_same_artifact_format(builder_roo
     recipe = json.loads((ROOT / "examples" / "recipes" / "digits-a125-b8.json").read_text())
     recipe["training"]["epochs"] = 1
     (work / "recipe.json").write_text(json.dumps(recipe))
-    done = run_to_end(
-        builder_root.bundle(tmp_path / "build", ["/work/recipe.json", "/work/model.zip"], {"/work": work})
-    )
+    command = ["build", "/work/recipe.json", "-o", "/work/digits"]
+    done = run_to_end(builder_root.bundle(tmp_path / "build", command, {"/work": work}))
     assert done.returncode == 0, done.stderr
-    facts = inspect(work / "model.zip")
+    artifact = work / "digits" / "artifact.zip"
+    facts = inspect(artifact)
     assert done.stdout.split()[0] == facts.digest
     assert facts.manifest.content.provenance.quality.deployed > 10
-    assert hashlib.sha256((work / "model.zip").read_bytes()).hexdigest() != facts.digest
-    assert sorted(path.name for path in work.iterdir()) == ["model.zip", "recipe.json"]
+    assert hashlib.sha256(artifact.read_bytes()).hexdigest() != facts.digest
 
 
 def test_the_server_image_is_pushed_whole_under_its_tag(image_names):
