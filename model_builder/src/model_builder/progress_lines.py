@@ -72,12 +72,15 @@ class Reporter:
 
     def tell_epoch(self, entry: Epoch) -> None:
         """That an epoch is done."""
-        validation = entry.validation_accuracy_percent
+        validation, rate = entry.validation_accuracy_percent, entry.steps_per_second
+        steps_left = self._schedule.steps - entry.epoch * self._schedule.steps_per_epoch
         aside = "" if validation is None else f"validation {validation:.2f} %, "
         self._tell(
             entry.epoch,
             f" done: loss {entry.loss:.4f}, accuracy {entry.accuracy_percent:.2f} %, {aside}"
             f"test {entry.test_accuracy_percent:.2f} %, zeros {entry.zeros_percent:.2f} %",
+            steps_per_second=round(rate, 3),
+            eta_seconds=int(steps_left / rate),
             accuracy_percent=round(entry.accuracy_percent, 2),
             test_accuracy_percent=round(entry.test_accuracy_percent, 2),
             zeros_percent=round(entry.zeros_percent, 2),

@@ -132,7 +132,7 @@ def test_sigterm_while_training_saves_it_and_the_next_attempt_goes_on(environmen
     saved = f".build-{recipe_of(epochs=10_000).digest.removeprefix('sha256:')}"
     assert stored == {"artifacts", "recipes", saved, f"{saved}/lock", f"{saved}/checkpoint.npz"}
     again = started({**environment, "MODELPRESS_RECIPE": endless})
-    assert any("going on after step" in line for line in read_until(again, lambda line: "steps/s" in line))
+    assert any("going on after step" in line for line in read_until(again, lambda line: "stepsPerSecond" in line))
 
 
 def test_sigterm_while_storing_leaves_nothing_half(environment, started, tmp_path):
