@@ -17,14 +17,14 @@ RUN printf '%s\n' \
       'if [ -s /run/secrets/index ]; then set -a; . /run/secrets/index; set +a; fi' \
       'exec "$@"' \
       > /usr/local/bin/online && chmod 755 /usr/local/bin/online
-# What serving and training never open: tests, type stubs, C sources, numpy's Fortran tools, a C parser, LiteRT's parts for
+# What serving and training never open: tests, type stubs, C sources, numpy's build tools, a C parser, LiteRT's parts for
 # GPUs and phones, and the symbols of the largest libraries.
 RUN printf '%s\n' \
       '#!/bin/sh' \
       'set -eu' \
       'cd /opt/modelpress/venv/lib/python3*/site-packages' \
       'find . -type d -name tests -prune -exec rm -r {} +' \
-      'rm -rf tensorflow/include clang numpy/f2py numpy/distutils simdjson/simdjson.h simdjson/simdjson.cpp' \
+      'rm -rf tensorflow/include clang numpy/distutils simdjson/simdjson.h simdjson/simdjson.cpp' \
       'find . -name "*.pyi" -delete' \
       'for library in ai_edge_litert/libpywrap_litert_common.so cryptography/hazmat/bindings/_rust.abi3.so obstore/_obstore.abi3.so csimdjson.abi3.so; do' \
       '  if [ -e "$library" ]; then strip --strip-unneeded "$library"; fi' \
