@@ -65,8 +65,8 @@ fuzz-artifact: init ## a million hostile artifacts by atheris
 bench-server: init ## the server beside TensorFlow, LiteRT and OpenVINO: latency, CPU, memory, saturation, cold start
 	@PYTHONPATH=e2e $(RUN) python e2e/bench/server.py
 
-nightly: init ## what takes longer than a test may: the server under 200,000 requests of every kind
-	@PYTHONPATH=e2e $(RUN) python -m stress --requests $(or $(REQUESTS),200000)
+nightly: init ## what takes longer than a test may: every test on JAX, the server under 200,000 requests of every kind
+	@$(RUN) scripts/stages nightly
 
 fuzz-server: init ## a million altered requests to the server's parsers by atheris
 	@$(UV) venv --quiet --allow-existing build/fuzz-server
