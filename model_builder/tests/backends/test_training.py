@@ -130,7 +130,7 @@ def test_progress_between_epochs_is_numbers_and_a_sentence(recipe, tiny_images, 
     chosen = recipe(epochs=2, batch_size=16)
     train(build_model(chosen, SHAPE, 10), chosen, tiny_images, told.append)
     steps = [progress for progress in told if progress.steps_per_second is not None]
-    assert [(step.epoch, step.epochs) for step in steps] == [(1, 2)] * 3 + [(2, 2)] * 4
+    assert [(step.epoch, step.epochs) for step in steps] == [(1, 2)] * 4 + [(2, 2)] * 5  # the last of each is its end
     assert all(step.eta_seconds >= 0 and step.steps_per_second > 0 for step in steps)
     assert steps[-1].eta_seconds == 0
     pattern = r"epoch 1/2  step 2/4  accuracy \d+\.\d %  zeros \d+\.\d %  \d+\.\d steps/s  ETA \d+:\d\d"
