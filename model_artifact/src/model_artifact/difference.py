@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from model_artifact.documents import Change, DiffDocument, LayerPair, Side, TensorDocument, render_tensor
+from model_artifact.documents import Change, DiffDocument, LayerPair, TensorDocument, render_side, render_tensor
 from model_artifact.inspection import ArtifactFacts
 from model_artifact.manifest import Quality
 from model_artifact.recipe import Recipe
@@ -14,23 +14,13 @@ def compare(a: ArtifactFacts, b: ArtifactFacts) -> DiffDocument:
     """What differs between two artifacts, and the numbers of both."""
     return DiffDocument(
         same=a.digest == b.digest,
-        a=_render_side(a),
-        b=_render_side(b),
-        recipe=_compare_fields(_flatten(_recipe(a)), _flatten(_recipe(b))),
-        quality=_compare_fields(_flatten(_quality(a)), _flatten(_quality(b))),
+        a=render_side(a),
+        b=render_side(b),
+        recipe=_compare_fields(_flatten(a.recipe), _flatten(b.recipe)),
+        quality=_compare_fields(_flatten(a.quality), _flatten(b.quality)),
         files=_compare_fields(_hashes(a), _hashes(b)),
         layers=_pair_layers(a, b),
     )
-
-
-def _recipe(facts: ArtifactFacts) -> Recipe | None:
-    made = facts.manifest.content.provenance
-    return made.recipe if made else None
-
-
-def _quality(facts: ArtifactFacts) -> Quality | None:
-    made = facts.manifest.content.provenance
-    return made.quality if made else None
 
 
 def _hashes(facts: ArtifactFacts) -> dict[str, str]:
@@ -53,21 +43,6 @@ def _compare_fields(a: dict[str, str], b: dict[str, str]) -> tuple[Change, ...]:
         Change(field=field, a=a.get(field, "null"), b=b.get(field, "null"))
         for field in sorted(a.keys() | b.keys())
         if a.get(field) != b.get(field)
-    )
-
-
-def _render_side(facts: ArtifactFacts) -> Side:
-    recipe = _recipe(facts)
-    return Side(
-        digest=facts.digest,
-        size_bytes=facts.size_bytes,
-        unpacked_bytes=facts.unpacked_bytes,
-        weights=facts.weights,
-        zeros_percent=facts.zeros_percent,
-        bits_per_weight=facts.bits_per_weight,
-        entropy_bits_per_weight=facts.entropy_bits_per_weight,
-        recipe_digest=recipe.digest if recipe else None,
-        quality=_quality(facts),
     )
 
 

@@ -91,32 +91,17 @@ class DiffDocument(Contract):
 
 def render_tensor(facts: TensorFacts) -> TensorDocument:
     """One tensor's facts as they are printed."""
-    return TensorDocument(
-        name=facts.name,
-        shape=facts.shape,
-        dtype=facts.dtype,
-        coder=facts.coder,
-        weights=facts.weights,
-        zeros=facts.zeros,
-        entropy_bits_per_weight=facts.entropy_bits_per_weight,
-        bits_per_weight=facts.bits_per_weight,
-        stored_bytes=facts.stored_bytes,
-    )
+    return TensorDocument.model_validate(facts, from_attributes=True)
 
 
 def render_inspection(facts: ArtifactFacts) -> InspectDocument:
     """An artifact's facts as they are printed."""
-    return InspectDocument(
-        digest=facts.digest,
-        size_bytes=facts.size_bytes,
-        unpacked_bytes=facts.unpacked_bytes,
-        weights=facts.weights,
-        zeros_percent=facts.zeros_percent,
-        bits_per_weight=facts.bits_per_weight,
-        entropy_bits_per_weight=facts.entropy_bits_per_weight,
-        tensors=tuple(render_tensor(tensor) for tensor in facts.tensors),
-        manifest=facts.manifest,
-    )
+    return InspectDocument.model_validate(facts, from_attributes=True)
+
+
+def render_side(facts: ArtifactFacts) -> Side:
+    """An artifact's facts as they stand beside another's."""
+    return Side.model_validate(facts, from_attributes=True)
 
 
 def format_json(document: Contract) -> str:

@@ -12,9 +12,10 @@ from model_artifact.location import Location
 from model_artifact.manifest import ITEM_BYTES, Manifest, Quality, StoredTensor
 from model_artifact.manifest_reader import read_manifest
 from model_artifact.naming import format_name
+from model_artifact.recipe import Recipe
 from model_artifact.streams import Array, entropy_bits, is_nonzero
 from model_artifact.summary import ArtifactSummary, QualitySummary
-from model_artifact.unpacking import check_digest, read_tensor, unpack
+from model_artifact.unpacking import read_tensor, unpack
 from model_artifact.verification import verify
 
 
@@ -46,6 +47,23 @@ class ArtifactFacts:
     unpacked_bytes: int
     tensors: list[TensorFacts]
     manifest: Manifest
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """What it was built from; absent where that is not told."""
+        made = self.manifest.content.provenance
+        return made.recipe if made else None
+
+    @property
+    def recipe_digest(self) -> str | None:
+        """Absent for a model that no recipe of ours describes."""
+        return self.recipe.digest if self.recipe else None
+
+    @property
+    def quality(self) -> Quality | None:
+        """How good it is; absent where that was not measured."""
+        made = self.manifest.content.provenance
+        return made.quality if made else None
 
     @property
     def weights(self) -> int:
@@ -90,7 +108,13 @@ def inspect(artifact: Location, *, progress: Callable[[str], None] = lambda _: N
     return _collect(size_bytes, manifest, tensors)
 
 
-def verify_and_inspect(artifact: Location, *, progress: Callable[[str], None] = lambda _: None) -> ArtifactFacts:
+def verify_and_inspect(
+    artifact: Location,
+    *,
+    digest: str | None = None,
+    approve: Callable[[Manifest], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> ArtifactFacts:
     """Verify an artifact as `verify` does, and measure it while its tensors are at hand.
 
     Raises:
@@ -105,7 +129,7 @@ def verify_and_inspect(artifact: Location, *, progress: Callable[[str], None] = 
         if index not in tensors:
             tensors[index] = _measure(described[index], weights, stored)
 
-    manifest = verify(artifact, progress=progress, watch=measure)
+    manifest = verify(artifact, digest=digest, approve=approve, progress=progress, watch=measure)
     return _collect(size_bytes, manifest, [tensors[index] for index in range(len(described))])
 
 
@@ -131,9 +155,7 @@ def unpack_and_inspect(
 
     manifest = unpack(artifact, target, digest=digest, approve=approve, progress=progress, watch=measure)
     if len(tensors) != len(manifest.storage.tensors):
-        facts = verify_and_inspect(artifact, progress=progress)  # it was unpacked before
-        check_digest(artifact, facts.manifest, manifest.digest)
-        return facts
+        return verify_and_inspect(artifact, digest=manifest.digest, progress=progress)  # it was unpacked before
     return _collect(size_bytes, manifest, tensors)
 
 
@@ -169,11 +191,11 @@ def render_summary(facts: ArtifactFacts, path: str) -> ArtifactSummary:
         path: where it is kept, below the root of the store.
     """
     made = facts.manifest.content.provenance
-    recipe = made.recipe if made else None
+    recipe = facts.recipe
     weights, zeros = _count_trained(facts)
     share = facts.weights / weights if weights else 0.0
     return ArtifactSummary(
-        recipe_digest=recipe.digest if recipe else None,
+        recipe_digest=facts.recipe_digest,
         digest=facts.digest,
         path=path,
         size_bytes=facts.size_bytes,
@@ -186,7 +208,7 @@ def render_summary(facts: ArtifactFacts, path: str) -> ArtifactSummary:
         bits=recipe.compression.bits if recipe else None,
         rule=recipe.compression.rule if recipe else None,
         trained=made.trained if made else False,
-        quality=_summarise_quality(made.quality) if made and made.quality else None,
+        quality=_summarise_quality(facts.quality) if facts.quality else None,
         dataset=made.dataset.name if made and made.dataset else None,
         duration_seconds=made.duration_seconds if made else None,
     )

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from model_artifact.recipe import Activations, Contract, Metric, Recipe, canonical_json
+from model_artifact.recipe import Activations, Contract, Metric, Recipe, canonical_json, is_absent
 
 MANIFEST_ENTRY = "manifest.json"
 LARGEST_MANIFEST_BYTES = 64 * 2**20
@@ -22,10 +22,6 @@ Coder = Literal["dense", "packed", "split", "split-packed", "joint"]
 Role = Literal["classes", "gaps", "plane", "digits", "joint"]
 Code = Annotated[int, Field(ge=-128, le=127)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-def _is_absent(value: object) -> bool:
-    return value is None
 
 
 def _check_inside(path: str) -> str:
@@ -76,13 +72,13 @@ class Quality(Contract):
     float_model: float
     """Of the same compressed weights with float32 arithmetic."""
     samples: int
-    agreement_percent: Annotated[float | None, Field(exclude_if=_is_absent)] = None
+    agreement_percent: Annotated[float | None, Field(exclude_if=is_absent)] = None
     """Share of the test samples to which model.tflite gives the class that the float model gives."""
-    confusion: Annotated[tuple[tuple[int, ...], ...] | None, Field(exclude_if=_is_absent)] = None
+    confusion: Annotated[tuple[tuple[int, ...], ...] | None, Field(exclude_if=is_absent)] = None
     """How often each class (row) was taken for each class (column); absent above 100 classes."""
-    class_names: Annotated[tuple[str, ...] | None, Field(exclude_if=_is_absent)] = None
+    class_names: Annotated[tuple[str, ...] | None, Field(exclude_if=is_absent)] = None
     """Of the rows and columns."""
-    worst_class: Annotated[WorstClass | None, Field(exclude_if=_is_absent)] = None
+    worst_class: Annotated[WorstClass | None, Field(exclude_if=is_absent)] = None
 
 
 class Epoch(Contract):
@@ -92,10 +88,10 @@ class Epoch(Contract):
     loss: float
     accuracy_percent: float
     test_accuracy_percent: float
-    validation_accuracy_percent: Annotated[float | None, Field(exclude_if=_is_absent)] = None
+    validation_accuracy_percent: Annotated[float | None, Field(exclude_if=is_absent)] = None
     """Of the training images that were set aside; absent where none were."""
     zeros_percent: float
-    kept_percent: Annotated[float | None, Field(exclude_if=_is_absent)] = None
+    kept_percent: Annotated[float | None, Field(exclude_if=is_absent)] = None
     """Weights that pruning left before they were quantised: what paper 004 calls density."""
     steps_per_second: float
 
@@ -107,16 +103,16 @@ class Layer(Contract):
     shape: tuple[int, ...]
     step: float | None = None
     """q_k (paper 000, eq. 4); absent where bits is 32, and where every output channel has a step of its own."""
-    steps: Annotated[tuple[float, ...] | None, Field(exclude_if=_is_absent)] = None
+    steps: Annotated[tuple[float, ...] | None, Field(exclude_if=is_absent)] = None
     """The step of each output channel, where they have their own."""
-    bits: Annotated[int | None, Field(exclude_if=_is_absent)] = None
+    bits: Annotated[int | None, Field(exclude_if=is_absent)] = None
     """Bits that the codes take, counted; absent where they are at most the recipe's."""
     zeros: int
-    removed_channels: Annotated[int | None, Field(exclude_if=_is_absent)] = None
+    removed_channels: Annotated[int | None, Field(exclude_if=is_absent)] = None
     """Output channels or units that the deployed graph is without, since they had no weights or nobody read them."""
     saturated: int
     """Weights whose code fell outside +-(2^(b-1) - 1) and was held at that edge; OffsetRound holds none."""
-    entropy_bits_per_weight: Annotated[float | None, Field(exclude_if=_is_absent)] = None
+    entropy_bits_per_weight: Annotated[float | None, Field(exclude_if=is_absent)] = None
     """Order-0 entropy of the stored numbers; absent in artifacts that do not say it."""
 
 
@@ -142,13 +138,13 @@ class Provenance(Contract):
     curve: tuple[Epoch, ...] = ()
     layers: tuple[Layer, ...]
     versions: dict[str, str]
-    activations: Annotated[Activations | None, Field(exclude_if=_is_absent)] = None
+    activations: Annotated[Activations | None, Field(exclude_if=is_absent)] = None
     """How model.tflite computes, as `Recipe.export` says it; absent in artifacts that do not say it."""
-    export_difference: Annotated[float | None, Field(exclude_if=_is_absent)] = None
+    export_difference: Annotated[float | None, Field(exclude_if=is_absent)] = None
     """How far model.tflite was from a plain forward pass of its codes, relative to the spread of the answers."""
-    reproducible: Annotated[str | None, Field(exclude_if=_is_absent)] = None
+    reproducible: Annotated[str | None, Field(exclude_if=is_absent)] = None
     """How far the same recipe gives the same weights again; absent in artifacts that do not say it."""
-    golden: Annotated[Golden | None, Field(exclude_if=_is_absent)] = None
+    golden: Annotated[Golden | None, Field(exclude_if=is_absent)] = None
     """Absent in artifacts that do not say it; their files may hold golden answers all the same."""
     duration_seconds: float
 

@@ -6,7 +6,6 @@ layout, are left out and described as holes. What remains of the files is Deflat
 
 import hashlib
 import itertools
-import os
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +27,7 @@ from model_artifact.manifest import (
     Stream,
     UnpackedFile,
 )
+from model_artifact.partial import whole_file
 from model_artifact.recipe import canonical_json
 from model_artifact.weights import CodedTensor, plan_holes, read_weights
 
@@ -181,16 +181,8 @@ def hole_bytes(hole: Hole, tensor: StoredTensor) -> int:
 
 def _write_whole(target: Path, entries: Iterable[tuple[str, Deflated]]) -> None:
     """Write beside the target and rename, so that no half artifact is ever seen under its name."""
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as out:
-        try:
-            writer = ArchiveWriter(out)
-            for name, data in entries:
-                writer.write(name, data)
-            writer.close()
-            out.flush()
-            os.fsync(out.fileno())
-            Path(out.name).chmod(0o644)
-            Path(out.name).replace(target)
-        except BaseException:
-            Path(out.name).unlink(missing_ok=True)
-            raise
+    with whole_file(target) as out:
+        writer = ArchiveWriter(out)
+        for name, data in entries:
+            writer.write(name, data)
+        writer.close()

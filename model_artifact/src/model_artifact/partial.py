@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, and the removal of those that a killed process left half made."""
+"""Files and folders that appear whole or not at all, and the removal of those that a killed process left half made."""
 
 import fcntl
 import os
@@ -7,6 +7,22 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[IO[bytes]]:
+    """A file beside the target, which takes its name, durable, at the end of the block; removed when that fails."""
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as out:
+        try:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+            Path(out.name).chmod(0o644)
+            Path(out.name).replace(target)
+        except BaseException:
+            Path(out.name).unlink(missing_ok=True)
+            raise
 
 
 @contextmanager

@@ -53,7 +53,8 @@ def _drop_sign_of_zero(number: float) -> float:
     return number + 0.0
 
 
-def _is_absent(value: object) -> bool:
+def is_absent(value: object) -> bool:
+    """For optional fields that older documents do not have: they are left out where they are absent."""
     return value is None
 
 
@@ -82,18 +83,18 @@ class Compression(Contract):
     """Bits of a weight (b): 2 to 16, or 32 for weights that are not quantised."""
     rule: Rule = "Floor"
     """Floor: paper 000, eq. 1-4. OffsetRound: paper 004, eq. 1-4. Shadow: rounded, with ramp, freeze and channels."""
-    update: Annotated[Update | None, Field(exclude_if=_is_absent)] = None
+    update: Annotated[Update | None, Field(exclude_if=is_absent)] = None
     """Where the gradient goes: onto float masters W while C runs forward, or onto the C that overwrites W.
 
     Absent: what `chosen_update` says.
     """
     frequency: Annotated[Frequency, Field(exclude_if=_equals("Step"))] = "Step"
     """Step: P->Q in every training step. Epoch: W is overwritten by C once at the end of each epoch."""
-    granularity: Annotated[Granularity | None, Field(exclude_if=_is_absent)] = None
+    granularity: Annotated[Granularity | None, Field(exclude_if=is_absent)] = None
     """Shadow only: one quantisation step for a tensor, or one for each output channel. Absent: Tensor."""
-    ramp: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False, exclude_if=_is_absent)] = None
+    ramp: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False, exclude_if=is_absent)] = None
     """Shadow only: share of the training, at its begin, in which alpha rises cubically from 0. Absent: 0.5."""
-    freeze: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False, exclude_if=_is_absent)] = None
+    freeze: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False, exclude_if=is_absent)] = None
     """Shadow only: share of the training, at its end, in which zeros stay the same ones. Absent: 0.25."""
 
     @model_validator(mode="after")
@@ -176,18 +177,18 @@ class Training(Contract):
     """How the network is trained; the defaults are those of paper 000, section III."""
 
     task: Task = "Classification"
-    architecture: Annotated[Architecture | None, Field(exclude_if=_is_absent)] = None
+    architecture: Annotated[Architecture | None, Field(exclude_if=is_absent)] = None
     """One of our networks; absent where a model is given."""
-    model: Annotated[FileReference | None, Field(exclude_if=_is_absent)] = None
+    model: Annotated[FileReference | None, Field(exclude_if=is_absent)] = None
     """A .keras file to begin with, its weights included, in place of an architecture."""
-    dataset: Annotated[Dataset | None, Field(exclude_if=_is_absent)] = None
+    dataset: Annotated[Dataset | None, Field(exclude_if=is_absent)] = None
     """One of the known data sets; absent where data are given."""
-    data: Annotated[FileReference | None, Field(exclude_if=_is_absent)] = None
+    data: Annotated[FileReference | None, Field(exclude_if=is_absent)] = None
     """An .npz file with x_train, y_train, x_test and y_test, in place of a data set."""
     epochs: Annotated[int, Field(ge=0, le=10_000)] = 50
     """Passes over the training images; 0 leaves the initial weights, and the result says that it is untrained."""
     # Left out of every document where it is absent: content digests that older versions gave must stay as they are.
-    maximum_steps: Annotated[int | None, Field(ge=1, exclude_if=_is_absent)] = None
+    maximum_steps: Annotated[int | None, Field(ge=1, exclude_if=is_absent)] = None
     """Training ends after this many steps in all; when that cuts it short, the result says that it is untrained."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     learning_rate: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.05
@@ -202,7 +203,7 @@ class Training(Contract):
     """Of the arithmetic of forward and backward pass; masters, rules and normalisation stay float32."""
     validation_images: Annotated[int, Field(ge=0, exclude_if=_equals(0))] = 0
     """Training images that are set aside, drawn by the seed, to stop and to choose by; 0: the test images serve."""
-    patience: Annotated[int | None, Field(ge=1, exclude_if=_is_absent)] = None
+    patience: Annotated[int | None, Field(ge=1, exclude_if=is_absent)] = None
     """Training ends after this many epochs without a better accuracy; absent: never early."""
     keep: Annotated[Keep, Field(exclude_if=_equals("Last"))] = "Last"
     """Last: the weights after the last step. Best: those after the epoch with the best accuracy."""

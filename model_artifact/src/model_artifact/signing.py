@@ -3,14 +3,13 @@
 It is made of an artifact's manifest, so it holds for the artifact and for the version folder that it unpacks to.
 """
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePath
 
 from model_artifact.errors import SigningError
 from model_artifact.location import Location
 from model_artifact.manifest import Manifest
+from model_artifact.partial import whole_file
 from model_artifact.signing_folder import hash_folder
 from model_artifact.signing_keys import PrivateKey
 from model_artifact.signing_statement import (
@@ -83,13 +82,5 @@ def write_signature(bundle: bytes, signature: Location) -> None:
     if not isinstance(signature, Path):
         open_bucket(signature.bucket).write_text(signature.key, bundle.decode())
         return
-    with tempfile.NamedTemporaryFile(dir=signature.parent, prefix=f".{signature.name}.", delete=False) as out:
-        try:
-            out.write(bundle)
-            out.flush()
-            os.fsync(out.fileno())
-            Path(out.name).chmod(0o644)
-            Path(out.name).replace(signature)
-        except BaseException:
-            Path(out.name).unlink(missing_ok=True)
-            raise
+    with whole_file(signature) as out:
+        out.write(bundle)

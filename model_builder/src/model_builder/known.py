@@ -1,10 +1,7 @@
 """Verifies what a store says that a recipe gave."""
 
-import tempfile
-from pathlib import Path
-
 from model_artifact.errors import ArtifactError
-from model_artifact.inspection import render_summary, unpack_and_inspect
+from model_artifact.inspection import render_summary, verify_and_inspect
 from model_artifact.location import Location
 from model_artifact.summary import ArtifactSummary, artifact_path
 from model_builder.seal import Seal
@@ -26,8 +23,7 @@ def verify_known(
         OSError: when its file cannot be read.
     """
     approve = seal.load_approval(artifact) if seal is not None else lambda _: None
-    with tempfile.TemporaryDirectory(prefix="modelpress-verify-") as scratch:
-        facts = unpack_and_inspect(artifact, Path(scratch) / "version", digest=stated.digest, approve=approve)
+    facts = verify_and_inspect(artifact, digest=stated.digest, approve=approve)
     summary = render_summary(facts, artifact_path(facts.digest))
     if summary.recipe_digest != recipe_digest:
         raise ArtifactError(f"{artifact.name} was made from {summary.recipe_digest}")
