@@ -114,7 +114,7 @@ def test_a_line_that_is_no_record_is_named(tmp_path):
         read_records(tmp_path)
 
 
-@pytest.mark.parametrize("study", ["paper000", "paper004", "readings", "best"])
+@pytest.mark.parametrize("study", ["paper000", "paper004", "readings", "best", "short"])
 def test_without_runs_every_cell_of_ours_says_not_run(study):
     tables = render_study(study, plan_study(study, quick=True), [], "the command")
     rows = [line for line in tables.splitlines() if line.startswith("| ") and not line.startswith("| ---")]

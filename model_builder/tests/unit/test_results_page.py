@@ -17,7 +17,7 @@ def test_every_table_of_the_page_is_what_its_command_writes():
     page = (DOCS / "results.md").read_text()
     records = read_records(DOCS / "results")
     found = [(study, bool(quick)) for study, quick in MARKER.findall(page)]
-    assert {study for study, _ in found} == {"paper000", "paper004", "readings", "best"}
+    assert {study for study, _ in found} == {"paper000", "paper004", "readings", "best", "short"}
     for study, quick in found:
         tables = render_study(study, plan_study(study, quick=quick), records, format_command(study, quick=quick))
         assert replace_tables(page, format_marker(study, quick=quick), tables) == page

@@ -4,9 +4,9 @@ import pytest
 
 from model_builder.errors import BuildError
 from model_builder.published import PAPER_004_BITS, PAPER_004_GAMMAS, PAPER_004_LEARNING_RATES
-from model_builder.reproduce.studies import plan_study, select_runs
+from model_builder.reproduce.studies import SHORT_EPOCHS, plan_study, select_runs
 
-STUDIES = ("paper000", "paper004", "readings", "best")
+STUDIES = ("paper000", "paper004", "readings", "best", "short")
 
 
 @pytest.mark.parametrize(("study", "quick"), list(product(STUDIES, (False, True))))
@@ -50,9 +50,16 @@ def test_paper_000_in_full_has_six_configurations_as_published():
     assert training == {("VGG16", 0.05, 0.9, 64, 50)}
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("study", STUDIES[:-1])
 def test_quick_is_the_cnn_alone(study):
     assert {run.recipe.training.architecture for run in plan_study(study, quick=True)} == {"CNN"}
+
+
+def test_short_is_the_best_of_vgg_16_in_fewer_epochs():
+    fewer = {run.recipe.training.epochs for run in plan_study("short", quick=False)}
+    assert fewer == {run.recipe.training.epochs for run in plan_study("short", quick=True)} == {SHORT_EPOCHS}
+    of_best = [run.recipe.compression for run in plan_study("best", quick=False)]
+    assert [run.recipe.compression for run in plan_study("short", quick=False)] == of_best
 
 
 def test_readings_cover_both_readings_of_both_rules():

@@ -13,6 +13,7 @@ _TABLES: dict[Study, Callable[[Sequence[RunRecord]], str]] = {
     "paper004": render_paper004,
     "readings": render_readings,
     "best": render_best,
+    "short": render_best,
 }
 _NAMES = {"CNN": "The CNN of paper 004", "VGG16": "The VGG-16 of paper 000"}
 
