@@ -37,6 +37,7 @@ from model_artifact.packing import pack
 from model_artifact.streams import entropy_bits
 from model_artifact.unpacking import read_tensor, unpack
 from model_artifact.weights import CodedTensor
+from model_builder.machine import read_processor
 
 SHAPE = (2048, 1024)
 LARGE_SHAPE = (4096, 8192)
@@ -57,12 +58,6 @@ def make_codes(alpha: float, bits: int, spread: float, shape: tuple[int, int], s
     step = np.float32(np.abs(weights).max() / edge)
     kept = np.abs(weights) >= alpha * weights.std()
     return np.where(kept, np.floor(weights / step), 0).clip(-edge, edge).astype(np.int8), step
-
-
-def read_processor() -> str:
-    """What the kernel calls the processor; the machine's architecture where it says nothing."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.machine())
 
 
 def fastest(call: Callable[[], Any]) -> float:
@@ -107,7 +102,7 @@ def measure_speed(codes: Codes) -> str:
 
     def decode() -> Codes:
         data = inflate(coding)
-        return decode_tensor(stored, lambda stream: data[int(stream.entry)])
+        return decode_tensor(stored, lambda stream: (data[int(stream.entry)],))
 
     if decode().tobytes() != codes.tobytes():
         raise SystemExit("the weights did not come back")

@@ -8,7 +8,7 @@ An *alphabet* lists the values that occur, and an element is written as its inde
 import numpy as np
 
 from model_artifact.errors import CorruptArtifactError
-from model_artifact.streams import ESCAPE, Array, Bytes, Sparse, insert_escapes, reach_positions
+from model_artifact.streams import ESCAPE, Array, Bytes, Pieces, Sparse, cut_pieces, insert_escapes, reach_positions
 
 Alphabet = tuple[int, ...]
 
@@ -84,22 +84,21 @@ def format_joint(sparse: Sparse, alphabet: Alphabet) -> bytes:
     return b"".join(pieces)
 
 
-def parse_joint(data: bytes, alphabet: Alphabet, elements: int) -> Array:
+def parse_joint(pieces: Pieces, alphabet: Alphabet, elements: int) -> Array:
     """The elements that `format_joint` wrote, shape (elements,).
 
     Raises:
         CorruptArtifactError: when a byte stands for nothing or leads past the last element.
     """
     base, longest = len(alphabet), longest_gap(alphabet)
-    unused = data.translate(None, bytes([*range(base * longest), JOINT_ESCAPE]))
-    if unused:
-        raise CorruptArtifactError(f"byte {unused[0]} stands for no gap and value of {base} values")
+    known = bytes([*range(base * longest), JOINT_ESCAPE])
     # An escape goes on to the last of its zeros and writes one more zero there, which spares a selection.
     steps = bytes(min(symbol // base + 1, longest) for symbol in range(JOINT_ESCAPE)) + bytes([longest])
     values = bytes(alphabet[symbol % base] % 256 for symbol in range(JOINT_ESCAPE)) + b"\0"
     flat, position = np.zeros(elements, np.int8), -1
-    for start in range(0, len(data), _CHUNK):
-        chunk = data[start : start + _CHUNK]
+    for chunk in cut_pieces(pieces):
+        if unused := chunk.translate(None, known):
+            raise CorruptArtifactError(f"byte {unused[0]} stands for no gap and value of {base} values")
         reached = reach_positions(chunk.translate(steps), position, elements)
         flat[reached] = np.frombuffer(chunk.translate(values), np.int8)
         position = int(reached[-1])

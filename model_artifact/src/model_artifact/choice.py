@@ -7,8 +7,8 @@ time stays bounded and the same tensor is always coded the same way.
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -58,7 +58,8 @@ class Coding:
     coder: Coder
     alphabet: Alphabet | None
     sorted_axis: int | None
-    streams: tuple[tuple[Role, Deflated], ...]
+    streams: Iterable[tuple[Role, Deflated]]
+    """Of `plan_coding`, to be taken once: they may be made meanwhile, one at a time."""
 
     def scaled_bytes(self, scale: float) -> float:
         """Deflated bytes, for a tensor that is so many times larger, with what the entries cost."""
@@ -66,6 +67,15 @@ class Coding:
 
 
 def choose_coding(codes: Array) -> Coding:
+    """The smallest coding of the tensor, with all its streams at hand."""
+    return _with_streams(plan_coding(codes))
+
+
+def _with_streams(coding: Coding) -> Coding:
+    return replace(coding, streams=tuple(coding.streams))
+
+
+def plan_coding(codes: Array) -> Coding:
     """The smallest coding of the tensor: its order first, then the coder."""
     order = plan_order(codes.view(np.int8)) if codes.dtype == np.int8 else None
     flat = format_ordered(codes, order)
@@ -77,13 +87,15 @@ def choose_coding(codes: Array) -> Coding:
     if sample.size < flat.size and len(candidates) > 1:
         scale = flat.size / sample.size
         found = find_nonzero(sample) if sparse else None
-        sampled = [_code(format_streams(sample, *each, found), each, None, deflate) for each in candidates]
+        sampled = [
+            _with_streams(_code(format_streams(sample, *each, found), each, None, deflate)) for each in candidates
+        ]
         sizes = [coding.scaled_bytes(scale) for coding in sampled]
         ranked = sorted(zip(sizes, candidates, strict=True), key=lambda pair: pair[0])
         candidates = [candidate for size, candidate in ranked[:2] if size <= _CLOSE * ranked[0][0]]
-    if len(candidates) == 1:
-        deflate = deflate_huffman  # which lets go of each stream
-    codings = (_code(format_streams(flat, *each, sparse), each, order, deflate) for each in candidates)
+    if len(candidates) == 1:  # its streams need not be at hand together
+        return _code(format_streams(flat, *candidates[0], sparse), candidates[0], order, deflate_huffman)
+    codings = (_with_streams(_code(format_streams(flat, *each, sparse), each, order, deflate)) for each in candidates)
     return min(codings, key=lambda coding: coding.scaled_bytes(1))
 
 
@@ -146,5 +158,5 @@ def _sample_runs(flat: Array, density: float) -> Array:
 
 def _code(streams: Streams, candidate: _Candidate, order: Order | None, deflate: _Deflate) -> Coding:
     classes: list[tuple[Role, bytes]] = [] if order is None else [("classes", order.classes)]
-    deflated = tuple((role, deflate(data)) for role, data in itertools.chain(classes, streams))
+    deflated = ((role, deflate(data)) for role, data in itertools.chain(classes, streams))
     return Coding(candidate.coder, candidate.alphabet or None, None if order is None else order.axis, deflated)

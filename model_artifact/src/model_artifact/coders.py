@@ -15,6 +15,7 @@ from model_artifact.naming import format_name
 from model_artifact.ordering import Order, parse_ordered
 from model_artifact.streams import (
     Array,
+    Pieces,
     Sparse,
     count_elements,
     find_nonzero,
@@ -56,7 +57,7 @@ def _format_nonzero(sparse: Sparse, coder: Coder, alphabet: Alphabet) -> Streams
         yield "digits", format_digits(sparse.joined_values(), alphabet)
 
 
-Sources = dict[Role, list[Callable[[], bytes]]]
+Sources = dict[Role, list[Callable[[], Pieces]]]
 """What gives the bytes of each stream, by role; called once, when they are needed."""
 
 
@@ -81,35 +82,35 @@ def parse_streams(sources: Sources, tensor: StoredTensor) -> Array:
         raise CorruptArtifactError(f"a stream of {min(strange)}, where coder {tensor.coder} has none")
     planes = (read() for read in sources.get("plane", ()))
     if tensor.coder == "dense":
-        flat = parse_planes(planes, tensor.dtype)
+        flat = parse_planes(planes, tensor.dtype, elements)
     elif tensor.coder == "split":
-        flat = parse_gaps(_only(sources, "gaps"), parse_planes(planes, tensor.dtype), elements)
+        gaps = _only(sources, "gaps")
+        flat = parse_gaps(gaps, parse_planes(planes, tensor.dtype), elements)
     elif alphabet is None or tensor.dtype != "int8":
         raise CorruptArtifactError(f"coder {tensor.coder} is for int8 with an alphabet")
     elif tensor.coder == "packed":
-        flat = parse_digits(_only(sources, "digits"), alphabet, elements)
+        flat = parse_digits(b"".join(_only(sources, "digits")), alphabet, elements)
     elif tensor.coder == "joint":
         flat = parse_joint(_only(sources, "joint"), alphabet, elements)
     else:
-        gaps = _only(sources, "gaps")
-        flat = parse_gaps(gaps, parse_digits(_only(sources, "digits"), alphabet, count_elements(gaps)), elements)
-    if len(flat) != elements:
-        raise CorruptArtifactError(f"{len(flat)} weights for shape {tensor.shape}")
+        whole = b"".join(_only(sources, "gaps"))
+        values = parse_digits(b"".join(_only(sources, "digits")), alphabet, count_elements(whole))
+        flat = parse_gaps((whole,), values, elements)
     return flat
 
 
-def _only(sources: Sources, role: Role) -> bytes:
+def _only(sources: Sources, role: Role) -> Pieces:
     if len(sources[role]) != 1:
         raise CorruptArtifactError(f"{len(sources[role])} streams of {role} where there is one")
     return sources[role][0]()
 
 
-def decode_tensor(tensor: StoredTensor, read: Callable[[Stream], bytes]) -> Array:
+def decode_tensor(tensor: StoredTensor, read: Callable[[Stream], Pieces]) -> Array:
     """The tensor that the manifest describes; it may be read-only.
 
     Args:
         tensor: what the manifest says of it; its size is trusted.
-        read: gives the inflated bytes of a stream.
+        read: gives the inflated bytes of a stream, in pieces.
 
     Raises:
         CorruptArtifactError: naming the tensor.
@@ -118,7 +119,7 @@ def decode_tensor(tensor: StoredTensor, read: Callable[[Stream], bytes]) -> Arra
     for stream in tensor.streams:
         sources[stream.role].append(partial(read, stream))
     try:
-        order = None if tensor.sorted_axis is None else Order(tensor.sorted_axis, _only(sources, "classes"))
+        order = None if tensor.sorted_axis is None else Order(tensor.sorted_axis, b"".join(_only(sources, "classes")))
         return parse_ordered(parse_streams(sources, tensor), tensor.shape, order)
     except CorruptArtifactError as error:
         raise CorruptArtifactError(f"tensor {format_name(tensor.name)}: {error}") from error

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from model_artifact.choice import choose_coding
+from model_artifact.choice import plan_coding
 from model_artifact.container import ArchiveWriter, Deflated, deflate
 from model_artifact.errors import UnpackableError
 from model_artifact.manifest import (
@@ -27,6 +27,7 @@ from model_artifact.manifest import (
     Stream,
     UnpackedFile,
 )
+from model_artifact.mapped_file import MappedFile
 from model_artifact.partial import whole_file
 from model_artifact.recipe import canonical_json
 from model_artifact.weights import CodedTensor, plan_holes, read_weights
@@ -61,11 +62,10 @@ def pack(
     files = _list_files(folder)
     if MODEL_FILE not in files:
         raise UnpackableError(f"{folder}: no {MODEL_FILE} in it; give the version folder that holds one")
-    held = {} if tensors is not None else {MODEL_FILE: files[MODEL_FILE].read_bytes()}
-    weights = read_weights(held[MODEL_FILE]) if tensors is None else tensors
+    weights = read_weights(MappedFile(files[MODEL_FILE]).data) if tensors is None else tensors
     size = sum(file.stat().st_size for file in files.values())
     progress(f"{len(weights)} weight tensors, {size / 1e6:.1f} MB in {len(files)} files")
-    parts = [_read_part(path, held.get(path) or file.read_bytes(), weights) for path, file in files.items()]
+    parts = [_read_part(path, MappedFile(file), weights) for path, file in files.items()]
     holes = tuple(hole for part in parts for hole in part.holes)
     _check_all_found(folder, weights, holes)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -101,20 +101,20 @@ class _Part(NamedTuple):
     remainder: Deflated
 
 
-def _read_part(path: str, data: bytes, weights: list[CodedTensor]) -> _Part:
+def _read_part(path: str, data: MappedFile, weights: list[CodedTensor]) -> _Part:
     holes = plan_holes(path, data, weights)
-    described = UnpackedFile(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    described = UnpackedFile(path=path, size_bytes=len(data), sha256=hashlib.sha256(data.data).hexdigest())
     return _Part(described, holes, _smaller_deflate(_render_remainder(data, holes, weights)))
 
 
-def _render_remainder(data: bytes, holes: list[Hole], weights: list[CodedTensor]) -> bytes:
+def _render_remainder(data: MappedFile, holes: list[Hole], weights: list[CodedTensor]) -> bytes:
     """The file without its holes, which are sorted by offset."""
     pieces, position = [], 0
     for hole in holes:
         pieces.append(data[position : hole.offset])
         codes = weights[hole.tensor].codes
         position = hole.offset + codes.size * ITEM_BYTES[codes.dtype.name if hole.form == "codes" else "float32"]
-    return b"".join([*pieces, data[position:]])
+    return b"".join([*pieces, data[position : len(data)]])
 
 
 def _check_all_found(folder: Path, weights: list[CodedTensor], holes: tuple[Hole, ...]) -> None:
@@ -140,7 +140,7 @@ def _store_tensors(
     stored, entries = [], []
     for index, tensor in enumerate(weights):
         progress(f"coding {tensor.name} ({tensor.codes.size:,} weights)")
-        coding = choose_coding(tensor.codes)
+        coding = plan_coding(tensor.codes)
         described = []
         for number, (role, data) in enumerate(coding.streams):
             entry = f"tensors/{index:03}/{number}-{role}"

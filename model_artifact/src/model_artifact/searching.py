@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+from model_artifact.mapped_file import Searchable
+
 Pieces = Callable[[], Iterator[bytes]]
 Stretches = list[tuple[int, int]]
 
@@ -9,7 +11,7 @@ _ATTEMPTS = 64
 """Places at which a piece is found and the rest is not, before the whole is searched for: zeros stand everywhere."""
 
 
-def find_free(data: bytes, pieces: Pieces, length: int, taken: Stretches) -> int:
+def find_free(data: Searchable, pieces: Pieces, length: int, taken: Stretches) -> int:
     """The first place of the pieces in a row that no taken stretch covers; -1 when there is none.
 
     Args:
@@ -45,7 +47,7 @@ def _covering(start: int, length: int, taken: Stretches) -> list[int]:
     return [end for begin, end in taken if begin < start + length and start < end]
 
 
-def stands_at(data: bytes, start: int, pieces: Iterable[bytes]) -> bool:
+def stands_at(data: Searchable, start: int, pieces: Iterable[bytes]) -> bool:
     """Whether the pieces stand there in a row."""
     for piece in pieces:
         if not data.startswith(piece, start):
@@ -54,8 +56,8 @@ def stands_at(data: bytes, start: int, pieces: Iterable[bytes]) -> bool:
     return True
 
 
-def _find_whole(data: bytes, needle: bytes, taken: Stretches) -> int:
-    start = data.find(needle)
+def _find_whole(data: Searchable, needle: bytes, taken: Stretches) -> int:
+    start = data.find(needle, 0)
     while start >= 0 and (covering := _covering(start, len(needle), taken)):
         start = data.find(needle, max(covering))
     return start

@@ -1,10 +1,12 @@
-"""Tensors to byte streams and back, exactly.
+"""Tensors to byte streams and back, exactly, in memory for the tensor and little more.
 
 Pure: arrays in, bytes out. `dense` writes every element; `split` writes the zero runs before each nonzero element as
 gaps and then the nonzero elements alone. Elements of more than one byte are written as byte planes, lowest first, so
 that each stream holds symbols of one kind and a Huffman code of its own fits it.
 """
 
+import io
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -28,7 +30,10 @@ _STEPS = bytes([*range(1, 256), ESCAPE])
 def format_planes(pieces: Sequence[Array]) -> Iterator[bytes]:
     """The elements of all pieces as one byte string per byte of their type, lowest first, made one at a time."""
     for plane in range(pieces[0].dtype.itemsize):
-        yield b"".join(_format_plane(piece, plane) for piece in pieces)
+        whole = io.BytesIO()
+        for piece in pieces:
+            whole.write(_format_plane(piece, plane))
+        yield whole.getvalue()
 
 
 def _format_plane(elements: Array, plane: int) -> bytes:
@@ -36,26 +41,43 @@ def _format_plane(elements: Array, plane: int) -> bytes:
     return little.reshape(-1).view(np.uint8).reshape(-1, elements.dtype.itemsize)[:, plane].tobytes()
 
 
-def parse_planes(planes: Iterable[bytes], dtype: str) -> Array:
-    """The elements that `format_planes` wrote; holds one plane at a time beside them.
+Pieces = Iterable[bytes]
+"""A stream, some of it at a time."""
+
+
+def parse_planes(planes: Iterable[Pieces], dtype: str, elements: int | None = None) -> Array:
+    """The elements that `format_planes` wrote.
+
+    Args:
+        planes: of each byte of their type.
+        dtype: of the elements.
+        elements: how many there are, where that is known, which spares holding a plane beside them.
 
     Raises:
         CorruptArtifactError: when the planes differ in length, or are not as many as the type has bytes.
     """
-    width, lengths, rows = np.dtype(dtype).itemsize, list[int](), np.empty((0, 0), np.uint8)
-    for index, plane in enumerate(planes):
-        lengths.append(len(plane))
-        if index >= width or len(plane) != lengths[0]:
-            break
-        if width == 1:
-            rows = np.frombuffer(plane, np.uint8)
-            continue
-        rows = rows if index else np.empty((len(plane), width), np.uint8)
-        rows[:, index] = np.frombuffer(plane, np.uint8)
-        del plane  # before the next one is made
-    if len(lengths) != width or len(set(lengths)) != 1:
-        raise CorruptArtifactError(f"{len(lengths)} byte planes of lengths {sorted(set(lengths))} do not make {dtype}")
+    width, lengths, each = np.dtype(dtype).itemsize, list[int](), iter(planes)
+    if elements is None:
+        held = [(b"".join(plane),) for plane in itertools.islice(each, 1)]
+        each, elements = itertools.chain(held, each), sum(len(whole) for (whole,) in held)
+    rows = np.empty((elements, width), np.uint8)
+    for index, plane in enumerate(each):
+        lengths.append(_fill(rows[:, index], plane) if index < width else 0)
+    if lengths != [elements] * width:
+        raise CorruptArtifactError(
+            f"{len(lengths)} byte planes of lengths {sorted(set(lengths))} do not make {elements} weights of {dtype}"
+        )
     return rows.reshape(-1).view(np.dtype(dtype).newbyteorder("<")).astype(dtype, copy=False)
+
+
+def _fill(row: Bytes, pieces: Pieces) -> int:
+    """Put the pieces there in a row, as far as there is room; returns how many bytes they are."""
+    filled = 0
+    for piece in pieces:
+        data = np.frombuffer(piece, np.uint8)
+        row[filled : filled + len(data)] = data[: max(0, len(row) - filled)]
+        filled += len(data)
+    return filled
 
 
 def is_nonzero(elements: Array) -> NDArray[np.bool_]:
@@ -124,7 +146,7 @@ def insert_escapes(symbols: Bytes, escapes: NDArray[np.unsignedinteger]) -> byte
     return found.tobytes()
 
 
-def parse_gaps(gaps: bytes, values: Array, elements: int) -> Array:
+def parse_gaps(gaps: Pieces, values: Array, elements: int) -> Array:
     """The flat tensor that `format_gaps` wrote, shape (elements,).
 
     Args:
@@ -135,19 +157,23 @@ def parse_gaps(gaps: bytes, values: Array, elements: int) -> Array:
     Raises:
         CorruptArtifactError: when gaps, values and the number of elements do not agree.
     """
-    count = count_elements(gaps)
-    if count != len(values):
-        raise CorruptArtifactError(f"{count} gaps for {len(values)} nonzero weights")
-    flat, position, taken = np.zeros(elements, values.dtype), -1, 0
-    for start in range(0, len(gaps), _CHUNK):
-        chunk = gaps[start : start + _CHUNK]
+    flat, position, count = np.zeros(elements, values.dtype), -1, 0
+    for chunk in cut_pieces(gaps):
         reached = reach_positions(chunk.translate(_STEPS), position, elements)
         position = int(reached[-1])
         if ESCAPE in chunk:
             reached = reached[np.frombuffer(chunk, np.uint8) != ESCAPE]
-        flat[reached] = values[taken : taken + len(reached)]
-        taken += len(reached)
+        taken = values[count : count + len(reached)]
+        flat[reached[: len(taken)]] = taken
+        count += len(reached)
+    if count != len(values):
+        raise CorruptArtifactError(f"{count} gaps for {len(values)} nonzero weights")
     return flat
+
+
+def cut_pieces(pieces: Pieces) -> Iterator[bytes]:
+    """The same bytes in pieces that stay in the cache."""
+    return (piece[start : start + _CHUNK] for piece in pieces for start in range(0, len(piece), _CHUNK))
 
 
 def reach_positions(steps: bytes, position: int, elements: int) -> NDArray[np.int64]:

@@ -46,7 +46,7 @@ def read_tensor(archive: ArchiveReader, tensor: StoredTensor) -> Array:
         NoMemoryError: when there is not enough for it.
     """
     try:
-        return decode_tensor(tensor, lambda stream: archive.read(stream.entry, stream.size_bytes))
+        return decode_tensor(tensor, lambda stream: archive.pieces(stream.entry, stream.size_bytes))
     except MemoryError as error:
         where = f"tensor {format_name(tensor.name)}"
         raise NoMemoryError(f"{where}: no memory for its {tensor.elements} weights; give it more") from error

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from mmap import mmap
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from tflite import Model, TensorType
 
 from model_artifact.errors import UnpackableError
 from model_artifact.manifest import ITEM_BYTES, Hole
+from model_artifact.mapped_file import Searchable
 from model_artifact.searching import Pieces, find_free, stands_at
 from model_artifact.streams import Array
 
@@ -55,7 +57,7 @@ class CodedTensor:
     offset: int | None = None
 
 
-def read_weights(model: bytes) -> list[CodedTensor]:
+def read_weights(model: bytes | mmap) -> list[CodedTensor]:
     """The constant tensors of at least 256 elements, in the order of the file, each buffer once.
 
     Buffers of other types, packed to less than a byte a number, sparse, or kept behind the model are left out: they
@@ -131,7 +133,7 @@ def _without_overlaps(tensors: list[CodedTensor]) -> list[CodedTensor]:
     return [tensor for index, tensor in enumerate(tensors) if index in kept]
 
 
-def plan_holes(path: str, data: bytes, tensors: list[CodedTensor]) -> list[Hole]:
+def plan_holes(path: str, data: Searchable, tensors: list[CodedTensor]) -> list[Hole]:
     """Where the file holds the tensors, as codes or as float32 values, in any layout; sorted, never overlapping.
 
     Tensors whose place is known are not searched for. Of the others the longest come first, since a short one may be

@@ -26,15 +26,16 @@ FLAT = DTYPES.flatmap(
 
 @given(FLAT)
 def test_planes_come_back_bit_for_bit(flat):
-    back = parse_planes(format_planes([flat]), flat.dtype.name)
-    assert back.dtype == flat.dtype
-    assert back.tobytes() == flat.tobytes()
+    for elements in (None, len(flat)):
+        back = parse_planes(([plane[:7], plane[7:]] for plane in format_planes([flat])), flat.dtype.name, elements)
+        assert back.dtype == flat.dtype
+        assert back.tobytes() == flat.tobytes()
 
 
 @given(FLAT)
 def test_gaps_come_back_bit_for_bit(flat):
     gaps, values = write_gaps(flat)
-    assert parse_gaps(gaps, values, len(flat)).tobytes() == flat.tobytes()
+    assert parse_gaps([gaps], values, len(flat)).tobytes() == flat.tobytes()
 
 
 @pytest.mark.parametrize("zeros", [0, 1, 254, 255, 256, 509, 510, 511, 100_000])
@@ -44,7 +45,7 @@ def test_a_run_of_zeros_is_escaped_at_255(zeros):
     gaps, values = write_gaps(flat)
     assert gaps == b"\xff" * (zeros // 255) + bytes([zeros % 255])
     assert values.tolist() == [-128]
-    assert np.array_equal(parse_gaps(gaps, values, len(flat)), flat)
+    assert np.array_equal(parse_gaps([gaps], values, len(flat)), flat)
 
 
 def test_minus_zero_is_an_element():
@@ -64,12 +65,12 @@ def test_minus_zero_is_an_element():
 )
 def test_gaps_that_do_not_fit_are_refused(gaps, values, elements, words):
     with pytest.raises(CorruptArtifactError, match=words):
-        parse_gaps(gaps, np.array(values, np.int8), elements)
+        parse_gaps([gaps], np.array(values, np.int8), elements)
 
 
 def test_planes_of_other_lengths_are_refused():
-    with pytest.raises(CorruptArtifactError, match="do not make int16"):
-        parse_planes([b"ab", b"a"], "int16")
+    with pytest.raises(CorruptArtifactError, match="do not make 2 weights of int16"):
+        parse_planes([[b"ab"], [b"a"]], "int16")
 
 
 def test_entropy_of_known_distributions():
