@@ -26,6 +26,8 @@ from bench.server_subjects import HOST, EngineSubject, Measured, ServerProcess, 
 from bench.server_targets import Target, format_targets, plan_targets
 from loopback import free_ports
 
+from model_builder.machine import read_processor
+
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "build" / "local" / "models"
 OUT = ROOT / "build" / "bench-server.json"
@@ -200,13 +202,12 @@ def render_measured(each: Measured) -> dict[str, Any]:
 
 def describe_run(options: argparse.Namespace) -> dict[str, Any]:
     """Where the numbers come from."""
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     return {
         "command": "make bench-server",
         "options": vars(options),
         "commit": commit.stdout.strip(),
-        "cpu": models[0].split(":")[1].strip() if models else platform.machine(),
+        "cpu": read_processor(),
         "cores": len(os.sched_getaffinity(0)),
         "loadAverage": os.getloadavg()[0],
         "python": platform.python_version(),

@@ -29,6 +29,7 @@ from model_artifact.inspection import ArtifactFacts, inspect
 from model_artifact.recipe import Recipe, parse_recipe
 from model_artifact.summary import parse_progress
 from model_artifact.unpacking import unpack
+from model_builder.machine import read_processor
 
 OUT = ROOT / "build" / "local"
 PAIRS = {"CIFAR10": ("cnn-a125-b8", "cnn-a0-b32"), "Digits": ("digits-a125-b8", "digits-a0-b32")}
@@ -212,9 +213,7 @@ def print_tables(rows: list[Row]) -> None:
 
 def describe_machine() -> str:
     """CPU, cores and Python, as a result carries them."""
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    cpu = models[0].split(":")[1].strip() if models else platform.machine()
-    return f"{cpu}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
+    return f"{read_processor()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
 
 
 def write_results(rows: list[Row], stages: dict[str, float]) -> None:

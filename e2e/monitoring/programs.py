@@ -3,17 +3,13 @@
 Debian's package would be quicker, but it is built without Kubernetes service discovery.
 """
 
-import hashlib
-import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster.processes import ClusterError
-from cluster.toolchain import GO_ENVIRONMENT, find_go
 from images.building import cache_folder
 from images.errors import ImageError
+from images.go_module import GoModule
 from images.steps import Steps
 
 from monitoring.errors import MonitoringError
@@ -26,7 +22,7 @@ PROGRAMS = ("prometheus", "promtool")
 
 def read_digest() -> str:
     """Eight hex digits that change with the versions of Prometheus and of all that it is built from."""
-    return hashlib.sha256((MODULE / "go.mod").read_bytes() + (MODULE / "go.sum").read_bytes()).hexdigest()[:8]
+    return _describe().digest
 
 
 def read_version() -> str:
@@ -58,21 +54,13 @@ def build_programs(tell: Tell) -> Path:
     Raises:
         MonitoringError: when there is no Go, or the build fails.
     """
-    target = cache_folder() / "prometheus" / read_digest()
-    if all((target / name).exists() for name in PROGRAMS):
-        return target
-    half = target.with_name(f".{target.name}.{os.getpid()}")
-    half.mkdir(parents=True, exist_ok=True)
+    cache = cache_folder()
     try:
-        go = find_go(tell)
-        tell("building Prometheus from Go modules (some minutes, once)")
-        flags = f"-s -w -X github.com/prometheus/common/version.Version={read_version()}"
-        command: list[str | Path] = [go, "build", "-C", MODULE, "-o", f"{half}/", "-ldflags", flags, "tool"]
-        Steps(cache_folder() / "logs", tell).run("Prometheus", command, os.environ | GO_ENVIRONMENT)
-        shutil.rmtree(target, ignore_errors=True)
-        half.rename(target)
-    except (ClusterError, ImageError) as error:
+        return _describe().build(cache / "prometheus", Steps(cache / "logs", tell))
+    except ImageError as error:
         raise MonitoringError(str(error)) from error
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
-    return target
+
+
+def _describe() -> GoModule:
+    version = f"github.com/prometheus/common/version.Version={read_version()}"
+    return GoModule("Prometheus", MODULE, PROGRAMS, "some minutes", ("-s", "-w", "-X", version))

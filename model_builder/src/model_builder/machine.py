@@ -14,10 +14,11 @@ def read_hardware() -> str:
     """Processor, usable cores and memory in one line."""
     cores = len(os.sched_getaffinity(0))
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{_read_processor()}, {cores} cores, {memory_gib:.0f} GiB"
+    return f"{read_processor()}, {cores} cores, {memory_gib:.0f} GiB"
 
 
-def _read_processor() -> str:
+def read_processor() -> str:
+    """The processor's own name; the architecture where it has none."""
     try:
         lines = _CPU_FACTS.read_text().splitlines()
     except OSError:

@@ -6,7 +6,7 @@ convolutions are slower on CPUs.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,7 @@ class TensorFlowEngine(Engine):
     steps_a_call = 1
 
     def __init__(self, step: Step, images: NDArray[Any], labels: NDArray[Any], *, jit_compile: bool = False) -> None:
-        fuse = cache(partial(tf.function, jit_compile=True, autograph=False))
-        super().__init__(replace(step, fuse=fuse), images, labels)
+        super().__init__(replace(step, fuse=cache(_fuse)), images, labels)
         self._train = tf.function(self._train_once, jit_compile=jit_compile, autograph=False)
         self._infer_compiled = tf.function(self._infer, jit_compile=jit_compile, autograph=False, reduce_retracing=True)
 
@@ -51,6 +50,15 @@ class TensorFlowEngine(Engine):
     @override
     def _compute(self, function: Any, *arguments: Any) -> Any:
         return function(*arguments)  # done seldom, and what takes long of it is fused
+
+
+def _fuse(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiled once for each shape of kernel, however many there are.
+
+    A trace for each is what is wanted; TensorFlow warns of many calls that trace, and not of traces that are asked for.
+    """
+    traced = tf.function(function, jit_compile=True, autograph=False)
+    return lambda *tensors: traced.get_concrete_function(*tensors)(*tensors)
 
 
 def _gradient(function: Callable[[list[Any]], tuple[Any, Any]], weights: list[Any]) -> tuple[Any, list[Any]]:

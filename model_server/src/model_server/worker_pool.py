@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from model_server.engine import Observe
 from model_server.errors import DeadlineExceededError, ModelServerError, UnavailableError
 
 _LOGGER = logging.getLogger(__name__)
 
 Worker = TypeVar("Worker")
+Result = TypeVar("Result")
 
 
 class WorkerPool(Generic[Worker]):
@@ -30,6 +32,22 @@ class WorkerPool(Generic[Worker]):
     def size(self) -> int:
         """How many workers there are or are being made."""
         return self._made
+
+    def run(self, work: Callable[[Worker], Result], timeout_seconds: float | None, observe: Observe) -> Result:
+        """What `work` makes of a free worker; `observe` is told how long was waited and worked, unless it fails.
+
+        Raises:
+            DeadlineExceededError: None became free within the time.
+            UnavailableError: The pool is closed.
+        """
+        worker, waited_seconds = self.take(timeout_seconds)
+        begun = time.perf_counter()
+        try:
+            result = work(worker)
+        finally:
+            self.give_back(worker)
+        observe(waited_seconds, time.perf_counter() - begun)
+        return result
 
     def take(self, timeout_seconds: float | None) -> tuple[Worker, float]:
         """A worker for one request, who gives it back, and the seconds that it was waited for.

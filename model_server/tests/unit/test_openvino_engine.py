@@ -44,10 +44,16 @@ if HAS_OPENVINO:
         with pytest.raises(InvalidArgumentError, match="The graph cannot take the shapes image"):
             engine.run("serving_default", {"image": np.ones(shape, np.float32)})
 
+    @pytest.mark.parametrize("kind", ["litert", "openvino"])
     @pytest.mark.parametrize("shape", [(), (2,), (3, 4, 5)])
-    def test_a_rank_that_litert_takes_is_answered(models, shape):
-        y = load("openvino", models, "half_plus_two").run("serving_default", {"x": np.ones(shape, np.float32)})["y"]
+    def test_a_rank_that_litert_takes_is_answered_and_timed(models, kind, shape):
+        times = []
+        engine = load(kind, models, "half_plus_two")
+        inputs = {"x": np.ones(shape, np.float32)}
+        y = engine.run("serving_default", inputs, None, lambda *seconds: times.append(seconds))["y"]
         np.testing.assert_array_equal(y, np.full(shape, 2.5, np.float32))
+        [(waited_seconds, ran_seconds)] = times
+        assert (waited_seconds, ran_seconds > 0) == (0, True)
 
     def test_read_only_and_strided_inputs_are_read_as_they_are(models):
         engine = load("openvino", models, "half_plus_two")

@@ -73,3 +73,20 @@ def test_closing_ends_every_wait():
     pool.give_back("a")
     with pytest.raises(UnavailableError):
         pool.take(0)
+
+
+def test_work_is_done_with_a_free_worker_and_timed():
+    pool, times = WorkerPool("a", lambda: "b", limit=1), []
+    assert pool.run(str.upper, None, lambda *seconds: times.append(seconds)) == "A"
+    [(waited_seconds, worked_seconds)] = times
+    assert waited_seconds == 0
+    assert worked_seconds > 0
+    assert pool.take(0)[0] == "a"
+
+
+def test_work_that_fails_gives_its_worker_back_and_is_not_timed():
+    pool, times = WorkerPool(0, lambda: 1, limit=1), []
+    with pytest.raises(ZeroDivisionError):
+        pool.run(lambda worker: 1 // worker, None, lambda *seconds: times.append(seconds))
+    assert times == []
+    assert pool.take(0)[0] == 0

@@ -62,18 +62,8 @@ class LiteRtEngine:
         if self._closed:
             raise UnavailableError("The version is being unloaded: send the request again.")
         if not all(tensors[name].declares(array.shape) for name, array in inputs.items()):
-            begun = time.perf_counter()
-            outputs = self._careful.run(signature, inputs)
-            observe(0.0, time.perf_counter() - begun)
-            return outputs
-        graph, waited_seconds = self._pool.take(timeout_seconds)
-        begun = time.perf_counter()
-        try:
-            outputs = graph.run(signature, inputs)
-        finally:
-            self._pool.give_back(graph)
-        observe(waited_seconds, time.perf_counter() - begun)
-        return outputs
+            return self._careful.run(signature, inputs, observe)
+        return self._pool.run(lambda graph: graph.run(signature, inputs), timeout_seconds, observe)
 
     def close(self) -> None:
         """Let go of every interpreter; call it when no request is under way."""
@@ -96,16 +86,19 @@ class CarefulGraph:
         self._lock = threading.Lock()
         self._graph: _LoadedGraph | None = None
 
-    def run(self, signature: str, inputs: dict[str, Array]) -> dict[str, Array]:
-        """All outputs of the signature.
+    def run(self, signature: str, inputs: dict[str, Array], observe: Observe) -> dict[str, Array]:
+        """All outputs of the signature; whatever it waits for counts as the run.
 
         Raises:
             InvalidArgumentError: The graph cannot take a shape.
         """
+        begun = time.perf_counter()
         with self._lock:
             if self._graph is None:
                 self._graph = _LoadedGraph(self._model_file, 1, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
-            return self._graph.run(signature, inputs)
+            outputs = self._graph.run(signature, inputs)
+        observe(0.0, time.perf_counter() - begun)
+        return outputs
 
     def close(self) -> None:
         """Let go of the interpreter."""
@@ -121,15 +114,10 @@ class _LoadedGraph:
             # A graph with an operation that LiteRT does not know, or that cannot be prepared, fails here. Later this
             # call would be refused, since signature runners hold on to the interpreter's inside.
             interpreter.allocate_tensors()
-            keys = list(interpreter.get_signature_list())
-            runners = {key: interpreter.get_signature_runner(key) for key in keys}
-            self._runners: dict[str, Any] = runners or {DEFAULT_SIGNATURE: _UnsignedRunner(interpreter)}
+            self._runners = _read_runners(interpreter)
         except (ValueError, RuntimeError) as error:
             raise LoadError(f"{model_file} cannot be run by LiteRT: {format_cause(error)}.") from error
-        self.signatures = {
-            key: GraphSignature(_tensors(runner.get_input_details()), _tensors(runner.get_output_details()))
-            for key, runner in self._runners.items()
-        }
+        self.signatures = _describe(self._runners)
 
     def run(self, signature: str, inputs: dict[str, Array]) -> dict[str, Array]:
         """All outputs of the signature."""
@@ -172,13 +160,22 @@ def read_signatures(model_file: Path) -> dict[str, GraphSignature]:
     """
     try:
         interpreter = Interpreter(str(model_file), experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
-        keys = list(interpreter.get_signature_list())
-        runners: dict[str, Any] = {key: interpreter.get_signature_runner(key) for key in keys}
+        return _describe(_read_runners(interpreter))
     except (ValueError, RuntimeError) as error:
         raise LoadError(f"{model_file} cannot be read by LiteRT: {format_cause(error)}.") from error
+
+
+def _read_runners(interpreter: Interpreter) -> dict[str, Any]:
+    keys = list(interpreter.get_signature_list())
+    return {key: interpreter.get_signature_runner(key) for key in keys} or {
+        DEFAULT_SIGNATURE: _UnsignedRunner(interpreter)
+    }
+
+
+def _describe(runners: dict[str, Any]) -> dict[str, GraphSignature]:
     return {
         key: GraphSignature(_tensors(runner.get_input_details()), _tensors(runner.get_output_details()))
-        for key, runner in (runners or {DEFAULT_SIGNATURE: _UnsignedRunner(interpreter)}).items()
+        for key, runner in runners.items()
     }
 
 

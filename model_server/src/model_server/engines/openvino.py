@@ -8,7 +8,6 @@ There is one stream only. With two, OpenVINO 2026.4 answers wrongly where weight
 batch free.
 """
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -86,15 +85,8 @@ class OpenVinoEngine:
             raise UnavailableError("The version is being unloaded: send the request again.")
         # Given a shape that its graph does not have, OpenVINO repeats its last answer without an error.
         if not self._takes(signature, inputs):
-            return self._careful.run(signature, inputs)
-        request, waited_seconds = self._pool.take(timeout_seconds)
-        begun = time.perf_counter()
-        try:
-            outputs = request.run(signature, inputs)
-        finally:
-            self._pool.give_back(request)
-        observe(waited_seconds, time.perf_counter() - begun)
-        return outputs
+            return self._careful.run(signature, inputs, observe)
+        return self._pool.run(lambda request: request.run(signature, inputs), timeout_seconds, observe)
 
     def close(self) -> None:
         """Let go of the requests; call it when none is under way."""
