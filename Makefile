@@ -13,7 +13,7 @@ help: ## list the targets
 init: ## install what is missing: system packages, uv, and the locked environments
 	@scripts/bootstrap
 	@$(UV) sync --locked --quiet --compile-bytecode
-	@UV_PROJECT_ENVIRONMENT=.envs/operator $(UV) sync --locked --quiet --compile-bytecode --no-default-groups --package modelpress-operator --group test
+	@UV_PROJECT_ENVIRONMENT=.envs/operator $(UV) sync --locked --quiet --compile-bytecode --no-default-groups --package modelpress-operator --extra tracing --group test
 	@UV_PROJECT_ENVIRONMENT=.envs/server $(UV) sync --locked --quiet --compile-bytecode --no-default-groups --package modelpress-server --group test
 	@UV_PROJECT_ENVIRONMENT=.envs/client $(UV) sync --locked --quiet --compile-bytecode --only-group client
 	@UV_PROJECT_ENVIRONMENT=.envs/signing $(UV) sync --locked --quiet --compile-bytecode --only-group signing
