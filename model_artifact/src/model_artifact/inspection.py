@@ -210,6 +210,8 @@ def render_summary(facts: ArtifactFacts, path: str) -> ArtifactSummary:
         trained=made.trained if made else False,
         quality=_summarise_quality(facts.quality) if facts.quality else None,
         dataset=made.dataset.name if made and made.dataset else None,
+        model_digest=made.given_model.digest if made and made.given_model else None,
+        data_digest=made.dataset.digest if made and made.dataset and made.recipe.training.data else None,
         duration_seconds=made.duration_seconds if made else None,
     )
 
@@ -224,5 +226,9 @@ def _count_trained(facts: ArtifactFacts) -> tuple[int, int]:
 
 def _summarise_quality(quality: Quality) -> QualitySummary:
     return QualitySummary(
-        metric=quality.metric, value=quality.deployed, float_value=quality.float_model, samples=quality.samples
+        metric=quality.metric,
+        value=quality.deployed,
+        float_value=quality.float_model,
+        samples=quality.samples,
+        measures=None if quality.measures is None else {str(name): value for name, value in quality.measures.items()},
     )

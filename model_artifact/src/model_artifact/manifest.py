@@ -7,9 +7,9 @@ Pure: pydantic alone. The content digest covers `content` only, so it is the sam
 import hashlib
 import math
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from model_artifact.recipe import Activations, Contract, Metric, Recipe, canonical_json, is_absent
 
@@ -53,6 +53,14 @@ class Dataset(Contract):
     test_images: int
 
 
+class GivenModel(Contract):
+    """The file that training began with, as it was found."""
+
+    name: str
+    digest: str
+    """`sha256:` and the SHA-256 of its bytes."""
+
+
 class WorstClass(Contract):
     """The class of which the deployed model gets the smallest share right."""
 
@@ -79,21 +87,56 @@ class Quality(Contract):
     class_names: Annotated[tuple[str, ...] | None, Field(exclude_if=is_absent)] = None
     """Of the rows and columns."""
     worst_class: Annotated[WorstClass | None, Field(exclude_if=is_absent)] = None
+    measures: Annotated[dict[Metric, float] | None, Field(exclude_if=is_absent)] = None
+    """Of the deployed model: every metric that judges its task and has a value; absent where they were not measured."""
+
+
+Measured = Annotated[float | None, Field(exclude_if=is_absent)]
 
 
 class Epoch(Contract):
-    """One line of the training curve."""
+    """One line of the training curve: accuracy where classes of images are learnt, else the recipe's metric."""
 
     epoch: int
     loss: float
-    accuracy_percent: float
-    test_accuracy_percent: float
-    validation_accuracy_percent: Annotated[float | None, Field(exclude_if=is_absent)] = None
+    accuracy_percent: Measured = None
+    test_accuracy_percent: Measured = None
+    validation_accuracy_percent: Measured = None
     """Of the training images that were set aside; absent where none were."""
+    metric_value: Measured = None
+    """Of the images of the epoch, as they were trained: percent, or for MAE and MSE in the unit of the targets."""
+    test_metric_value: Measured = None
+    validation_metric_value: Measured = None
     zeros_percent: float
     kept_percent: Annotated[float | None, Field(exclude_if=is_absent)] = None
     """Weights that pruning left before they were quantised: what paper 004 calls density."""
     steps_per_second: float
+
+    @model_validator(mode="after")
+    def _check_measured(self) -> Self:
+        pairs = (self.accuracy_percent, self.test_accuracy_percent), (self.metric_value, self.test_metric_value)
+        if sorted([number is None for number in pair] for pair in pairs) != [[False, False], [True, True]]:
+            raise ValueError("an epoch has accuracyPercent and testAccuracyPercent, or metricValue and testMetricValue")
+        return self
+
+    @property
+    def quality(self) -> float:
+        """Accuracy in percent or the metric, of the images of the epoch as they were trained."""
+        return self._either(self.accuracy_percent, self.metric_value)
+
+    @property
+    def test_quality(self) -> float:
+        """Likewise, of the test images."""
+        return self._either(self.test_accuracy_percent, self.test_metric_value)
+
+    @property
+    def validation_quality(self) -> float | None:
+        """Likewise, of the images set aside; None where none were."""
+        return self.validation_metric_value if self.accuracy_percent is None else self.validation_accuracy_percent
+
+    @staticmethod
+    def _either(accuracy: float | None, metric: float | None) -> float:
+        return next(value for value in (accuracy, metric) if value is not None)
 
 
 class Layer(Contract):
@@ -134,6 +177,8 @@ class Provenance(Contract):
     """False when the recipe's training was not done in full, be it that it asks for 0 epochs or that `maximumSteps` cut
     it short: then size, speed and memory mean something, quality does not."""
     dataset: Dataset | None = None
+    given_model: Annotated[GivenModel | None, Field(exclude_if=is_absent)] = None
+    """Absent where the network is one of ours."""
     quality: Quality | None = None
     curve: tuple[Epoch, ...] = ()
     layers: tuple[Layer, ...]

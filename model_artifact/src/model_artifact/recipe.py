@@ -26,7 +26,7 @@ Activations = Literal["Float", "Dynamic", "Integer"]
 Metric = Literal["Accuracy", "F1", "MAE", "MSE", "AUC", "MeanIoU"]
 Architecture = Literal["CNN", "SmallCNN", "VGG16"]
 Dataset = Literal["CIFAR10", "Digits"]
-Task = Literal["Classification"]
+Task = Literal["Classification", "Regression", "Segmentation"]
 LearningRateSchedule = Literal["Constant", "Cosine"]
 
 NOT_QUANTISED = 32
@@ -35,6 +35,16 @@ LARGEST_INTEGER_BITS = 8
 """Bits of a weight that integer kernels take."""
 SHADOW_RAMP = 0.5
 SHADOW_FREEZE = 0.25
+METRICS: dict[Task, tuple[Metric, ...]] = {
+    "Classification": get_args(Metric),
+    "Regression": ("MAE", "MSE"),
+    "Segmentation": ("Accuracy", "F1", "MeanIoU"),
+}
+"""What the answers to each task can be judged by; the first is the one where none is stated."""
+FILE_URI_PATTERN = (
+    "^(pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?|s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9])(/[A-Za-z0-9_][-A-Za-z0-9_.]*)+$"
+)
+"""A file in a PersistentVolumeClaim, or an object in a bucket; no part of its path begins with a dot."""
 CHOICES: dict[str, tuple[str, ...]] = {
     "rule": get_args(Rule),
     "architecture": get_args(Architecture),
@@ -162,21 +172,39 @@ _RULE_DEFAULTS = {
 class FileReference(Contract):
     """A file that a build needs: where it is, and what it must be."""
 
-    path: Annotated[str, Field(min_length=1)]
+    path: Annotated[str | None, Field(min_length=1, exclude_if=is_absent)] = None
     """Absolute, or in the folder of the data sets, or in the current one."""
-    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-    """`sha256:` and the SHA-256 of its bytes; another file is another recipe."""
+    uri: Annotated[str | None, Field(max_length=1024, pattern=FILE_URI_PATTERN, exclude_if=is_absent)] = None
+    """In place of a path: pvc://CLAIM/PATH, a file in a claim that the build has mounted, or s3://BUCKET/KEY."""
+    digest: Annotated[str | None, Field(pattern=r"^sha256:[0-9a-f]{64}$", exclude_if=is_absent)] = None
+    """`sha256:` and the SHA-256 of its bytes; another file is another recipe. Absent, only with a URI: the URI alone
+    says which file it is, and that it was changed there is not noticed."""
+
+    @property
+    def place(self) -> str:
+        """What it is named by."""
+        return self.path or str(self.uri)
 
     @property
     def stem(self) -> str:
         """The name of the file, without folders and suffix."""
-        return PurePosixPath(self.path).stem
+        return PurePosixPath(self.place).stem
+
+    @model_validator(mode="after")
+    def _check_place(self) -> Self:
+        if (self.path is None) == (self.uri is None):
+            raise ValueError("state one of path and uri")
+        if self.path is not None and self.digest is None:
+            raise ValueError("a file that is named by its path needs its digest; state what sha256sum prints")
+        return self
 
 
 class Training(Contract):
     """How the network is trained; the defaults are those of paper 000, section III."""
 
     task: Task = "Classification"
+    """Classification: a class for each image, by cross-entropy. Regression: numbers for each image, by the mean squared
+    error. Segmentation: a class for each pixel, by cross-entropy. The last two train a given model on given data."""
     architecture: Annotated[Architecture | None, Field(exclude_if=is_absent)] = None
     """One of our networks; absent where a model is given."""
     model: Annotated[FileReference | None, Field(exclude_if=is_absent)] = None
@@ -204,9 +232,10 @@ class Training(Contract):
     validation_images: Annotated[int, Field(ge=0, exclude_if=_equals(0))] = 0
     """Training images that are set aside, drawn by the seed, to stop and to choose by; 0: the test images serve."""
     patience: Annotated[int | None, Field(ge=1, exclude_if=is_absent)] = None
-    """Training ends after this many epochs without a better accuracy; absent: never early."""
+    """Training ends after this many epochs without a better accuracy (Classification) or metric (the other tasks);
+    absent: never early."""
     keep: Annotated[Keep, Field(exclude_if=_equals("Last"))] = "Last"
-    """Last: the weights after the last step. Best: those after the epoch with the best accuracy."""
+    """Last: the weights after the last step. Best: those after the epoch with the best accuracy or metric, likewise."""
 
     @property
     def network_name(self) -> str:
@@ -221,6 +250,20 @@ class Training(Contract):
             raise ValueError("state one of dataset and data")
         if self.model is not None and self.precision != "Float32":
             raise ValueError("a given model computes as it says itself; leave precision out")
+        return self
+
+    @model_validator(mode="after")
+    def _check_task(self) -> Self:
+        if self.task == "Classification":
+            return self
+        if self.architecture is not None:
+            raise ValueError(f"{self.architecture} answers classes; for {self.task} state a model of your own")
+        if self.dataset is not None:
+            raise ValueError(f"{self.dataset} has a class for each image; for {self.task} state data of your own")
+        if self.recipe == "Strong":
+            raise ValueError(
+                f"the recipe Strong smooths classes and moves images, which does not fit {self.task}; leave recipe out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -247,7 +290,8 @@ class Evaluation(Contract):
 
     metric: Metric = "Accuracy"
     """Accuracy, F1 (mean over the classes), AUC (mean over the classes, each against the rest) and MeanIoU in percent;
-    MAE and MSE are those of the probabilities, 1 being right for the class and 0 for the others."""
+    MAE and MSE in the unit of the numbers that Regression answers, or those of the probabilities, 1 being right for the
+    class and 0 for the others. Left out, it is MAE for Regression."""
 
 
 class Recipe(Contract):
@@ -258,6 +302,27 @@ class Recipe(Contract):
     training: Training
     export: Annotated[Export, Field(exclude_if=_equals(Export()))] = Export()
     evaluation: Annotated[Evaluation, Field(exclude_if=_equals(Evaluation()))] = Evaluation()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_metric(cls, stated: Any) -> Any:
+        """Where Regression says nothing of its metric, state the first that there is."""
+        if not isinstance(stated, dict) or _part(stated.get("training"), "task") != "Regression":
+            return stated
+        evaluation = stated.get("evaluation", {})
+        if isinstance(evaluation, Evaluation):
+            metric = evaluation.metric if evaluation.model_fields_set else METRICS["Regression"][0]
+            return {**stated, "evaluation": Evaluation(metric=metric)}
+        if not isinstance(evaluation, dict):
+            return stated
+        return {**stated, "evaluation": {"metric": METRICS["Regression"][0], **evaluation}}
+
+    @model_validator(mode="after")
+    def _check_metric(self) -> Self:
+        task, metric = self.training.task, self.evaluation.metric
+        if metric not in METRICS[task]:
+            raise ValueError(f"evaluation.metric: {refuse_metric(task, metric)}")
+        return self
 
     @model_validator(mode="after")
     def _check_export(self) -> Self:
@@ -282,6 +347,16 @@ class Recipe(Contract):
     def digest(self) -> str:
         """`sha256:` and the SHA-256 of the canonical JSON."""
         return f"sha256:{hashlib.sha256(self.canonical_json().encode()).hexdigest()}"
+
+
+def _part(document: object, name: str) -> object:
+    """A part of a document, be it parsed yet or not."""
+    return document.get(name) if isinstance(document, dict) else getattr(document, name, None)
+
+
+def refuse_metric(task: Task, metric: Metric) -> str:
+    """Why a metric does not judge a task, and what does."""
+    return f"{metric} does not judge {task}; choose one of {', '.join(METRICS[task])}"
 
 
 def canonical_json(document: Any) -> str:
@@ -312,6 +387,7 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] == "json_invalid":
         return f"not a JSON document: {problem['msg']}"
     message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] in {"missing", "extra_forbidden"}:
-        return f"{field}: {message}"
-    return f"{field}: {message}, but it is {problem['input']!r}"
+    where = f"{field}: " if field else ""
+    if problem["type"] in {"missing", "extra_forbidden"} or isinstance(problem["input"], dict):
+        return f"{where}{message}"
+    return f"{where}{message}, but it is {problem['input']!r}"

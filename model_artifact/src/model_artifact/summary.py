@@ -32,6 +32,8 @@ class QualitySummary(Handover):
     float_value: float
     """Of the float model with the same compressed weights."""
     samples: int
+    measures: dict[str, float] | None = None
+    """Of the unpacked model.tflite: the value of every metric that it was judged by, by its name in a recipe."""
 
 
 class ArtifactSummary(Handover):
@@ -59,6 +61,10 @@ class ArtifactSummary(Handover):
     quality: QualitySummary | None = None
     dataset: str | None = None
     """What to call the data beside a result; a copy that is not the published one says so here."""
+    model_digest: Digest | None = None
+    """Of the file that training began with; absent where the network is one of ours."""
+    data_digest: Digest | None = None
+    """Of the file that it was trained on; absent where that is a known data set."""
     duration_seconds: float | None = None
 
 
@@ -76,6 +82,11 @@ class BuildProgress(Handover):
     zeros_percent: float | None = None
     loss: float | None = None
     test_accuracy_percent: float | None = None
+    """Of the epoch that this line tells the end of."""
+    metric: Metric | None = None
+    """What the numbers below are, where the network answers something else than classes of images."""
+    metric_value: float | None = None
+    test_metric_value: float | None = None
     """Of the epoch that this line tells the end of."""
     message: str = ""
 

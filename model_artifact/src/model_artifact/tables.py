@@ -6,6 +6,7 @@ from model_artifact.documents import Change, DiffDocument, LayerPair, Side, Tens
 from model_artifact.inspection import ArtifactFacts
 from model_artifact.manifest import Layer, Provenance
 from model_artifact.naming import format_name
+from model_artifact.quality_format import format_quality
 
 
 def format_rows(rows: Sequence[Sequence[str]], texts: int) -> list[str]:
@@ -87,8 +88,9 @@ def _format_quality(facts: ArtifactFacts) -> str:
     if provenance is None or provenance.quality is None or provenance.dataset is None:
         return "untrained: size, speed and memory only"
     quality = provenance.quality
+    deployed, floats = (format_quality(value, quality.unit) for value in (quality.deployed, quality.float_model))
     return (
-        f"{quality.metric} {quality.deployed:.2f} % deployed, {quality.float_model:.2f} % in float32,"
+        f"{quality.metric} {deployed} deployed, {floats} in float32,"
         f" {quality.samples} images of {format_name(provenance.dataset.name)}"
     )
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from model_artifact.__main__ import main
-from model_artifact.manifest import Content, Dataset, Golden, Layer, Manifest, Provenance, Storage
+from model_artifact.manifest import Content, Dataset, Golden, Layer, Manifest, Provenance, Quality, Storage
 from model_artifact.packing import pack
 from model_artifact.recipe import Compression, Recipe, Training
 
@@ -70,3 +70,20 @@ def test_what_is_not_said_is_not_in_the_digest():
     text = manifest.content.model_dump_json(by_alias=True)
     assert "golden" not in text
     assert "entropy" not in text
+
+
+@pytest.mark.parametrize(
+    ("quality", "sentence"),
+    [
+        ({"metric": "F1", "deployed": 81.254, "float_model": 82.0}, "F1 81.25 % deployed, 82.00 % in float32,"),
+        (
+            {"metric": "MAE", "unit": "targets", "deployed": 0.039426, "float_model": 12345.0},
+            "MAE 0.03943 deployed, 1.234e+04 in float32,",
+        ),
+    ],
+)
+def test_a_metric_has_its_unit(quality, sentence, made, version_folder, tmp_path, capsys):
+    judged = made.model_copy(update={"quality": Quality(samples=360, **quality)})
+    pack(version_folder, tmp_path / "a.zip", provenance=judged)
+    assert main(["inspect", str(tmp_path / "a.zip")]) == 0
+    assert f"quality   {sentence} 360 images of Digits" in capsys.readouterr().out

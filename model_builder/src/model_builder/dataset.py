@@ -49,7 +49,7 @@ _TIMEOUT_SECONDS = 30
 _SECONDS_BETWEEN_REPORTS = 5
 
 Images = NDArray[np.uint8]
-Labels = NDArray[np.int32]
+Labels = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,11 @@ class LabelledImages:
 
     Attributes:
         training_images: uint8, shape (n, height, width, channels), values 0..255.
-        training_labels: int32, shape (n,), 0..classes-1.
+        training_labels: what is right. Classification: int32, shape (n,), 0..classes-1. Segmentation: uint8 or int32,
+            shape (n, height, width), likewise. Regression: float32, shape (n, k).
         test_images: likewise.
         test_labels: likewise.
-        class_names: what the labels mean.
+        class_names: what the labels mean; empty for Regression.
         facts: name, digest and sizes, for the manifest.
     """
 

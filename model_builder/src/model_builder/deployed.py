@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from model_artifact.manifest import Provenance, Quality
 from model_artifact.packing import MODEL_FILE
-from model_artifact.recipe import Contract, Metric
+from model_artifact.quality_format import format_quality
+from model_artifact.recipe import METRICS, Contract, Metric, refuse_metric
 from model_artifact.summary import BuildProgress
 from model_artifact.unpacking import unpack
 from model_builder.data_source import load_data
 from model_builder.dataset import LabelledImages
 from model_builder.errors import BuildError, DataError
 from model_builder.evaluation import Predictor
+from model_builder.judging import Predict, judge_model
 from model_builder.progress import Progress
-from model_builder.quality import judge
 
 _BATCH = 256
 
@@ -47,7 +48,7 @@ def evaluate(artifact: Path, metric: Metric | None, environment: Mapping[str, st
         tell: told what is being done.
 
     Raises:
-        BuildError: when the artifact does not say how it was made.
+        BuildError: when the artifact does not say how it was made, or the metric judges other tasks.
         DataError: when the data cannot be had, or is other data than it was trained on.
     """
     with tempfile.TemporaryDirectory(prefix="modelpress-evaluate-") as scratch:
@@ -56,18 +57,20 @@ def evaluate(artifact: Path, metric: Metric | None, environment: Mapping[str, st
         made = manifest.content.provenance
         if made is None:
             raise BuildError(f"{artifact}: does not say how it was made, so that its test data is unknown")
+        task, chosen = made.recipe.training.task, metric or made.recipe.evaluation.metric
+        if chosen not in METRICS[task]:
+            raise BuildError(f"{artifact}: {refuse_metric(task, chosen)}")
         data = _load_same_data(artifact, made, environment, tell)
         count = len(data.test_labels)
         tell(BuildProgress(phase="Measuring", message=f"measuring the unpacked model.tflite on {count:,} test images"))
-        answers = Predictor(folder / MODEL_FILE, os.cpu_count() or 1).predict(data.test_images)
-        floats = predict_floats(folder, data.test_images)
-    chosen = metric or made.recipe.evaluation.metric
+        predictor = Predictor(folder / MODEL_FILE, os.cpu_count() or 1)
+        quality = judge_model(chosen, task, predictor.predict, load_floats(folder), data)
     return Evaluation(
         digest=manifest.digest,
         size_bytes=artifact.stat().st_size,
         trained=made.trained,
         dataset=data.facts.name,
-        quality=judge(chosen, answers, floats, data.test_labels, data.class_names),
+        quality=quality,
     )
 
 
@@ -82,23 +85,27 @@ def _load_same_data(artifact: Path, made: Provenance, environment: Mapping[str, 
     return data
 
 
-def predict_floats(folder: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Answers of a version folder's SavedModel: the same weights with float32 arithmetic."""
+def load_floats(folder: Path) -> Predict:
+    """A version folder's SavedModel, to be asked for images: the same weights with float32 arithmetic."""
     import tensorflow as tf
 
     signature: Any = tf.saved_model.load(str(folder)).signatures["serving_default"]
     (output,) = signature.structured_outputs
-    batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
-    return np.concatenate([signature(tf.constant(batch, tf.float32))[output].numpy() for batch in batches])
+
+    def predict(images: NDArray[Any]) -> NDArray[Any]:
+        batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+        return np.concatenate([signature(tf.constant(batch, tf.float32))[output].numpy() for batch in batches])
+
+    return predict
 
 
 def format_evaluation(evaluation: Evaluation) -> str:
     """The metric, the worst class and the confusion matrix, for a person."""
     quality = evaluation.quality
-    unit = " %" if quality.unit == "percent" else ""
+    deployed, floats = (format_quality(value, quality.unit) for value in (quality.deployed, quality.float_model))
     trained = "" if evaluation.trained else "; its training was not done in full"
     first = (
-        f"{quality.metric} {quality.deployed:.2f}{unit} deployed, {quality.float_model:.2f}{unit} in float32,"
+        f"{quality.metric} {deployed} deployed, {floats} in float32,"
         f" {quality.samples:,} samples of {evaluation.dataset}{trained}"
     )
     lines = [first]
@@ -116,7 +123,8 @@ def _format_confusion(quality: Quality) -> list[str]:
     """A row for each class, a column for each class that it was taken for, in the same order."""
     names = quality.class_names or tuple(str(label) for label in range(len(quality.confusion or ())))
     width = max(map(len, names))
+    column = max(6, 2 + len(str(max(map(max, quality.confusion or ((0,),))))))
     return [
-        f"{name:<{width}}  " + "".join(f"{count:>6}" for count in row)
+        f"{name:<{width}}  " + "".join(f"{count:>{column}}" for count in row)
         for name, row in zip(names, quality.confusion or (), strict=True)
     ]

@@ -10,13 +10,15 @@ from keras import ops
 from numpy.typing import NDArray
 
 from model_builder.backend import check_backend
+from model_builder.objective import Tally
 from model_builder.rules import Compressed
-from model_builder.step import State, Step, count_right
+from model_builder.step import State, Step
 
 Arrays = dict[str, list[NDArray[Any]]]
 """A state as NumPy arrays."""
 
 EVALUATED_AT_ONCE = 256
+"""Images to measure in one call; fewer where an answer is not one class, as large images are."""
 
 
 class Steps(NamedTuple):
@@ -35,13 +37,29 @@ class Steps(NamedTuple):
     alphas: NDArray[np.float32]
 
 
+class Sums(NamedTuple):
+    """What was added up since an epoch began.
+
+    Attributes:
+        loss: over the images.
+        tally: what the objective counts.
+        images: that were trained on.
+        kept: weights that pruning left in the last step; 0 where that is not counted.
+    """
+
+    loss: float
+    tally: Tally
+    images: float
+    kept: float
+
+
 class Engine(ABC):
     """A training on one device."""
 
     steps_a_call: int
     """How many steps one call of `run` should take."""
 
-    def __init__(self, step: Step, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> None:
+    def __init__(self, step: Step, images: NDArray[np.uint8], labels: NDArray[Any]) -> None:
         self.step = step
         self.images, self.labels = self._put(images), self._put(labels)
         weights = [self._put(np.asarray(variable.value)) for variable in step.network.trainable_variables]
@@ -58,7 +76,7 @@ class Engine(ABC):
 
     @abstractmethod
     def _answer(self, forward: Sequence[Any], fixed: Sequence[Any], images: Any, labels: Any) -> Any:
-        """How many of the images the weights get right, compiled."""
+        """What the objective counts of the answers to the images, compiled."""
 
     @abstractmethod
     def _compute(self, function: Any, *arguments: Any) -> Any:
@@ -68,17 +86,18 @@ class Engine(ABC):
         """Set the sums to zero, and the weights to C where the recipe compresses once an epoch."""
         if overwrite:
             self.state = self._compute(self.step.overwrite_floats, self.state, np.float32(alpha))
-        nothing = [self._put(np.float32(0)) for _ in range(3)]
+        shapes = (), self.step.objective.tally_shape, ()
+        nothing = [self._put(np.zeros(shape, np.float32)) for shape in shapes]
         self.state = {**self.state, "sums": [*nothing, self.state["sums"][3]]}
 
     def freeze(self, alpha: float) -> None:
         """Keep the mask of now."""
         self.state = self._compute(self.step.freeze, self.state, np.float32(alpha))
 
-    def read_sums(self) -> tuple[float, float, float, float]:
-        """Loss, right answers, images and kept weights since the epoch began."""
-        loss, right, images, kept = (float(np.asarray(number)) for number in self.state["sums"])
-        return loss, right, images, kept
+    def read_sums(self) -> Sums:
+        """What was added up since the epoch began."""
+        loss, tally, images, kept = (np.asarray(number) for number in self.state["sums"])
+        return Sums(float(loss), tally, float(images), float(kept))
 
     def deploy(self, alpha: float) -> list[Compressed]:
         """What each kernel is when training ends now, on the device."""
@@ -96,14 +115,14 @@ class Engine(ABC):
             weights[index] = kernel.weights
         return weights
 
-    def count_right(
-        self, weights: Sequence[Any], images: NDArray[np.uint8], labels: NDArray[np.int32]
-    ) -> Iterator[float]:
-        """How many images the weights get right, batch by batch."""
-        for begin in range(0, len(labels), EVALUATED_AT_ONCE):
-            end = begin + EVALUATED_AT_ONCE
-            right = self._answer(weights, self.state["fixed"], images[begin:end], labels[begin:end])
-            yield float(np.asarray(right))
+    def count(self, weights: Sequence[Any], images: NDArray[np.uint8], labels: NDArray[Any]) -> Iterator[Tally]:
+        """What the objective counts of the weights' answers, batch by batch, in float64."""
+        classifies = self.step.training.task == "Classification"
+        at_once = EVALUATED_AT_ONCE if classifies else min(EVALUATED_AT_ONCE, self.step.training.batch_size)
+        for begin in range(0, len(labels), at_once):
+            end = begin + at_once
+            tally = self._answer(weights, self.state["fixed"], images[begin:end], labels[begin:end])
+            yield np.asarray(tally, np.float64)
 
     def read_state(self) -> Arrays:
         """The state as NumPy arrays."""
@@ -114,13 +133,13 @@ class Engine(ABC):
         self.state = {name: [self._put(value) for value in values] for name, values in state.items()}
 
     def _infer(self, forward: Sequence[Any], fixed: Sequence[Any], images: Any, labels: Any) -> Any:
-        logits, _ = self.step.network.stateless_call(
+        answers, _ = self.step.network.stateless_call(
             list(forward), list(fixed), ops.cast(images, "float32"), training=False
         )
-        return count_right(logits, labels)
+        return self.step.objective.count(ops.cast(answers, "float32"), labels)
 
 
-def make_engine(step: Step, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> Engine:
+def make_engine(step: Step, images: NDArray[np.uint8], labels: NDArray[Any]) -> Engine:
     """The engine of the backend that Keras runs on.
 
     Raises:

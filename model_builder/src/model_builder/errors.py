@@ -2,7 +2,8 @@
 
 BuildError
 ├── DataError            the data set is missing, altered or of the wrong layout
-│   └── DownloadError    the published download did not arrive whole
+│   ├── DownloadError    the published download did not arrive whole
+│   └── GivenFileError   a file that the recipe itself names is missing, another one, or not as it must be
 ├── ExportError          the exported file does not answer as the weights that were trained
 ├── ModelError           the network cannot be deployed as it is
 ├── StoreError           the store cannot be read or written
@@ -23,6 +24,10 @@ class DataError(BuildError):
 
 class DownloadError(DataError):
     """The published download did not arrive whole."""
+
+
+class GivenFileError(DataError):
+    """A file that the recipe itself names is missing, another one than it states, or not as it must be."""
 
 
 class ExportError(BuildError):

@@ -1,6 +1,7 @@
 """A trained network -> version folder: SavedModel, model.tflite, golden answers, labels, a warm-up request."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,16 @@ from model_artifact.weights import CodedTensor, read_weights
 from model_builder.evaluation import Predictor
 from model_builder.flatbuffer import LITERT_AXES, SIGNATURE, render_model
 from model_builder.forward_check import check_model
-from model_builder.network import INPUT, OUTPUT, Network, Weighted
+from model_builder.network import INPUT, VALUES, Network, Weighted
 from model_builder.network_passes import fold_normalisation, fuse_activations
 from model_builder.quantisation import measure_grids
 from model_builder.saved_model import FloatNetwork
-from model_builder.serving_files import SIGNATURES_METADATA, render_signatures, write_warmup_requests
+from model_builder.serving_files import (
+    SIGNATURES_METADATA,
+    render_signatures,
+    write_example_spec,
+    write_warmup_requests,
+)
 from model_builder.zero_channels import remove_zero_channels
 
 GOLDEN_IMAGES = 8
@@ -32,6 +38,14 @@ GOLDEN_TOLERANCE = 0.05
 Kernels differ in how they quantise activations on the fly: LiteRT with and without XNNPACK are 0.016 apart on
 these networks. Pixels scaled wrongly or channels in another order move some answer by more than 0.5.
 """
+PIXEL_TOLERANCE = 0.25
+"""Likewise, of a probability of a pixel: of thousands, some lie on an edge, where little moves them far."""
+VALUE_TOLERANCE = 0.05
+"""Likewise, of a number, as a share of how far the answers to different images are from each other."""
+_SMALLEST_VALUE_TOLERANCE = 1e-6
+_LARGEST_GOLDEN_NUMBERS = 1 << 16
+_PIXEL_STEPS = 256
+"""Golden probabilities of pixels are kept as multiples of 1/256, which is far below the tolerance and packs well."""
 CALIBRATION_IMAGES = 128
 CHECKED_IMAGES = 16
 
@@ -96,8 +110,9 @@ def write_version(
     floats = FloatNetwork(deployed)
     floats.save(folder)
     (folder / MODEL_FILE).write_bytes(model)
-    golden = write_golden_answers(folder, images.golden)
+    golden = write_golden_answers(folder, images, deployed.answer)
     write_warmup_requests(folder, deployed.image_shape)
+    write_example_spec(folder, deployed)
     if class_names:
         write_labels(folder, class_names)
     return Deployment(deployed, removed, difference, _list_tensors(deployed, model), floats, golden)
@@ -124,16 +139,37 @@ def _code_tensor(layer: Weighted, offset: int | None) -> CodedTensor:
     return CodedTensor(layer.kernel, ordered, layer.step, offset)
 
 
-def write_golden_answers(folder: Path, images: NDArray[np.uint8]) -> Golden:
-    """The images and what this .tflite answers, for every later engine to reproduce; what to say of them."""
+def write_golden_answers(folder: Path, images: ExampleImages, answer: str) -> Golden:
+    """Some images and what this .tflite answers, for every later engine to reproduce; what to say of them."""
     golden = folder / GOLDEN_FOLDER
     golden.mkdir(parents=True)
-    answers = Predictor(folder / MODEL_FILE).predict(images)
-    np.save(golden / "inputs.npy", images, allow_pickle=False)
-    np.save(golden / "outputs.npy", answers.astype(np.float32), allow_pickle=False)
-    facts = GoldenAnswers(signature=SIGNATURE, input=INPUT, output=OUTPUT, tolerance=GOLDEN_TOLERANCE)
+    predictor = Predictor(folder / MODEL_FILE)
+    answers = predictor.predict(images.golden)
+    tolerance = GOLDEN_TOLERANCE
+    if answer == VALUES:
+        tolerance = plan_value_tolerance(np.concatenate([answers, predictor.predict(images.calibration)]))
+    elif answers.ndim > 2:
+        tolerance = PIXEL_TOLERANCE
+        kept = answers[: plan_golden_images(answers.shape)]
+        answers = np.asarray(np.round(kept * _PIXEL_STEPS) / _PIXEL_STEPS, np.float32)
+    np.save(golden / "inputs.npy", images.golden[: len(answers)], allow_pickle=False)
+    np.save(golden / "outputs.npy", answers.reshape(len(answers), -1), allow_pickle=False)
+    facts = GoldenAnswers(signature=SIGNATURE, input=INPUT, output=answer, tolerance=tolerance)
     (golden / "golden.json").write_text(json.dumps(facts.model_dump(mode="json", by_alias=True)) + "\n")
-    return Golden(folder=GOLDEN_FOLDER, samples=len(images), tolerance=GOLDEN_TOLERANCE)
+    return Golden(folder=GOLDEN_FOLDER, samples=len(answers), tolerance=tolerance)
+
+
+def plan_value_tolerance(answers: NDArray[np.float32]) -> float:
+    """How far a number may be from the golden one, in its own unit: three significant digits."""
+    spread, size = float(np.ptp(answers, axis=0).max()), float(np.abs(answers).max())
+    tolerance = max(VALUE_TOLERANCE * spread, _SMALLEST_VALUE_TOLERANCE * max(size, 1.0))
+    return float(f"{tolerance:.3g}")
+
+
+def plan_golden_images(shape: tuple[int, ...]) -> int:
+    """How many images' answers of that shape an artifact carries: at least one, and not too many numbers."""
+    images, numbers = shape[0], math.prod(shape[1:])
+    return max(1, min(images, _LARGEST_GOLDEN_NUMBERS // numbers))
 
 
 def write_labels(folder: Path, class_names: tuple[str, ...]) -> None:

@@ -13,21 +13,32 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
 from model_builder.errors import ExportError
+from model_builder.litert_options import (
+    add_options,
+    concatenation_options,
+    depthwise_options,
+    kernel_options,
+    mean_options,
+    mul_options,
+    pool_options,
+    resize_options,
+    softmax_options,
+)
 from model_builder.network import (
     INPUT,
-    OUTPUT,
     Activation,
     Addition,
     Affine,
     Array,
+    Concatenation,
     Convolution,
-    Dense,
     Flatten,
     GlobalAverage,
     Layer,
     Network,
     Pooling,
     Shape,
+    Upsampling,
     Weighted,
     infer_shapes,
 )
@@ -39,12 +50,6 @@ LITERT_AXES = {4: (3, 0, 1, 2), 2: (1, 0)}
 """Keras' axes in LiteRT's order: (out, height, width, in) and (out, in)."""
 
 _OPERATORS = schema.BuiltinOperator
-_FUSED = {
-    "linear": schema.ActivationFunctionType.NONE,
-    "relu": schema.ActivationFunctionType.RELU,
-    "relu6": schema.ActivationFunctionType.RELU6,
-}
-_PADDINGS = {"SAME": schema.Padding.SAME, "VALID": schema.Padding.VALID}
 _CURVES = {
     "relu": _OPERATORS.RELU,
     "relu6": _OPERATORS.RELU6,
@@ -63,7 +68,7 @@ _LARGEST_INT32 = 2**31 - 1
 def render_model(
     network: Network, grids: Mapping[str, Grid] | None, *, floats: bool = False, metadata: Mapping[str, bytes]
 ) -> bytes:
-    """The .tflite of a network, with the signature `serving_default` from `image` to `probabilities`, any batch size.
+    """The .tflite of a network, with the signature `serving_default` from `image` to its answer, any batch size.
 
     Args:
         network: after every pass.
@@ -104,22 +109,46 @@ class _Writer:
             case Affine():
                 self._write_affine(layer)
             case Activation():
-                options = schema.SoftmaxOptionsT()
-                options.beta = 1.0
-                softmax = layer.curve == "softmax"
-                self._write_float(layer, _CURVES[layer.curve], [], (_SOFTMAX, options) if softmax else None)
+                options = softmax_options() if layer.curve == "softmax" else None
+                self._write_float(layer, _CURVES[layer.curve], [], options)
             case Pooling():
                 kind = _OPERATORS.MAX_POOL_2D if layer.kind == "maximum" else _OPERATORS.AVERAGE_POOL_2D
-                self._write_same(layer, kind, [], _pool_options(layer))
+                self._write_same(layer, kind, [], pool_options(layer))
             case Flatten():
                 shape = self._add_constant(f"{layer.name}/shape", np.array([-1, *self._shapes[layer.name]], np.int32))
                 self._write_same(layer, _OPERATORS.RESHAPE, [shape], None)
             case GlobalAverage():
-                self._write_same(layer, _OPERATORS.MEAN, [self._add_constant(f"{layer.name}/axes", _AXES)], _MEAN)
+                self._write_same(
+                    layer, _OPERATORS.MEAN, [self._add_constant(f"{layer.name}/axes", _AXES)], mean_options()
+                )
             case Addition():
-                self._write_same(layer, _OPERATORS.ADD, [], _add_options(layer.fused))
+                self._write_same(layer, _OPERATORS.ADD, [], add_options(layer.fused))
+            case Upsampling():
+                self._write_upsampling(layer)
+            case Concatenation():
+                self._write_concatenation(layer)
             case _:
                 raise ExportError(f"{layer.name}: {type(layer).__name__} has no form in a .tflite; report this")
+
+    def _write_upsampling(self, layer: Upsampling) -> None:
+        size = self._add_constant(f"{layer.name}/size", np.array(self._shapes[layer.name][:2], np.int32))
+        self._write_same(layer, _OPERATORS.RESIZE_NEAREST_NEIGHBOR, [size], resize_options(), version=3)
+
+    def _write_concatenation(self, layer: Concatenation) -> None:
+        """Whole numbers go onto one grid first, as the operator wants it."""
+        options = concatenation_options(len(self._shapes[layer.name]))
+        if self._grids is None or layer.name not in self._grids:
+            self._write_float(layer, _OPERATORS.CONCATENATION, [], options)
+            return
+        grid = self._grid_of(layer.name)
+        inputs = [self._requantise(layer, place, name, grid) for place, name in enumerate(layer.inputs)]
+        self._operate((_OPERATORS.CONCATENATION, 2), inputs, [self._whole_result(layer)], options)
+
+    def _requantise(self, layer: Layer, place: int, name: str, grid: Any) -> int:
+        """What a layer reads, on a grid of the layer's."""
+        result = self._add_result(f"{layer.name}/{place}", self._shapes[name], grid)
+        self._operate((_OPERATORS.QUANTIZE, 2), [self._as_whole(name)], [result], None)
+        return result
 
     def _write_weighted(self, layer: Weighted) -> None:
         if self._grids is not None:
@@ -128,7 +157,7 @@ class _Writer:
             kernel = self._add_codes(layer)
             inputs = [self._as_float(layer.inputs[0]), kernel, self._add_constant(f"{layer.name}/bias", layer.bias)]
             self._operate(
-                _kernel_operator(layer, 5, 9), inputs, [self._float_result(layer)], _options(layer, layer.fused)
+                _kernel_operator(layer, 5, 9), inputs, [self._float_result(layer)], kernel_options(layer, layer.fused)
             )
         elif layer.multiplier is None:
             self._write_float_kernel(layer, layer.bias, self._float_result(layer), layer.fused)
@@ -141,7 +170,7 @@ class _Writer:
     def _write_float_kernel(self, layer: Weighted, bias: Array, result: int, fused: str) -> None:
         kernel = self._add_constant(layer.kernel, _litert_order(layer.weights))
         inputs = [self._as_float(layer.inputs[0]), kernel, self._add_constant(f"{layer.name}/bias", bias)]
-        self._operate(_kernel_operator(layer, 1, 1), inputs, [result], _options(layer, fused))
+        self._operate(_kernel_operator(layer, 1, 1), inputs, [result], kernel_options(layer, fused))
 
     def _write_scaled_kernel(self, layer: Weighted, multiplier: Array) -> None:
         """The factors of the channels apart, so that the file holds code * step of one step."""
@@ -149,9 +178,9 @@ class _Writer:
         plain, scaled = (self._add_result(f"{layer.name}/{part}", shape) for part in ("plain", "scaled"))
         self._write_float_kernel(layer, np.zeros(layer.channels, np.float32), plain, "linear")
         factors = self._add_constant(f"{layer.name}/multiplier", multiplier)
-        self._operate((_OPERATORS.MUL, 1), [plain, factors], [scaled], _mul_options())
+        self._operate((_OPERATORS.MUL, 1), [plain, factors], [scaled], mul_options())
         bias = self._add_constant(f"{layer.name}/offset", layer.bias)
-        self._operate((_OPERATORS.ADD, 1), [scaled, bias], [self._float_result(layer)], _add_options(layer.fused))
+        self._operate((_OPERATORS.ADD, 1), [scaled, bias], [self._float_result(layer)], add_options(layer.fused))
 
     def _write_integer(self, layer: Weighted) -> None:
         if not self._is_int8(layer):
@@ -161,7 +190,9 @@ class _Writer:
         source = self._as_whole(layer.inputs[0])
         bias = self._add_bias(layer.name, layer.bias, self._scale_of(source) * layer.steps)
         inputs = [source, self._add_codes(layer), bias]
-        self._operate(_kernel_operator(layer, 3, 12), inputs, [self._whole_result(layer)], _options(layer, layer.fused))
+        self._operate(
+            _kernel_operator(layer, 3, 12), inputs, [self._whole_result(layer)], kernel_options(layer, layer.fused)
+        )
 
     def _add_codes(self, layer: Weighted) -> int:
         scales = np.asarray(layer.steps, np.float32)
@@ -184,8 +215,8 @@ class _Writer:
         scaled = self._add_result(f"{layer.name}/scaled", shape)
         factors = self._add_constant(f"{layer.name}/multiplier", layer.multiplier)
         offset = self._add_constant(f"{layer.name}/offset", layer.offset)
-        self._operate((_OPERATORS.MUL, 1), [self._as_float(layer.inputs[0]), factors], [scaled], _mul_options())
-        self._operate((_OPERATORS.ADD, 1), [scaled, offset], [self._float_result(layer)], _add_options(layer.fused))
+        self._operate((_OPERATORS.MUL, 1), [self._as_float(layer.inputs[0]), factors], [scaled], mul_options())
+        self._operate((_OPERATORS.ADD, 1), [scaled, offset], [self._float_result(layer)], add_options(layer.fused))
 
     def _write_integer_affine(self, layer: Affine) -> None:
         """A 1x1 depthwise convolution: the only integer operator with a scale for each channel and a wide bias."""
@@ -199,12 +230,8 @@ class _Writer:
         scales, codes = _affine_codes(layer.multiplier)
         kernel = self._add_constant(f"{layer.name}/multiplier", codes, _quantization(scales, 0, axis=3))
         bias = self._add_bias(layer.name, layer.offset, self._scale_of(source) * scales)
-        options = schema.DepthwiseConv2DOptionsT()
-        options.padding, options.strideW, options.strideH, options.depthMultiplier = schema.Padding.VALID, 1, 1, 1
-        options.dilationWFactor, options.dilationHFactor = 1, 1
-        options.fusedActivationFunction = _FUSED[layer.fused]
-        kind = (schema.BuiltinOptions.DepthwiseConv2DOptions, options)
-        self._operate((_OPERATORS.DEPTHWISE_CONV_2D, 3), [wide_source, kernel, bias], [wide_result], kind)
+        options = depthwise_options(layer.fused)
+        self._operate((_OPERATORS.DEPTHWISE_CONV_2D, 3), [wide_source, kernel, bias], [wide_result], options)
         if flat:
             self._reshape(layer, wide_result, result, (-1, channels))
 
@@ -216,17 +243,19 @@ class _Writer:
         wanted = self._add_constant(f"{layer.name}/{len(self._tensors)}", np.array(shape, np.int32))
         self._operate((_OPERATORS.RESHAPE, 1), [source, wanted], [result], None)
 
-    def _write_float(self, layer: Layer, kind: int, further: list[int], options: Any) -> None:
+    def _write_float(self, layer: Layer, kind: int, further: list[int], options: Any, version: int = 1) -> None:
         inputs = [self._as_float(name) for name in layer.inputs]
-        self._operate((kind, 1), [*inputs, *further], [self._float_result(layer)], options)
+        self._operate((kind, version), [*inputs, *further], [self._float_result(layer)], options)
 
-    def _write_same(self, layer: Layer, kind: int, further: list[int], options: Any) -> None:
+    def _write_same(
+        self, layer: Layer, kind: int, further: list[int], options: Any, version: int | None = None
+    ) -> None:
         """An operator that has one form for float and one for whole numbers."""
         if self._grids is None or layer.name not in self._grids:
-            self._write_float(layer, kind, further, options)
+            self._write_float(layer, kind, further, options, version or 1)
             return
         inputs = [self._as_whole(name) for name in layer.inputs]
-        version = 1 if isinstance(layer, Flatten) else 2
+        version = version or (1 if isinstance(layer, Flatten) else 2)
         self._operate((kind, version), [*inputs, *further], [self._whole_result(layer)], options)
 
     def _as_float(self, name: str) -> int:
@@ -242,7 +271,7 @@ class _Writer:
         return self._whole[name]
 
     def _float_result(self, layer: Layer) -> int:
-        name = OUTPUT if layer.name == self._network.output else layer.name
+        name = self._network.answer if layer.name == self._network.output else layer.name
         self._floating[layer.name] = self._add_result(name, self._shapes[layer.name])
         return self._floating[layer.name]
 
@@ -286,13 +315,13 @@ class _Writer:
     def render(self, metadata: Mapping[str, bytes]) -> bytes:
         """The file; to be called once, after every layer."""
         output = self._as_float(self._network.output)
-        self._tensors[output].name = OUTPUT.encode()
+        self._tensors[output].name = self._network.answer.encode()
         subgraph, model = schema.SubGraphT(), schema.ModelT()
         subgraph.tensors, subgraph.operators = self._tensors, self._operators
         subgraph.inputs, subgraph.outputs, subgraph.name = [self._input], [output], b"main"
         model.version, model.subgraphs, model.buffers = 3, [subgraph], self._buffers
         model.operatorCodes = [_operator_code(*kind) for kind in self._codes]
-        model.signatureDefs = [_signature(self._input, output)]
+        model.signatureDefs = [_signature(self._input, output, self._network.answer)]
         model.metadata = [self._add_metadata(name, data) for name, data in metadata.items()]
         return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
@@ -305,8 +334,6 @@ class _Writer:
 
 
 _AXES = np.array([1, 2], np.int32)
-_SOFTMAX = schema.BuiltinOptions.SoftmaxOptions
-_MEAN = (schema.BuiltinOptions.ReducerOptions, schema.ReducerOptionsT())
 
 
 def _litert_order(kernel: Array) -> Array:
@@ -318,39 +345,6 @@ def _kernel_operator(layer: Weighted, convolution: int, dense: int) -> tuple[int
     if isinstance(layer, Convolution):
         return _OPERATORS.CONV_2D, convolution
     return _OPERATORS.FULLY_CONNECTED, dense
-
-
-def _options(layer: Weighted, fused: str) -> tuple[int, Any]:
-    if isinstance(layer, Dense):
-        dense = schema.FullyConnectedOptionsT()
-        dense.fusedActivationFunction = _FUSED[fused]
-        # The whole int8 range then serves activations that are never negative.
-        dense.asymmetricQuantizeInputs = True
-        return schema.BuiltinOptions.FullyConnectedOptions, dense
-    if not isinstance(layer, Convolution):
-        raise ExportError(f"{layer.name}: {type(layer).__name__} has no form in a .tflite; report this")
-    options = schema.Conv2DOptionsT()
-    options.padding, (options.strideH, options.strideW) = _PADDINGS[layer.padding], layer.strides
-    options.dilationHFactor, options.dilationWFactor = 1, 1
-    options.fusedActivationFunction = _FUSED[fused]
-    return schema.BuiltinOptions.Conv2DOptions, options
-
-
-def _pool_options(layer: Pooling) -> tuple[int, Any]:
-    options = schema.Pool2DOptionsT()
-    options.padding, (options.strideH, options.strideW) = _PADDINGS[layer.padding], layer.strides
-    options.filterHeight, options.filterWidth = layer.size
-    return schema.BuiltinOptions.Pool2DOptions, options
-
-
-def _add_options(fused: str) -> tuple[int, Any]:
-    options = schema.AddOptionsT()
-    options.fusedActivationFunction = _FUSED[fused]
-    return schema.BuiltinOptions.AddOptions, options
-
-
-def _mul_options() -> tuple[int, Any]:
-    return schema.BuiltinOptions.MulOptions, schema.MulOptionsT()
 
 
 def _affine_codes(multiplier: Array) -> tuple[Array, Array]:
@@ -377,10 +371,10 @@ def _operator_code(kind: int, version: int) -> Any:
     return code
 
 
-def _signature(source: int, answer: int) -> Any:
+def _signature(source: int, answer: int, name: str) -> Any:
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = SIGNATURE.encode(), 0
-    signature.inputs, signature.outputs = [_tensor_map(INPUT, source)], [_tensor_map(OUTPUT, answer)]
+    signature.inputs, signature.outputs = [_tensor_map(INPUT, source)], [_tensor_map(name, answer)]
     return signature
 
 

@@ -16,6 +16,7 @@ from model_builder.network import (
     Addition,
     Affine,
     Array,
+    Concatenation,
     Convolution,
     Dense,
     Flatten,
@@ -24,12 +25,15 @@ from model_builder.network import (
     Network,
     Padding,
     Pooling,
+    Upsampling,
     same_padding,
 )
 
 Watch = Callable[[Layer | None, Array], Array]
 """Given a layer (None: the network) and what it reads or gives; answers what it is to be."""
-_BATCH = 16
+_LARGEST_BATCH = 16
+_PIXELS_AT_ONCE = 1 << 16
+"""So that the windows of a convolution take some hundred MB where images are large."""
 
 
 def run_forward(
@@ -47,7 +51,8 @@ def run_forward(
         given: sees, and may change, what each layer gives; also the images, with None for the layer.
         reading: sees, and may change, what each layer with weights reads.
     """
-    batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+    at_once = max(1, min(_LARGEST_BATCH, _PIXELS_AT_ONCE // (images.shape[1] * images.shape[2])))
+    batches = (images[start : start + at_once] for start in range(0, len(images), at_once))
     return np.concatenate([_run_batch(network, batch, given, reading) for batch in batches])
 
 
@@ -63,7 +68,9 @@ def _run_batch(network: Network, images: NDArray[Any], given: Watch, reading: Wa
     return results[network.output]
 
 
-def _run_layer(layer: Layer, read: list[Array], reading: Watch) -> Array:  # noqa: PLR0911 one for each kind
+def _run_layer(  # noqa: PLR0911 one for each kind
+    layer: Layer, read: list[Array], reading: Watch
+) -> Array:
     x = read[0]
     match layer:
         case Convolution() | Dense():
@@ -74,6 +81,10 @@ def _run_layer(layer: Layer, read: list[Array], reading: Watch) -> Array:  # noq
             return curve(layer.curve, x)
         case Pooling():
             return _pool(layer, x)
+        case Upsampling():
+            return x.repeat(layer.size[0], axis=1).repeat(layer.size[1], axis=2)
+        case Concatenation():
+            return np.concatenate(read, axis=-1)
         case GlobalAverage():
             return np.asarray(x.mean(axis=(1, 2), dtype=np.float32))
         case Flatten():

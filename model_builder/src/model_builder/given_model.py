@@ -13,6 +13,7 @@ from zipfile import BadZipFile, ZipFile
 import keras
 from keras import layers
 
+from model_artifact.recipe import Task
 from model_builder.errors import ModelError
 from model_builder.network import OUTPUT
 from model_builder.network_reading import check_deployable, deployable_layers
@@ -21,10 +22,14 @@ _MODELS = ("Functional", "Sequential")
 _LARGEST_DESCRIPTION_BYTES = 16 * 2**20
 
 
-def read_given_model(path: Path) -> Any:
-    """The network of a .keras file with its weights, ending in probabilities.
+def read_given_model(path: Path, task: Task = "Classification") -> Any:
+    """The network of a .keras file with its weights, ending in probabilities of classes, or in plain numbers.
 
-    A network whose last layer has no softmax is taken to give logits, and gets one.
+    For classes, a network whose last layer has no softmax is taken to give logits, and gets one.
+
+    Args:
+        path: of the file.
+        task: what it is to learn.
 
     Raises:
         ModelError: when the file is none, is damaged, or holds what cannot be deployed; the message names the layer.
@@ -39,19 +44,44 @@ def read_given_model(path: Path) -> Any:
         raise ModelError(f"{path}: says nothing of its input; begin the model with keras.Input and save it again")
     model = keras.Model(loaded.inputs[0], loaded.outputs[0])
     check_deployable(model)
-    if len(model.outputs[0].shape) != 2:
-        raise ModelError(f"{path}: its output has shape {model.outputs[0].shape}, but classes are (n, classes)")
-    if _ends_in_softmax(model.layers[-1]):
+    _check_answer(path, model, task)
+    if task == "Regression" or _ends_in_softmax(model.layers[-1]):
         return model
     return keras.Model(model.inputs[0], layers.Softmax(name=OUTPUT)(model.outputs[0]))
 
 
+_ANSWERS: dict[Task, str] = {
+    "Classification": "classes are (n, classes)",
+    "Regression": "numbers are (n, k)",
+    "Segmentation": "classes of pixels are (n, height, width, classes)",
+}
+
+
+def _check_answer(path: Path, model: Any, task: Task) -> None:
+    """Refuse a network whose answer has not the form of the task's."""
+    shape = model.outputs[0].shape
+    if len(shape) != (4 if task == "Segmentation" else 2):
+        raise ModelError(f"{path}: its output has shape {shape}, but {_ANSWERS[task]}")
+    last = model.layers[-1]
+    plain = getattr(last, "activation", keras.activations.linear) is keras.activations.linear
+    if task == "Regression" and (not plain or isinstance(last, layers.Softmax | layers.ReLU)):
+        raise ModelError(
+            f"{path}: its last layer {last.name} has an activation, but Regression answers any number; end in a layer"
+            " without one"
+        )
+
+
 def make_logits(model: Any) -> Any:
-    """A network of its own with the same weights that gives what the softmax of this one is given."""
+    """A network of its own with the same weights that gives what the softmax of this one is given.
+
+    One that ends without a softmax is the same one.
+    """
     twin = keras.models.clone_model(keras.Model(model.inputs[0], model.outputs[0]))
     for mine, theirs in zip(twin.weights, model.weights, strict=True):
         mine.assign(theirs.value)
     last = twin.layers[-1]
+    if not _ends_in_softmax(last):
+        return twin
     if isinstance(last, layers.Softmax) or (isinstance(last, layers.Activation) and _ends_in_softmax(last)):
         return keras.Model(twin.inputs[0], last.input)
     last.activation = keras.activations.linear
@@ -80,7 +110,8 @@ def _check_description(path: Path) -> None:
             raise ModelError(f"{path}: the layer {name} is a {kind}, which cannot be deployed; use {', '.join(known)}")
     for part in described:
         module = str(part["module"])
-        if part.get("registered_name") is not None or module.partition(".")[0] != "keras":
+        # Keras registers its Functional under that name itself, and what is not its own as package>name.
+        if part.get("registered_name") not in {None, part["class_name"]} or module.partition(".")[0] != "keras":
             raise ModelError(f"{path}: names {module}.{part['class_name']}, which is not of Keras and is not loaded")
 
 

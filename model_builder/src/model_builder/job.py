@@ -1,8 +1,9 @@
 """`model-builder-job`: builds what a recipe in the environment asks for and hands it to the store and the operator.
 
 In: MODELPRESS_RECIPE (the recipe's JSON), MODELPRESS_STORE (a folder, or s3://BUCKET/PREFIX), and optionally
-MODELPRESS_DATA (a folder) and MODELPRESS_SIGNING_KEY (a file in PEM: the artifact is signed). Out: JSON lines of
-progress on stdout, and, as the container's termination message, the artifact's summary or the failure.
+MODELPRESS_DATA (a folder), MODELPRESS_CLAIMS (a folder with a folder for each claim that the recipe names files in) and
+MODELPRESS_SIGNING_KEY (a file in PEM: the artifact is signed). Out: JSON lines of progress on stdout, and, as the
+container's termination message, the artifact's summary or the failure.
 
 Exit codes (docs/exit-codes.md): 0 done, 1 broke off, 2 bad use or recipe, 5 data, 6 store, 143 ended by SIGTERM.
 """
@@ -27,10 +28,12 @@ from model_builder.errors import (
     BuildError,
     DataError,
     DownloadError,
+    GivenFileError,
     OutOfMemoryError,
     StoreError,
     TrainingInterruptedError,
 )
+from model_builder.given_files import find_changed
 from model_builder.interruption import Interruption
 from model_builder.loading import load_and_build
 from model_builder.saved_build import own_checkpoints
@@ -122,14 +125,14 @@ def _make(environment: Mapping[str, str], store: Store, interruption: Interrupti
     recipe = parse_recipe(_read_variable(environment, RECIPE_VARIABLE), RECIPE_VARIABLE)
     _read_variable(environment, STORE_VARIABLE)
     store.prepare(time.time())
-    known = _find_known(store, recipe)
+    known = _find_known(store, recipe, environment)
     if known:
         return known
     folder = store.work_folder(recipe.digest) if recipe.training.epochs else None
     with tempfile.TemporaryDirectory(prefix="modelpress-job-") as scratch, own_checkpoints(folder) as checkpoints:
         artifact = Path(scratch) / "artifact.zip"
         load_and_build(recipe, artifact, environment, _tell, checkpoints=checkpoints, interruption=interruption)
-        known = _find_known(store, recipe)  # another build of the recipe may have been faster
+        known = _find_known(store, recipe, environment)  # another build of the recipe may have been faster
         if known is None:
             _tell(BuildProgress(phase="Storing", message=f"storing {artifact.stat().st_size:,} bytes"))
             known = store.keep(artifact, recipe.digest)
@@ -148,10 +151,19 @@ def _read_variable(environment: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _find_known(store: Store, recipe: Recipe) -> ArtifactSummary | None:
+def _find_known(store: Store, recipe: Recipe, environment: Mapping[str, str]) -> ArtifactSummary | None:
+    """What the store has for the recipe, provided that it was made from the very files that the recipe names."""
     known = store.read_known(recipe.digest, lambda why: _tell(BuildProgress(phase="Loading", message=why)))
-    if known:
-        _tell(BuildProgress(phase="Storing", message=f"known: the store holds {known.path} for this recipe"))
+    if known is None:
+        return None
+    changed = find_changed(recipe.training, known, environment, _tell)
+    if changed is not None:
+        message = (
+            f"the store holds {known.path} for this recipe, made from another file than {changed} now; building anew"
+        )
+        _tell(BuildProgress(phase="Loading", message=message))
+        return None
+    _tell(BuildProgress(phase="Storing", message=f"known: the store holds {known.path} for this recipe"))
     return known
 
 
@@ -165,8 +177,8 @@ def explain_failure(error: Exception) -> tuple[int, Failure]:
         case TrainingInterruptedError():
             return EXIT_TERMINATED, _ENDED
         case DataError():
-            permanent = not isinstance(error, DownloadError)
-            return EXIT_DATA, Failure(error=f"{error}; {DATA_REMEDY}", permanent=permanent)
+            remedy = "" if isinstance(error, GivenFileError) else f"; {DATA_REMEDY}"
+            return EXIT_DATA, Failure(error=f"{error}{remedy}", permanent=not isinstance(error, DownloadError))
         case StoreError():
             return EXIT_STORE, Failure(error=str(error), permanent=False)
         case ArtifactError() | BuildError():

@@ -17,6 +17,8 @@ _NUMBERS = {
     "loss": "Mean loss of the training images since the epoch began.",
     "accuracy_percent": "Training images of the epoch that were answered rightly.",
     "test_accuracy_percent": "Test images that the compressed weights answered rightly after the last epoch.",
+    "metric_value": "The recipe's metric on the training images of the epoch, where no classes of images are learnt.",
+    "test_metric_value": "The same on the test images, with the compressed weights after the last epoch.",
     "zeros_percent": "Weights of the compressed kernels that are zero.",
 }
 _PHASES = get_args(BuildProgress.model_fields["phase"].annotation)

@@ -20,6 +20,10 @@ Shape = tuple[int, ...]
 
 INPUT = "image"
 OUTPUT = "probabilities"
+VALUES = "values"
+"""What a network calls its answer that learnt numbers."""
+REGRESS_SIGNATURE = "regress"
+"""From serialised tf.Examples to one number each, beside the signature that takes images."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,18 @@ class Pooling(Layer):
 
 
 @dataclass(frozen=True)
+class Upsampling(Layer):
+    """Each pixel repeated: so many rows, so many columns."""
+
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Concatenation(Layer):
+    """The channels of all that it reads, behind each other."""
+
+
+@dataclass(frozen=True)
 class GlobalAverage(Layer):
     """The average over height and width."""
 
@@ -135,10 +151,12 @@ class Network:
     Attributes:
         image_shape: (height, width, channels) of the input INPUT.
         layers: each after those that it reads.
+        answer: what clients know the output by.
     """
 
     image_shape: Shape
     layers: tuple[Layer, ...]
+    answer: str = OUTPUT
 
     @property
     def output(self) -> str:
@@ -176,11 +194,17 @@ def infer_shapes(network: Network) -> dict[str, Shape]:
     """What each layer gives for one image, without the batch, by name."""
     shapes: dict[str, Shape] = {INPUT: tuple(network.image_shape)}
     for layer in network.layers:
-        shapes[layer.name] = _infer_shape(layer, shapes[layer.inputs[0]])
+        shapes[layer.name] = _infer_shape(layer, [shapes[name] for name in layer.inputs])
     return shapes
 
 
-def _infer_shape(layer: Layer, given: Shape) -> Shape:
+def regresses(network: Network) -> bool:
+    """Whether it answers one number, which TensorFlow Serving's Regress can hand over."""
+    return network.answer == VALUES and infer_shapes(network)[network.output] == (1,)
+
+
+def _infer_shape(layer: Layer, read: list[Shape]) -> Shape:  # noqa: PLR0911 one for each kind
+    given = read[0]
     match layer:
         case Convolution():
             return (*window_counts(given, layer.codes.shape[:2], layer.strides, layer.padding), layer.channels)
@@ -188,6 +212,10 @@ def _infer_shape(layer: Layer, given: Shape) -> Shape:
             return (layer.channels,)
         case Pooling():
             return (*window_counts(given, layer.size, layer.strides, layer.padding), given[-1])
+        case Upsampling():
+            return (given[0] * layer.size[0], given[1] * layer.size[1], given[2])
+        case Concatenation():
+            return (*given[:-1], sum(shape[-1] for shape in read))
         case GlobalAverage():
             return given[-1:]
         case Flatten():

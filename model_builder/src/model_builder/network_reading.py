@@ -15,7 +15,7 @@ from keras import layers
 from model_artifact.recipe import NOT_QUANTISED
 from model_builder import network as net
 from model_builder.errors import ModelError
-from model_builder.network import INPUT, Array, Network
+from model_builder.network import INPUT, OUTPUT, Array, Network
 from model_builder.network_passes import narrow_codes
 from model_builder.rules import Compressed
 
@@ -70,12 +70,13 @@ def code_kernel(kernel: Compressed, bits: int) -> KernelCodes:
     return KernelCodes(narrow_codes(codes), np.float32(1), np.ascontiguousarray(step.reshape(-1)))
 
 
-def read_network(model: Any, kernels: Mapping[str, KernelCodes]) -> Network:
+def read_network(model: Any, kernels: Mapping[str, KernelCodes], answer: str = OUTPUT) -> Network:
     """The network that the model is outside training.
 
     Args:
         model: a Keras model of one input and one output; its other variables are read as they are.
         kernels: the compressed kernels by the path of their variable; kernels that are not among them stay float32.
+        answer: what clients are to know the output by.
 
     Raises:
         ModelError: naming the layer that cannot be deployed, and why.
@@ -95,7 +96,7 @@ def read_network(model: Any, kernels: Mapping[str, KernelCodes]) -> Network:
     output = names[id(model.outputs[0])]
     if not read or read[-1].name != output:
         raise ModelError(f"{model.name}: its output is not its last layer; give the model without what follows it")
-    return Network(tuple(int(extent) for extent in model.inputs[0].shape[1:]), tuple(read))
+    return Network(tuple(int(extent) for extent in model.inputs[0].shape[1:]), tuple(read), answer)
 
 
 def _list_calls(model: Any) -> list[Any]:
@@ -220,8 +221,22 @@ def _read_global_average(call: _Call) -> list[net.Layer]:
     return [net.GlobalAverage(layer.name, inputs)]
 
 
+def _read_upsampling(call: _Call) -> list[net.Layer]:
+    layer = call.layer
+    _require(layer, layer.interpolation == "nearest", "interpolation must be nearest")
+    _require(layer, layer.data_format == "channels_last", "data_format must be channels_last")
+    return [net.Upsampling(layer.name, call.inputs, (int(layer.size[0]), int(layer.size[1])))]
+
+
+def _read_concatenation(call: _Call) -> list[net.Layer]:
+    _require(call.layer, call.layer.axis in {-1, len(call.shape)}, "axis must be the last one")
+    return [net.Concatenation(call.layer.name, call.inputs)]
+
+
 def _read_activation(call: _Call) -> list[net.Layer]:
     layer, inputs = call.layer, call.inputs
+    if isinstance(layer, layers.Softmax):
+        _require(layer, layer.axis in {-1, len(call.shape)}, "axis must be the last one")
     curve: Any = layer.activation.__name__ if isinstance(layer, layers.Activation) else "softmax"
     _require(layer, curve in _CURVES, f"the activation {curve} cannot be deployed; use {', '.join(_CURVES)}")
     return [net.Activation(layer.name, inputs, curve)]
@@ -256,4 +271,6 @@ _READERS: dict[Any, Callable[[_Call], list[net.Layer]]] = {
     layers.ReLU: _read_relu,
     layers.Flatten: lambda call: [net.Flatten(call.layer.name, call.inputs)],
     layers.Add: lambda call: [net.Addition(call.layer.name, call.inputs)],
+    layers.UpSampling2D: _read_upsampling,
+    layers.Concatenate: _read_concatenation,
 }

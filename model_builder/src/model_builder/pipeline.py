@@ -12,25 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from model_artifact.manifest import Layer, Manifest, Provenance, Quality
+from model_artifact.manifest import GivenModel, Layer, Manifest, Provenance, Quality
 from model_artifact.packing import MODEL_FILE, pack
 from model_artifact.recipe import NOT_QUANTISED, Recipe
 from model_artifact.streams import entropy_bits
 from model_artifact.summary import BuildProgress
 from model_artifact.unpacking import unpack
 from model_builder.checkpoint import Checkpoints
-from model_builder.data_source import fit_to_network, load_data
+from model_builder.data_source import fit_to_given, load_data
 from model_builder.dataset import LabelledImages
 from model_builder.errors import ModelError
 from model_builder.evaluation import Predictor
 from model_builder.export import CALIBRATION_IMAGES, GOLDEN_IMAGES, Deployment, ExampleImages, write_version
-from model_builder.given_files import find_given
+from model_builder.given_files import open_given
 from model_builder.given_model import read_given_model
 from model_builder.interruption import Interruption
-from model_builder.network import Network
+from model_builder.judging import judge_model
+from model_builder.network import OUTPUT, VALUES, Network
 from model_builder.network_reading import KernelCodes, check_deployable, code_kernel, read_network
 from model_builder.progress import Progress
-from model_builder.quality import judge
 from model_builder.rules import Compressed, count_bits
 from model_builder.training import CompressedTraining, build_model, plan_schedule, train
 
@@ -83,11 +83,11 @@ def build(
         ArtifactError: when packing fails.
     """
     begun = time.monotonic()
-    given = _read_given_model(recipe, environment)
+    given, given_facts = _read_given_model(recipe, environment, progress)
     data = load_data(recipe.training, environment, progress) if _needs_data(recipe) else None
     shape, classes = _plan_interface(recipe, given, data)
     if given is not None and data is not None:
-        data = fit_to_network(data, shape, classes)
+        data = fit_to_given(data, given)
     model = build_model(recipe, shape, classes, given=given)
     progress(BuildProgress(phase="Loading", message=_describe(recipe, model, data)))
     check_deployable(model)
@@ -97,21 +97,16 @@ def build(
     if data is not None and trains:
         curve = train(model, recipe, data, progress, checkpoints=checkpoints, interruption=interruption)
         watch_trained(model)
-    kernels = model.compressed_kernels()
-    codes = {path: code_kernel(kernel, recipe.compression.bits) for path, kernel in kernels.items()}
     with tempfile.TemporaryDirectory(prefix="modelpress-build-") as scratch:
         folder = Path(scratch) / "version"
-        progress(BuildProgress(phase="Exporting", message="exporting SavedModel, model.tflite and golden answers"))
-        class_names = data.class_names if data is not None else ()
-        network = read_network(model, codes)
-        deployment = write_version(folder, network, recipe.export, _choose_images(recipe, network, data), class_names)
-        progress(BuildProgress(phase="Exporting", message=_describe_export(deployment)))
+        deployment, layers = _export(recipe, model, data, folder, progress)
         provenance = Provenance(
             recipe=recipe,
             trained=in_full,
             dataset=data.facts if data else None,
+            given_model=given_facts,
             curve=tuple(curve),
-            layers=tuple(_layer_facts(recipe, kernels, codes, deployment)),
+            layers=layers,
             versions=_versions(),
             reproducible=_REPRODUCIBLE if trains else None,
             activations=recipe.export.activations,
@@ -126,10 +121,29 @@ def build(
         return Built(target, pack(folder, target, tensors=deployment.tensors, provenance=provenance))
 
 
-def _read_given_model(recipe: Recipe, environment: Mapping[str, str]) -> Any:
-    """The user's network, or None where the recipe names one of ours."""
+def _export(
+    recipe: Recipe, model: CompressedTraining, data: LabelledImages | None, folder: Path, progress: Progress
+) -> tuple[Deployment, tuple[Layer, ...]]:
+    """Write the version's files; and each kernel as the rule left it."""
+    kernels = model.compressed_kernels()
+    codes = {path: code_kernel(kernel, recipe.compression.bits) for path, kernel in kernels.items()}
+    progress(BuildProgress(phase="Exporting", message="exporting SavedModel, model.tflite and golden answers"))
+    class_names = data.class_names if data is not None else ()
+    network = read_network(model, codes, VALUES if recipe.training.task == "Regression" else OUTPUT)
+    deployment = write_version(folder, network, recipe.export, _choose_images(recipe, network, data), class_names)
+    progress(BuildProgress(phase="Exporting", message=_describe_export(deployment)))
+    return deployment, _layer_facts(recipe, kernels, codes, deployment)
+
+
+def _read_given_model(
+    recipe: Recipe, environment: Mapping[str, str], progress: Progress
+) -> tuple[Any, GivenModel | None]:
+    """The user's network and what to say of its file; nothing where the recipe names one of ours."""
     reference = recipe.training.model
-    return None if reference is None else read_given_model(find_given(reference, environment))
+    if reference is None:
+        return None, None
+    with open_given(reference, environment, progress) as given:
+        return read_given_model(given.path, recipe.training.task), GivenModel(name=given.path.name, digest=given.digest)
 
 
 def _needs_data(recipe: Recipe) -> bool:
@@ -177,9 +191,9 @@ def _choose_images(recipe: Recipe, network: Network, data: LabelledImages | None
 
 def _layer_facts(
     recipe: Recipe, kernels: dict[str, Compressed], codes: dict[str, KernelCodes], deployment: Deployment
-) -> list[Layer]:
+) -> tuple[Layer, ...]:
     """Each kernel as the rule left it, before channels without weights were taken out."""
-    return [
+    return tuple(
         Layer(
             name=path,
             shape=coded.codes.shape,
@@ -192,7 +206,7 @@ def _layer_facts(
             entropy_bits_per_weight=round(entropy_bits(coded.codes.reshape(-1)), 4),
         )
         for path, coded in codes.items()
-    ]
+    )
 
 
 def _count_wider(kernel: Compressed, bits: int) -> int | None:
@@ -211,9 +225,8 @@ def _measure_deployed(
         pack(folder, Path(scratch) / "trial.zip", tensors=deployment.tensors)
         unpack(Path(scratch) / "trial.zip", Path(scratch) / "unpacked")
         predictor = Predictor(Path(scratch) / "unpacked" / MODEL_FILE, os.cpu_count() or 1)
-        answers = predictor.predict(data.test_images)
-    floats = deployment.floats.predict(data.test_images)
-    return judge(recipe.evaluation.metric, answers, floats, data.test_labels, data.class_names)
+        both = predictor.predict, deployment.floats.predict
+        return judge_model(recipe.evaluation.metric, recipe.training.task, *both, data)
 
 
 def _versions() -> dict[str, str]:

@@ -6,20 +6,20 @@ from typing import Any
 
 from model_artifact.manifest import Epoch
 from model_artifact.summary import BuildProgress
+from model_builder.engine import Sums
+from model_builder.objective import Objective
 from model_builder.progress import Progress
 from model_builder.schedule import Schedule
 
 SECONDS_BETWEEN_REPORTS = 3.0  # so that a line comes every five seconds where a step takes two
 SECONDS_BETWEEN_ZEROS = 30.0  # counting them takes as long as a tenth of a step of a large network
 
-Sums = tuple[float, float, float, float]
-
 
 class Reporter:
     """Tells every few seconds how far a training is."""
 
-    def __init__(self, schedule: Schedule, progress: Progress) -> None:
-        self._schedule, self._progress = schedule, progress
+    def __init__(self, schedule: Schedule, objective: Objective, progress: Progress) -> None:
+        self._schedule, self._objective, self._progress = schedule, objective, progress
         self._reported = time.monotonic()
         self._first: tuple[int, float] | None = None
         self._zeros: tuple[float, float] | None = None
@@ -40,24 +40,27 @@ class Reporter:
 
         Args:
             steps: that are done in all.
-            sums: loss, right answers, images and kept weights since the epoch began.
+            sums: since the epoch began.
             count_zeros: gives the share of zeros in percent; asked now and then.
         """
         epoch, within = divmod(steps - 1, self._schedule.steps_per_epoch)
         first, since = self._first or (0, self._reported)
         rate = (steps - first) / max(time.monotonic() - since, 1e-9)
-        eta, accuracy = int((self._schedule.steps - steps) / rate), 100 * sums[1] / sums[2]
+        eta, quality = int((self._schedule.steps - steps) / rate), self._objective.measure(sums.tally, sums.images)
         zeros = self._recent_zeros(count_zeros)
         self._tell(
             epoch + 1,
-            f"  step {within + 1}/{self._schedule.steps_per_epoch}  accuracy {accuracy:.1f} %  zeros {zeros:.1f} %"
+            f"  step {within + 1}/{self._schedule.steps_per_epoch}  {self._name(quality, 1)}  zeros {zeros:.1f} %"
             f"  {rate:.1f} steps/s  ETA {format_eta(eta)}",
             steps_per_second=round(rate, 3),
             eta_seconds=eta,
-            accuracy_percent=round(accuracy, 2),
+            **self._objective.describe(quality),
             zeros_percent=round(zeros, 2),
-            loss=round(sums[0] / sums[2], 4),
+            loss=round(sums.loss / sums.images, 4),
         )
+
+    def _name(self, quality: float, decimals: int = 2) -> str:
+        return f"{self._objective.name} {self._objective.format(quality, decimals)}"
 
     def _recent_zeros(self, count_zeros: Callable[[], float]) -> float:
         now = time.monotonic()
@@ -72,29 +75,28 @@ class Reporter:
 
     def tell_epoch(self, entry: Epoch) -> None:
         """That an epoch is done."""
-        validation, rate = entry.validation_accuracy_percent, entry.steps_per_second
+        validation, rate = entry.validation_quality, entry.steps_per_second
         steps_left = self._schedule.steps - entry.epoch * self._schedule.steps_per_epoch
-        aside = "" if validation is None else f"validation {validation:.2f} %, "
+        aside = "" if validation is None else f"validation {self._objective.format(validation)}, "
         self._tell(
             entry.epoch,
-            f" done: loss {entry.loss:.4f}, accuracy {entry.accuracy_percent:.2f} %, {aside}"
-            f"test {entry.test_accuracy_percent:.2f} %, zeros {entry.zeros_percent:.2f} %",
+            f" done: loss {entry.loss:.4f}, {self._name(entry.quality)}, {aside}"
+            f"test {self._objective.format(entry.test_quality)}, zeros {entry.zeros_percent:.2f} %",
             steps_per_second=round(rate, 3),
             eta_seconds=int(steps_left / rate),
-            accuracy_percent=round(entry.accuracy_percent, 2),
-            test_accuracy_percent=round(entry.test_accuracy_percent, 2),
+            **self._objective.describe(entry.quality, entry.test_quality),
             zeros_percent=round(entry.zeros_percent, 2),
             loss=round(entry.loss, 4),
         )
 
     def tell_cut(self, epoch: int, sums: Sums, zeros: float) -> None:
         """That the recipe's maximum of steps ended training within an epoch."""
-        loss, accuracy = sums[0] / sums[2], 100 * sums[1] / sums[2]
+        loss, quality = sums.loss / sums.images, self._objective.measure(sums.tally, sums.images)
         self._tell(
             epoch + 1,
-            f" ended after {self._schedule.steps} of {self._schedule.whole} steps: loss {loss:.4f}, accuracy"
-            f" {accuracy:.2f} %, zeros {zeros:.2f} %",
-            accuracy_percent=round(accuracy, 2),
+            f" ended after {self._schedule.steps} of {self._schedule.whole} steps: loss {loss:.4f},"
+            f" {self._name(quality)}, zeros {zeros:.2f} %",
+            **self._objective.describe(quality),
             zeros_percent=round(zeros, 2),
             loss=round(loss, 4),
         )

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from model_artifact.manifest import Quality, WorstClass
+from model_artifact.manifest import Quality
 from model_artifact.recipe import Metric
+from model_builder.confusion import count_confusion, find_worst_class, measure_confusion
 from model_builder.errors import DataError
 
 Array = NDArray[Any]
@@ -21,10 +22,9 @@ def judge(metric: Metric, deployed: Array, floats: Array, targets: Array, class_
 
     Args:
         metric: the one that is stated.
-        deployed: answers of the deployed model: (n, classes) probabilities, (n, height, width, classes) for each
-            pixel, or numbers of the shape of the targets for MAE and MSE.
+        deployed: answers of the deployed model: (n, classes) probabilities, or numbers of the shape of the targets.
         floats: likewise, of the float model.
-        targets: int labels of shape (n,) or (n, height, width); or numbers.
+        targets: int labels of shape (n,); or numbers.
         class_names: what the labels mean.
 
     Raises:
@@ -40,16 +40,17 @@ def judge(metric: Metric, deployed: Array, floats: Array, targets: Array, class_
     )
     if not labelled:
         return quality
-    classes = deployed.shape[-1]
-    names = (*class_names, *(str(label) for label in range(len(class_names), classes)))
-    confusion = confuse(deployed, targets)
-    details: dict[str, Any] = {
-        "agreement_percent": agreement_percent(deployed, floats),
-        "worst_class": find_worst_class(confusion, names),
-    }
-    if classes <= LARGEST_CONFUSION:
-        details |= {"confusion": tuple(map(tuple, confusion.tolist())), "class_names": names}
+    details = detail_classes(confuse(deployed, targets), agreement_percent(deployed, floats), class_names)
     return quality.model_copy(update=details)
+
+
+def detail_classes(confusion: Array, agreement: float, names: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of a quality that classes have and numbers have not; classes without a name have their number."""
+    names = (*names, *(str(label) for label in range(len(names), len(confusion))))
+    details: dict[str, Any] = {"agreement_percent": agreement, "worst_class": find_worst_class(confusion, names)}
+    if len(confusion) <= LARGEST_CONFUSION:
+        details |= {"confusion": tuple(map(tuple, confusion.tolist())), "class_names": names}
+    return details
 
 
 def measure(metric: Metric, answers: Array, targets: Array) -> float:
@@ -59,20 +60,16 @@ def measure(metric: Metric, answers: Array, targets: Array) -> float:
         DataError: when it has none for these targets.
     """
     match metric:
-        case "Accuracy":
-            return accuracy_percent(answers, targets)
-        case "F1":
-            labels = np.arange(answers.shape[-1])
-            found, wanted = np.argmax(answers, axis=-1).ravel(), targets.ravel()
-            return 100 * float(metrics.f1_score(wanted, found, labels=labels, average="macro", zero_division=0))
+        case "Accuracy" | "F1" | "MeanIoU":
+            if targets.dtype.kind not in "iu":
+                raise DataError(f"{metric} is a metric of classes, but these are numbers; choose MAE or MSE")
+            return measure_confusion(metric, confuse(answers, targets))
         case "MAE":
             return float(metrics.mean_absolute_error(_as_numbers(targets, answers).ravel(), answers.ravel()))
         case "MSE":
             return float(metrics.mean_squared_error(_as_numbers(targets, answers).ravel(), answers.ravel()))
         case "AUC":
-            return _auc_percent(answers.reshape(-1, answers.shape[-1]).astype(np.float64), targets.ravel())
-        case "MeanIoU":
-            return _mean_iou_percent(confuse(answers, targets))
+            return _auc_percent(answers.reshape(-1, answers.shape[-1]).astype(np.float64), targets)
 
 
 def _as_numbers(targets: Array, answers: Array) -> Array:
@@ -94,23 +91,14 @@ def agreement_percent(answers: Array, others: Array) -> float:
 
 def confuse(answers: Array, labels: Array) -> Array:
     """How often each class (row) was taken for each class (column)."""
-    found = np.argmax(answers, axis=-1).ravel()
-    return np.asarray(metrics.confusion_matrix(labels.ravel(), found, labels=np.arange(answers.shape[-1])))
+    return count_confusion(np.argmax(answers, axis=-1), labels, answers.shape[-1])
 
 
-def find_worst_class(confusion: Array, names: tuple[str, ...]) -> WorstClass | None:
-    """The class with the smallest share of right answers; None when there are no samples."""
-    samples = confusion.sum(axis=1)
-    present = np.flatnonzero(samples)
-    if not present.size:
-        return None
-    shares = confusion.diagonal()[present] / samples[present]
-    worst = int(present[np.argmin(shares)])
-    return WorstClass(name=names[worst], accuracy_percent=100 * float(shares.min()), samples=int(samples[worst]))
-
-
-def _auc_percent(probabilities: Array, labels: Array) -> float:
+def _auc_percent(probabilities: Array, targets: Array) -> float:
     """Area under the curve of each class against the rest, mean over the classes."""
+    if targets.dtype.kind not in "iu":
+        raise DataError("AUC is a metric of classes, but these are numbers; choose MAE or MSE")
+    labels = targets.ravel()
     missing = np.setdiff1d(np.arange(probabilities.shape[-1]), labels)
     if missing.size:
         raise DataError(f"AUC needs test samples of every class, but {missing[0]} has none; choose another metric")
@@ -118,10 +106,3 @@ def _auc_percent(probabilities: Array, labels: Array) -> float:
         return 100 * float(metrics.roc_auc_score(labels, probabilities[:, 1]))
     whole = probabilities / probabilities.sum(axis=1, keepdims=True)
     return 100 * float(metrics.roc_auc_score(labels, whole, multi_class="ovr", average="macro"))
-
-
-def _mean_iou_percent(confusion: Array) -> float:
-    """Intersection over union, mean over the classes that are there or were answered."""
-    both = confusion.diagonal()
-    union = confusion.sum(axis=0) + confusion.sum(axis=1) - both
-    return 100 * float(np.mean(both[union > 0] / union[union > 0]))

@@ -15,6 +15,7 @@ from model_builder.network import (
     Layer,
     Network,
     Pooling,
+    Upsampling,
     Weighted,
 )
 
@@ -52,7 +53,7 @@ def plan_integer_layers(network: Network) -> dict[str, str]:
     grids: dict[str, str] = {}
     for layer in network.layers:
         whole = all(name in grids for name in layer.inputs)
-        if isinstance(layer, Flatten | Pooling) and whole:
+        if isinstance(layer, Flatten | Pooling | Upsampling) and whole:
             grids[layer.name] = grids[layer.inputs[0]]  # these choose among codes, or average them on their grid
         elif isinstance(layer, Weighted) or (whole and not isinstance(layer, Activation)):
             grids[layer.name] = layer.name

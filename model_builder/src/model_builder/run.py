@@ -84,7 +84,8 @@ class Run:
             curve=(),
         )
         self._best: Arrays = {}
-        self._report = Reporter(self._schedule, progress)
+        self._objective = self._step.objective
+        self._report = Reporter(self._schedule, self._objective, progress)
         self._clock = self._saved = time.monotonic()
 
     def go(self) -> Outcome:
@@ -163,7 +164,7 @@ class Run:
         self._advance_clock()
         self._position = self._position.model_copy(update={"steps": steps})
         if self._report.is_due(steps):
-            self._check_loss(self._engine.read_sums()[0])
+            self._check_loss(self._engine.read_sums().loss)
             self._report.tell_step(steps, self._engine.read_sums(), self._zeros_percent)
         if self._interruption.asked:
             self._end_early()
@@ -180,19 +181,18 @@ class Run:
 
     def _measure_epoch(self, epoch: int) -> None:
         """Measure the compressed weights and append to the curve."""
-        loss, right, images, kept = self._engine.read_sums()
+        loss, tally, images, kept = self._engine.read_sums()
         self._check_loss(loss)
         alpha = plan_alpha(self._rule, self._schedule, self._position.steps)
         kernels = self._engine.deploy(alpha)
         weights = self._engine.deployed_weights(kernels)
         aside = self._data.training_images[self._aside], self._data.training_labels[self._aside]
-        validation = self._accuracy(weights, *aside, "validation") if len(self._aside) else None
+        validation = self._judge(weights, *aside, "validation") if len(self._aside) else None
+        test = self._judge(weights, self._data.test_images, self._data.test_labels, "test")
         entry = Epoch(
             epoch=epoch,
             loss=loss / images,
-            accuracy_percent=100 * right / images,
-            test_accuracy_percent=self._accuracy(weights, self._data.test_images, self._data.test_labels, "test"),
-            validation_accuracy_percent=validation,
+            **self._objective.record(self._objective.measure(tally, images), test, validation),
             zeros_percent=self._zeros_percent_of(kernels),
             kept_percent=self._kept_percent(kernels, kept),
             steps_per_second=self._schedule.steps_per_epoch / self._position.epoch_seconds,
@@ -202,14 +202,14 @@ class Run:
         self._report.tell_epoch(entry)
         self._clock = time.monotonic()
 
-    def _accuracy(self, weights: Sequence[Any], images: NDArray[Any], labels: NDArray[Any], which: str) -> float:
-        right = 0.0
-        for batch, part in enumerate(self._engine.count_right(weights, images, labels), 1):
-            right += part
+    def _judge(self, weights: Sequence[Any], images: NDArray[Any], labels: NDArray[Any], which: str) -> float:
+        tally = np.zeros(self._objective.tally_shape)
+        for batch, part in enumerate(self._engine.count(weights, images, labels), 1):
+            tally += part
             self._report.tell_measuring(len(self._position.curve) + 1, batch, which)
             if self._interruption.asked:
                 self._end_early()
-        return 100 * right / len(labels)
+        return self._objective.measure(tally, len(labels))
 
     def _kept_percent(self, kernels: Sequence[Compressed], kept: float) -> float:
         """Share of the weights that pruning left: in the last step, where what it left is not kept."""
@@ -218,7 +218,7 @@ class Run:
         return 100 * kept / _count_weights(kernels)
 
     def _note_best(self, kernels: list[Compressed]) -> None:
-        """Keep the weights of the epoch with the best accuracy, once alpha has risen to the recipe's."""
+        """Keep the weights of the epoch with the best quality, once alpha has risen to the recipe's."""
         best = self._best_of_curve()
         if best is not None and best.epoch == self._position.curve[-1].epoch:
             self._position = self._position.model_copy(update={"best_epoch": best.epoch})
@@ -228,7 +228,8 @@ class Run:
     def _best_of_curve(self) -> Epoch | None:
         risen = self._rule.chosen_ramp * self._schedule.whole
         counted = [entry for entry in self._position.curve if entry.epoch * self._schedule.steps_per_epoch >= risen]
-        return max(counted, key=_judged_accuracy, default=None)  # the first of equals
+        best = max if self._objective.larger_is_better else min
+        return best(counted, key=_judged_quality, default=None)  # the first of equals
 
     def _has_lost_patience(self) -> bool:
         best = self._best_of_curve()
@@ -270,7 +271,7 @@ class Run:
 
     def _save(self) -> None:
         if self._checkpoints:
-            self._check_loss(self._engine.read_sums()[0])
+            self._check_loss(self._engine.read_sums().loss)
             self._checkpoints.write(self._position, {**self._engine.read_state(), **self._best})
         self._saved = self._clock = time.monotonic()
 
@@ -285,7 +286,7 @@ class Run:
 
     def _report_cut(self, epoch: int) -> None:
         sums = self._engine.read_sums()
-        self._check_loss(sums[0])
+        self._check_loss(sums.loss)
         self._report.tell_cut(epoch, sums, self._zeros_percent())
 
     def _zeros_percent(self) -> float:
@@ -297,9 +298,11 @@ class Run:
 
     def _check_loss(self, loss: float) -> None:
         if not np.isfinite(loss):
+            classifies, learns = self._training.task == "Classification", self._training.task == "Regression"
+            other = ", or take the recipe Strong" if classifies else ", or scale the targets down" if learns else ""
             raise TrainingError(
                 f"the loss is no number any more by step {self._position.steps:,}: learningRate"
-                f" {self._training.learning_rate:g} is too high for this network; lower it, or take the recipe Strong"
+                f" {self._training.learning_rate:g} is too high for this network; lower it{other}"
             )
 
     @contextmanager
@@ -320,10 +323,10 @@ def _count_weights(kernels: Sequence[Compressed]) -> int:
     return sum(math.prod(kernel.codes.shape) for kernel in kernels)
 
 
-def _judged_accuracy(entry: Epoch) -> float:
+def _judged_quality(entry: Epoch) -> float:
     """Of the images set aside; of the test images where none are, as the papers did."""
-    aside = entry.validation_accuracy_percent
-    return entry.test_accuracy_percent if aside is None else aside
+    aside = entry.validation_quality
+    return entry.test_quality if aside is None else aside
 
 
 def _narrow(codes: NDArray[np.float32]) -> NDArray[Any]:

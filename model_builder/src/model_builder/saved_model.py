@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from model_builder.flatbuffer import SIGNATURE
 from model_builder.network import (
     INPUT,
-    OUTPUT,
+    REGRESS_SIGNATURE,
     Activation,
     Addition,
     Affine,
     Array,
+    Concatenation,
     Convolution,
     Dense,
     Flatten,
@@ -22,7 +23,9 @@ from model_builder.network import (
     Layer,
     Network,
     Pooling,
+    Upsampling,
     Weighted,
+    regresses,
 )
 
 _CURVES: dict[str, Any] = {
@@ -48,16 +51,29 @@ class FloatNetwork(tf.Module):  # type: ignore[misc]
         }
         self.weights = [variable for parts in self._parts.values() for variable in parts.values()]
         shape = tf.TensorSpec((None, *network.image_shape), tf.float32, name=INPUT)
-        self.answer = tf.function(lambda image: {OUTPUT: self._run(image)}, input_signature=[shape], autograph=False)
+        name = network.answer
+        self.answer = tf.function(lambda image: {name: self._run(image)}, input_signature=[shape], autograph=False)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Answers for images of shape (n, height, width, channels)."""
         batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
-        return np.concatenate([self.answer(tf.constant(batch, tf.float32))[OUTPUT].numpy() for batch in batches])
+        answers = [self.answer(tf.constant(batch, tf.float32))[self._network.answer].numpy() for batch in batches]
+        return np.concatenate(answers)
 
     def save(self, folder: Path) -> None:
-        """Write the SavedModel: signature `serving_default`, `image` to `probabilities`, any batch size."""
-        tf.saved_model.save(self, str(folder), signatures={SIGNATURE: self.answer})
+        """Write the SavedModel: signature `serving_default`, from `image` to the network's answer, any batch size.
+
+        Where the answer is one number, also `regress`, from serialised tf.Examples with the feature `image`.
+        """
+        signatures = {SIGNATURE: self.answer}
+        if regresses(self._network):
+            serialised = tf.TensorSpec((None,), tf.string, name="inputs")
+            signatures[REGRESS_SIGNATURE] = tf.function(self._regress, input_signature=[serialised], autograph=False)
+        tf.saved_model.save(self, str(folder), signatures=signatures)
+
+    def _regress(self, inputs: Any) -> dict[str, Any]:
+        feature = tf.io.FixedLenFeature(self._network.image_shape, tf.float32)
+        return {"outputs": self._run(tf.io.parse_example(inputs, {INPUT: feature})[INPUT])}
 
     def _run(self, image: Any) -> Any:
         results = {INPUT: image}
@@ -76,7 +92,9 @@ def _parts(layer: Layer) -> dict[str, Array]:
     return {}
 
 
-def _run_layer(layer: Layer, read: list[Any], parts: dict[str, Any]) -> Any:  # noqa: PLR0911 one for each kind
+def _run_layer(  # noqa: C901, PLR0911 one for each kind
+    layer: Layer, read: list[Any], parts: dict[str, Any]
+) -> Any:
     x = read[0]
     match layer:
         case Convolution():
@@ -90,6 +108,10 @@ def _run_layer(layer: Layer, read: list[Any], parts: dict[str, Any]) -> Any:  # 
         case Pooling():
             pool = tf.nn.max_pool2d if layer.kind == "maximum" else tf.nn.avg_pool2d
             return pool(x, layer.size, layer.strides, layer.padding)
+        case Upsampling():
+            return tf.repeat(tf.repeat(x, layer.size[0], axis=1), layer.size[1], axis=2)
+        case Concatenation():
+            return tf.concat(read, axis=-1)
         case GlobalAverage():
             return tf.reduce_mean(x, axis=(1, 2))
         case Flatten():

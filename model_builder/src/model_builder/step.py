@@ -14,6 +14,7 @@ from keras import ops
 
 from model_artifact.recipe import Compression, Recipe, Training
 from model_builder.augmentation import shift_images
+from model_builder.objective import Objective, plan_objective
 from model_builder.rules import Compressed, Scale, apply_rule, keep_mask, measure
 
 Tensor = Any
@@ -22,8 +23,8 @@ State = dict[str, list[Tensor]]
 
 weights: the trainable variables in the network's order; a kernel that is overwritten in place holds its codes.
 velocity: of each of them. fixed: the other variables (moving statistics, random states of dropout). steps: of each
-kernel that is overwritten in place. masks: of each kernel, once they are frozen. sums: loss, right answers, images and
-kept weights since the epoch began.
+kernel that is overwritten in place. masks: of each kernel, once they are frozen. sums: loss, the objective's tally,
+images and kept weights since the epoch began.
 """
 Gradient = Callable[
     [Callable[[list[Tensor]], tuple[Tensor, Any]], list[Tensor]], tuple[tuple[Tensor, Any], list[Tensor]]
@@ -36,7 +37,7 @@ class Batch(NamedTuple):
 
     Attributes:
         images: uint8, shape (n, height, width, channels).
-        labels: int32, shape (n,).
+        labels: what is right: int32, shape (n,), or as the objective takes it.
         shifts: how to augment them, see `shift_images`; absent: not.
     """
 
@@ -47,7 +48,6 @@ class Batch(NamedTuple):
 
 SMALLEST_FUSED = 1 << 16
 """Weights of a kernel below which one pass over memory gains less than its compilation costs."""
-LABEL_SMOOTHING = 0.1
 WEIGHT_DECAY = 5e-4
 
 
@@ -65,14 +65,17 @@ class Step:
     """How a recipe trains a network.
 
     Attributes:
-        network: from raw pixels to logits; its variables only lend their order, values are in the state.
+        network: from raw pixels to logits, or to numbers; its variables only lend their order, values are in the
+            state.
+        objective: the loss, and what is counted.
         compression: the rule and its settings.
-        training: optimiser, augmentation and loss.
+        training: optimiser and augmentation.
         kernels: which of the trainable variables the rule applies to.
         fuse: compiles an elementwise function into one pass over memory, for backends that do not do so themselves.
     """
 
     network: keras.Model
+    objective: Objective
     compression: Compression
     training: Training
     kernels: tuple[int, ...]
@@ -98,7 +101,7 @@ class Step:
             "fixed": list(fixed),
             "steps": [],
             "masks": [],
-            "sums": [ops.zeros((), "float32") for _ in range(4)],
+            "sums": [ops.zeros(shape, "float32") for shape in ((), self.objective.tally_shape, (), ())],
         }
         return self._overwrite(state, self.compression.alpha) if self.overwrites else state
 
@@ -114,12 +117,12 @@ class Step:
         """
         images, labels, shifts = batch
         pixels = ops.cast(images if shifts is None else shift_images(images, shifts), "float32")
-        (loss, (fixed, right)), gradients = gradient(
+        (loss, (fixed, tally)), gradients = gradient(
             lambda forward: self._loss(forward, state["fixed"], pixels, labels), self.forward(state, alpha)
         )
         weights, velocity = self._descend(state, gradients, rate)
         count = float(images.shape[0])
-        sums = [state["sums"][0] + loss * count, state["sums"][1] + right, state["sums"][2] + count, state["sums"][3]]
+        sums = [state["sums"][0] + loss * count, state["sums"][1] + tally, state["sums"][2] + count, state["sums"][3]]
         after = {**state, "weights": weights, "velocity": velocity, "fixed": fixed, "sums": sums}
         return self._overwrite(after, alpha) if self.overwrites else after
 
@@ -181,16 +184,9 @@ class Step:
         return {**state, "weights": weights, "steps": [k.step for k in made], "sums": [*state["sums"][:3], kept]}
 
     def _loss(self, forward: list[Tensor], fixed: list[Tensor], pixels: Tensor, labels: Tensor) -> tuple[Tensor, Any]:
-        logits, fixed = self.network.stateless_call(forward, fixed, pixels, training=True)
-        logits = ops.cast(logits, "float32")
-        loss = -ops.mean(ops.sum(self._targets(labels, logits.shape[-1]) * ops.log_softmax(logits), axis=-1))
-        return loss, (list(fixed), count_right(logits, labels))
-
-    def _targets(self, labels: Tensor, classes: int) -> Tensor:
-        sure = ops.one_hot(labels, classes, dtype="float32")
-        if self.training.recipe != "Strong":
-            return sure
-        return sure * (1 - LABEL_SMOOTHING) + LABEL_SMOOTHING / classes
+        answers, fixed = self.network.stateless_call(forward, fixed, pixels, training=True)
+        answers = ops.cast(answers, "float32")
+        return self.objective.loss(answers, labels), (list(fixed), self.objective.count(answers, labels))
 
     def _descend(self, state: State, gradients: list[Tensor], rate: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Set v <- m v - rate g, and W <- W + v, or W + m v - rate g for Nesterov."""
@@ -211,12 +207,7 @@ class Step:
 
 
 def plan_step(network: keras.Model, recipe: Recipe) -> Step:
-    """The step of a recipe for a network that gives logits."""
+    """The step of a recipe for a network that gives logits, or numbers where those are learnt."""
     kernels = tuple(index for index, variable in enumerate(network.trainable_variables) if is_kernel(variable))
-    return Step(network, recipe.compression, recipe.training, kernels)
-
-
-def count_right(logits: Tensor, labels: Tensor) -> Tensor:
-    """How many answers are the label; float32 scalar."""
-    answers = ops.cast(ops.argmax(logits, axis=-1), "int32")
-    return ops.sum(ops.cast(answers == ops.cast(labels, "int32"), "float32"))
+    objective = plan_objective(recipe, int(network.outputs[0].shape[-1]))
+    return Step(network, objective, recipe.compression, recipe.training, kernels)

@@ -20,10 +20,10 @@ from model_artifact.errors import ArtifactError
 from model_artifact.manifest import Epoch
 from model_artifact.recipe import Recipe
 from model_builder.checkpoint import SECONDS_BETWEEN_SAVES, Checkpoints
-from model_builder.data_source import fit_to_network, load_data
+from model_builder.data_source import fit_to_given, load_data
 from model_builder.dataset import LabelledImages
 from model_builder.errors import BuildError, DataError, TrainingInterruptedError
-from model_builder.given_files import find_given
+from model_builder.given_files import open_given
 from model_builder.interruption import Interruption, interrupt_on_sigterm
 from model_builder.progress import Progress, tell_all, tell_on
 from model_builder.recipe_file import read_recipe
@@ -84,8 +84,9 @@ def train_to(
     if recipe.training.model is not None:
         from model_builder.given_model import read_given_model
 
-        given = read_given_model(find_given(recipe.training.model, environment))
-        data = fit_to_network(data, tuple(given.inputs[0].shape[1:]), int(given.outputs[0].shape[-1]))
+        with open_given(recipe.training.model, environment, tell) as file:
+            given = read_given_model(file.path, recipe.training.task)
+        data = fit_to_given(data, given)
     height, width, channels = data.training_images.shape[1:]
     model = build_model(recipe, (height, width, channels), len(data.class_names), given=given)
     curve = train(model, recipe, data, tell, checkpoints=checkpoints, interruption=interruption)

@@ -23,6 +23,7 @@ from model_builder.network import (
     Network,
     Pooling,
     Shape,
+    Upsampling,
     Weighted,
     infer_shapes,
 )
@@ -114,7 +115,7 @@ def _constants(chain: _Chain) -> Array:
                 values = _affine(values, layer, chain)
             case Activation():
                 values = curve(layer.curve, values)
-            case Pooling() | GlobalAverage() | Flatten():
+            case Pooling() | Upsampling() | GlobalAverage() | Flatten():
                 continue
             case _:
                 return np.full(values.shape, np.nan)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import selectors
@@ -6,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from model_artifact.inspection import inspect
@@ -94,6 +96,7 @@ def test_two_builds_of_a_recipe_at_once_both_hand_over_what_the_store_holds(envi
     jobs = [started({**environment, "MODELPRESS_TERMINATION_LOG": str(log)}) for log in logs]
     outputs = [job.communicate(timeout=DEADLINE_SECONDS) for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0], outputs
+    assert [err for _, err in outputs] == ["", ""]
     summaries = [parse_summary(log.read_text()) for log in logs]
     for summary in summaries:
         facts = inspect(store / summary.path)
@@ -222,6 +225,110 @@ def test_a_failure_is_one_sentence_that_says_whether_it_would_come_again(
     assert "\n" not in failure.error
     assert capsys.readouterr().err.splitlines()[-1] == f"model-builder-job: {failure.error}"
     assert half_made(tmp_path / "store") == []
+
+
+@pytest.fixture
+def own_files(tmp_path, environment):
+    """A model and images of a user's own in the folders of two claims: their URIs, with digests."""
+    import keras
+
+    from model_builder.dataset import load_digits
+
+    digits, claims = load_digits(), tmp_path / "claims"
+    (claims / "nets" / "v1").mkdir(parents=True)
+    (claims / "sets").mkdir()
+    chain = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(10)]
+    keras.Sequential([keras.Input((8, 8, 1)), *chain]).save(claims / "nets" / "v1" / "own.keras")
+    np.savez_compressed(
+        claims / "sets" / "own.npz",
+        x_train=digits.training_images,
+        y_train=digits.training_labels,
+        x_test=digits.test_images,
+        y_test=digits.test_labels,
+    )
+    environment["MODELPRESS_CLAIMS"] = str(claims)
+    return {
+        kind: {"uri": f"pvc://{below}", "digest": f"sha256:{hashlib.sha256((claims / below).read_bytes()).hexdigest()}"}
+        for kind, below in (("model", "nets/v1/own.keras"), ("data", "sets/own.npz"))
+    }
+
+
+def own_recipe(files, **training):
+    compression = {"alpha": 0.5, "bits": 8}
+    return Recipe.model_validate({"compression": compression, "training": {**files, "epochs": 2, **training}})
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own saving
+def test_a_model_and_images_in_claims_are_built(environment, own_files, tmp_path, capsys):
+    recipe = own_recipe({**own_files, "data": {"uri": own_files["data"]["uri"]}})
+    environment["MODELPRESS_RECIPE"] = recipe.canonical_json()
+    assert run_here(environment, tmp_path) == 0
+    summary = parse_summary((tmp_path / "log").read_text())
+    assert (summary.recipe_digest, summary.trained, summary.dataset) == (recipe.digest, True, "own")
+    assert summary.quality.value > 50
+    assert summary.quality.measures.keys() == {"Accuracy", "F1", "AUC", "MeanIoU", "MAE", "MSE"}
+    assert summary.quality.measures["Accuracy"] == summary.quality.value
+    made = inspect(tmp_path / "store" / summary.path).manifest.content.provenance
+    assert made.recipe == recipe
+    assert (made.given_model.name, made.given_model.digest) == ("own.keras", own_files["model"]["digest"])
+    assert made.dataset.digest == own_files["data"]["digest"], "measured, though not stated"
+    assert (summary.model_digest, summary.data_digest) == (made.given_model.digest, made.dataset.digest)
+    capsys.readouterr()
+    (tmp_path / "claims" / "nets" / "v1" / "own.keras").unlink()
+    assert run_here(environment, tmp_path) == 0, "a file with a stated digest is known by it"
+    assert "known: the store holds" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own saving
+def test_a_file_that_was_changed_behind_its_uri_is_not_given_the_old_artifact(environment, own_files, tmp_path, capsys):
+    """Namespaces that share a store may mean different files by one URI."""
+    files = {**own_files, "data": {"uri": own_files["data"]["uri"]}}
+    environment["MODELPRESS_RECIPE"] = own_recipe(files, epochs=1).canonical_json()
+    assert run_here(environment, tmp_path) == 0
+    first = parse_summary((tmp_path / "log").read_text())
+    path = tmp_path / "claims" / "sets" / "own.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez_compressed(path, **arrays | {"x_train": 255 - arrays["x_train"], "x_test": 255 - arrays["x_test"]})
+    capsys.readouterr()
+    assert run_here(environment, tmp_path) == 0
+    second = parse_summary((tmp_path / "log").read_text())
+    assert f"made from another file than {files['data']['uri']} now; building anew" in capsys.readouterr().out
+    assert second.data_digest != first.data_digest
+    assert second.digest != first.digest
+    path.unlink()
+    assert run_here(environment, tmp_path) == 5
+    assert "holds no file own.npz" in parse_failure((tmp_path / "log").read_text()).error
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own saving
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {"data": {"uri": "pvc://sets/other.npz"}},
+            "pvc://sets/other.npz: the claim sets holds no file other.npz; put it there, or correct the uri",
+        ),
+        (
+            {"model": {"uri": "pvc://nets/v1/own.keras", "digest": "sha256:" + "0" * 64}},
+            "pvc://nets/v1/own.keras: its digest is {digest}, but the recipe states sha256:" + "0" * 64,
+        ),
+        (
+            {"data": {"uri": "pvc://nets/v1/own.keras"}},
+            "pvc://nets/v1/own.keras: has no x_train; it must hold x_train, y_train, x_test, y_test",
+        ),
+        ({"model": {"uri": "pvc://sets/own.npz"}}, "pvc://sets/own.npz: not a .keras file"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told_by_its_uri_and_would_come_again(
+    change, sentence, environment, own_files, tmp_path
+):
+    environment["MODELPRESS_RECIPE"] = own_recipe(own_files | change).canonical_json()
+    assert run_here(environment, tmp_path) == (2 if "keras file" in sentence else 5)
+    failure = parse_failure((tmp_path / "log").read_text())
+    assert failure.error.startswith(sentence.replace("{digest}", own_files["model"]["digest"])), failure.error
+    assert failure.permanent
+    assert "data.claimName" not in failure.error, "the remedy for known data sets"
 
 
 def test_a_store_that_is_gone_may_come_back(environment, tmp_path):

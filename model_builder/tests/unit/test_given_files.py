@@ -14,9 +14,9 @@ from keras import layers
 from model_artifact.errors import InvalidRecipeError
 from model_artifact.recipe import FileReference, Training, parse_recipe
 from model_builder.data_source import fit_to_network, load_data
-from model_builder.errors import DataError, ModelError
+from model_builder.errors import DataError, GivenFileError, ModelError
 from model_builder.given_data import read_given_data
-from model_builder.given_files import find_given
+from model_builder.given_files import open_given
 from model_builder.given_model import make_logits, read_given_model
 
 # Keras 3.15 saves variables by a call that NumPy 2.4 warns of.
@@ -114,15 +114,61 @@ def test_one_array_alone_is_no_npz(tmp_path):
         read_given_data(tmp_path / "photos.npy", DIGEST)
 
 
+def open_path(reference, environment):
+    with open_given(reference, environment, print) as given:
+        return given
+
+
 def test_a_given_file_is_found_and_verified(tmp_path, monkeypatch):
     path = write_data(tmp_path)
     reference = FileReference(path="photos.npz", digest=digest_of(path))
     monkeypatch.chdir(tmp_path)
-    assert find_given(reference, {}).samefile(path)
-    with pytest.raises(DataError, match=r"photos\.npz: its digest is sha256:.*, but the recipe states sha256:0000"):
-        find_given(FileReference(path=str(path), digest=DIGEST), {})
-    with pytest.raises(DataError, match=r"other\.npz: no such file in .* nor in \.; set MODELPRESS_DATA"):
-        find_given(FileReference(path="other.npz", digest=DIGEST), {"MODELPRESS_DATA": str(tmp_path)})
+    assert open_path(reference, {}).path.samefile(path)
+    assert open_path(reference, {}).digest == digest_of(path)
+    with pytest.raises(
+        GivenFileError, match=r"photos\.npz: its digest is sha256:.*, but the recipe states sha256:0000"
+    ):
+        open_path(FileReference(path=str(path), digest=DIGEST), {})
+    with pytest.raises(GivenFileError, match=r"other\.npz: no such file in .* nor in \.; set MODELPRESS_DATA"):
+        open_path(FileReference(path="other.npz", digest=DIGEST), {"MODELPRESS_DATA": str(tmp_path)})
+
+
+def test_a_file_in_a_claim_is_found_where_claims_are_mounted(tmp_path):
+    (tmp_path / "mine" / "sets").mkdir(parents=True)
+    path = write_data(tmp_path / "mine" / "sets")
+    environment = {"MODELPRESS_CLAIMS": str(tmp_path)}
+    uri = "pvc://mine/sets/photos.npz"
+    for digest in (None, digest_of(path)):
+        given = open_path(FileReference(uri=uri, digest=digest), environment)
+        assert (given.path, given.digest) == (path, digest_of(path))
+    with pytest.raises(
+        GivenFileError, match=r"^pvc://mine/sets/photos\.npz: its digest is .*, but the recipe states sha256:0"
+    ):
+        open_path(FileReference(uri=uri, digest=DIGEST), environment)
+    missing = (
+        "pvc://mine/sets/others.npz: the claim mine holds no file sets/others.npz; put it there, or correct the uri"
+    )
+    with pytest.raises(GivenFileError, match=f"^{missing}$"):
+        open_path(FileReference(uri="pvc://mine/sets/others.npz"), environment)
+    with pytest.raises(
+        GivenFileError, match=r"^pvc://mine/sets/photos\.npz: there are no claims here; build it in a cluster"
+    ):
+        open_path(FileReference(uri=uri), {})
+
+
+def test_what_is_wrong_in_a_file_names_it_as_the_recipe_does(tmp_path):
+    (tmp_path / "mine").mkdir()
+    write_data(tmp_path / "mine", y_test=None)
+    training = Training(architecture="SmallCNN", data=FileReference(uri="pvc://mine/photos.npz"))
+    with pytest.raises(GivenFileError, match=r"^pvc://mine/photos\.npz: has no y_test; it must hold"):
+        load_data(training, {"MODELPRESS_CLAIMS": str(tmp_path)}, print)
+    (tmp_path / "mine" / "own.keras").write_bytes(b"no archive")
+    reference = FileReference(uri="pvc://mine/own.keras")
+    with (
+        pytest.raises(ModelError, match=r"^pvc://mine/own\.keras: not a \.keras file"),
+        open_given(reference, {"MODELPRESS_CLAIMS": str(tmp_path)}, print) as given,
+    ):
+        read_given_model(given.path)
 
 
 @pytest.mark.parametrize("last", ["softmax", "layer", "logits"])
@@ -242,7 +288,14 @@ def test_data_must_fit_a_given_model(tmp_path):
             {"architecture": "CNN", "dataset": "Digits", "data": {"path": "a", "digest": DIGEST}},
             "one of dataset and data",
         ),
-        ({"architecture": "CNN", "data": {"path": "a"}}, "data.digest: Field required"),
+        ({"architecture": "CNN", "data": {"path": "a"}}, "a file that is named by its path needs its digest"),
+        ({"architecture": "CNN", "data": {"digest": DIGEST}}, "state one of path and uri"),
+        (
+            {"architecture": "CNN", "data": {"path": "a", "uri": "s3://bucket/a", "digest": DIGEST}},
+            "state one of path and uri",
+        ),
+        ({"architecture": "CNN", "data": {"uri": "gs://bucket/a"}}, "data.uri: String should match pattern"),
+        ({"architecture": "CNN", "data": {"uri": "pvc://claim/../a"}}, "data.uri: String should match pattern"),
         (
             {"model": {"path": "a", "digest": DIGEST}, "dataset": "Digits", "precision": "BFloat16"},
             "a given model computes as it says itself; leave precision out",
@@ -253,3 +306,22 @@ def test_a_recipe_states_one_source_of_each_kind(training, words):
     recipe = {"compression": {"alpha": 1, "bits": 8}, "training": training}
     with pytest.raises(InvalidRecipeError, match=words):
         parse_recipe(json.dumps(recipe), "r.json")
+
+
+def test_a_uri_with_and_without_a_digest_is_a_recipe_of_its_own():
+    def digest(reference):
+        training = {"model": reference, "data": {"uri": "s3://bucket/mine.npz"}}
+        recipe = parse_recipe(json.dumps({"compression": {"alpha": 1, "bits": 8}, "training": training}), "r.json")
+        assert parse_recipe(recipe.canonical_json(), "itself") == recipe
+        assert recipe.training.network_name == "mine"
+        return recipe.digest
+
+    uri, path = {"uri": "s3://bucket/mine.keras"}, {"path": "mine.keras"}
+    stated = [uri, {**uri, "digest": DIGEST}, {**uri, "digest": "sha256:" + "1" * 64}, {**path, "digest": DIGEST}]
+    assert len({digest(reference) for reference in [*stated, {"uri": "pvc://bucket/mine.keras"}]}) == 5
+
+
+def test_the_digest_of_a_recipe_with_files_never_changes():
+    training = {"model": {"path": "mine.keras", "digest": DIGEST}, "data": {"path": "mine.npz", "digest": DIGEST}}
+    recipe = parse_recipe(json.dumps({"compression": {"alpha": 1, "bits": 8}, "training": training}), "r.json")
+    assert recipe.digest == "sha256:641f3367a9e508e7c1e2a620035059ab3e1ab1da4c3c166209cb8f273d9e8ae8"

@@ -56,6 +56,8 @@ def test_examples_in_yaml_and_json_ask_for_what_their_names_say():
     assert len(recipes) == len(list(folder.iterdir())) >= 10
     for name, recipe in recipes.items():
         assert f"a{100 * recipe.compression.alpha:g}-b{recipe.compression.bits}" in name
-        assert name.startswith({"CNN": "cnn", "SmallCNN": "digits", "VGG16": "vgg16"}[recipe.training.architecture])
+        own = f"{recipe.training.network_name}-{recipe.training.task.lower()}-"
+        ours = {"CNN": "cnn", "SmallCNN": "digits", "VGG16": "vgg16"}
+        assert name.startswith(ours.get(recipe.training.architecture, own))
         assert ("strong" in name) == (recipe.training.recipe == "Strong")
         assert ("untrained" in name) == (recipe.training.epochs == 0)

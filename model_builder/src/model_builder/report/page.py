@@ -1,9 +1,12 @@
 """The report as one HTML file that needs no other: styles and pictures are inside. Pure."""
 
 import base64
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from html import escape
 
+from model_artifact.manifest import Quality
+from model_artifact.quality_format import format_quality, name_learnt
 from model_builder.published import ANCHORS
 from model_builder.report.subject import Subject
 
@@ -50,7 +53,7 @@ def _render_summary(subjects: Sequence[Subject]) -> str:
         "model",
         "setting",
         "epochs",
-        "accuracy, deployed",
+        "quality, deployed",
         "in float32",
         "worst class",
         "size",
@@ -65,16 +68,15 @@ def _render_summary(subjects: Sequence[Subject]) -> str:
 
 def _summarise(subject: Subject) -> tuple[str, ...]:
     facts, quality = subject.facts, subject.made.quality
-    unit = " %" if quality is not None and quality.unit == "percent" else ""
     worst = quality.worst_class if quality is not None else None
-    weights = sum(_count(layer.shape) for layer in subject.made.layers)
+    weights = sum(math.prod(layer.shape) for layer in subject.made.layers)
     zeros = 100 * sum(layer.zeros for layer in subject.made.layers) / max(1, weights)
     return (
         subject.name,
         subject.setting,
         str(len(subject.made.curve)),
-        "not measured" if quality is None else f"{quality.deployed:.2f}{unit}",
-        "-" if quality is None else f"{quality.float_model:.2f}{unit}",
+        "not measured" if quality is None else f"{_name(quality)}{format_quality(quality.deployed, quality.unit)}",
+        "-" if quality is None else format_quality(quality.float_model, quality.unit),
         "-" if worst is None else f"{worst.name}: {worst.accuracy_percent:.1f} %",
         f"{facts.size_bytes:,}",
         f"{4 * weights / facts.size_bytes:.1f}x",
@@ -84,11 +86,9 @@ def _summarise(subject: Subject) -> tuple[str, ...]:
     )
 
 
-def _count(shape: Iterable[int]) -> int:
-    whole = 1
-    for extent in shape:
-        whole *= extent
-    return whole
+def _name(quality: Quality) -> str:
+    """The metric's name before its value; accuracy has none, being what a reader expects."""
+    return "" if quality.metric == "Accuracy" else f"{quality.metric} "
 
 
 def _render_warnings(subjects: Sequence[Subject]) -> list[str]:
@@ -105,7 +105,7 @@ def _warn(subject: Subject) -> str:
     if not subject.made.trained:
         return "not trained in full; the size means something, no quality does."
     if subject.made.dataset is not None and subject.made.dataset.name != "CIFAR-10":
-        return f"every accuracy is on {subject.made.dataset.name}."
+        return f"every {name_learnt(subject.made)} is on {subject.made.dataset.name}."
     return ""
 
 
@@ -156,15 +156,20 @@ def _render_subject(subject: Subject, pictures: Pictures) -> str:
         _render_picture(
             f"{subject.name}-weights.png", pictures, _explain_weights(subject), "No kernel is stored apart."
         ),
-        "<h3>Confusion</h3>",
-        _render_picture(
-            f"{subject.name}-confusion.png", pictures, _explain_confusion(subject), "Not measured for this artifact."
-        ),
+        *_render_confusion(subject, pictures),
         "<h3>Layers</h3>",
         _render_picture(f"{subject.name}-layers.png", pictures, _LAYERS_CAPTION, "No kernel is stored apart."),
         _render_layers(subject),
     ]
     return "\n".join(parts)
+
+
+def _render_confusion(subject: Subject, pictures: Pictures) -> list[str]:
+    """The confusion of classes, where there are classes."""
+    if subject.made.recipe.training.task == "Regression":
+        return []
+    name, caption = f"{subject.name}-confusion.png", _explain_confusion(subject)
+    return ["<h3>Confusion</h3>", _render_picture(name, pictures, caption, "Not measured for this artifact.")]
 
 
 def _render_training(subject: Subject) -> str:
@@ -175,7 +180,7 @@ def _render_training(subject: Subject) -> str:
         f" {training.learning_rate:g}, momentum {training.momentum:g}, seed {training.seed}"
     )
     facts = {
-        "network": f"{training.network_name}, recipe {training.recipe}, {training.precision}",
+        "network": f"{training.network_name}, {training.task}, recipe {training.recipe}, {training.precision}",
         "training": schedule,
         "chosen by": _explain_choice(subject),
         "data": _explain_data(subject),
@@ -191,10 +196,10 @@ def _render_training(subject: Subject) -> str:
 
 
 def _explain_choice(subject: Subject) -> str:
-    training = subject.made.recipe.training
+    training, learnt = subject.made.recipe.training, name_learnt(subject.made)
     if training.keep == "Last":
         return "nothing: the weights after the last step"
-    return "held-out images" if training.validation_images else "the test images: this accuracy is optimistic"
+    return "held-out images" if training.validation_images else f"the test images: this {learnt} is optimistic"
 
 
 def _explain_data(subject: Subject) -> str:
@@ -215,14 +220,15 @@ def _explain_weights(subject: Subject) -> str:
 
 def _explain_confusion(subject: Subject) -> str:
     quality = subject.made.quality
-    return "" if quality is None else f"Of the deployed form, unpacked, on {quality.samples:,} test samples."
+    pixels = "the pixels of " if subject.made.recipe.training.task == "Segmentation" else ""
+    return "" if quality is None else f"Of the deployed form, unpacked, on {pixels}{quality.samples:,} test samples."
 
 
 def _render_layers(subject: Subject) -> str:
     stored = {tensor.name: tensor for tensor in subject.facts.tensors}
     rows = []
     for layer in subject.made.layers:
-        weights, tensor = _count(layer.shape), stored.get(layer.name)
+        weights, tensor = math.prod(layer.shape), stored.get(layer.name)
         rows.append(
             (
                 layer.name,

@@ -59,21 +59,28 @@ def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> Ite
             pyplot.close(figure)
 
 
-def draw_curves(curve: Sequence[Epoch]) -> bytes:
-    """Accuracy on training, held-out and test images, and the share of zeros, by epoch."""
+def draw_curves(curve: Sequence[Epoch], learnt: str = "accuracy", unit: str = "percent") -> bytes:
+    """What is learnt, on training, held-out and test images, and the share of zeros, by epoch.
+
+    Args:
+        curve: of the training.
+        learnt: what it measures.
+        unit: percent, or that of the targets.
+    """
     epochs = [entry.epoch for entry in curve]
     marker = "o" if len(epochs) <= _MANY_EPOCHS else ""
     lines: list[tuple[str, str, list[float | None]]] = [
-        ("training images, as they were trained", _GREY, [entry.accuracy_percent for entry in curve]),
-        ("held-out images", _GREEN, [entry.validation_accuracy_percent for entry in curve]),
-        ("test images", _BLUE, [entry.test_accuracy_percent for entry in curve]),
+        ("training images, as they were trained", _GREY, [entry.quality for entry in curve]),
+        ("held-out images", _GREEN, [entry.validation_quality for entry in curve]),
+        ("test images", _BLUE, [entry.test_quality for entry in curve]),
     ]
     with _figure(9, 3.4, columns=2) as (_, axes, png):
         left, right = axes[0]
         for label, colour, values in lines:
             if None not in values:
                 left.plot(epochs, values, color=colour, label=label, marker=marker, markersize=4)
-        left.set(xlabel="epoch", ylabel="accuracy, %", title="Accuracy with the compressed weights")
+        named, title = f"{learnt}{', %' if unit == 'percent' else ''}", f"{learnt[0].upper()}{learnt[1:]}"
+        left.set(xlabel="epoch", ylabel=named, title=f"{title} with the compressed weights")
         left.legend(fontsize=8)
         right.plot(epochs, [e.zeros_percent for e in curve], color=_ORANGE, marker=marker, markersize=4)
         right.set(xlabel="epoch", ylabel="weights that are zero, %", title="Sparsity", ylim=(-2, 102))
@@ -137,7 +144,7 @@ def _draw_after(axis: Any, level: Levels) -> None:
     axis.text(0.98, 0.95, text, transform=axis.transAxes, ha="right", va="top", fontsize=8, bbox=box)
 
 
-def draw_confusion(quality: Quality) -> bytes:
+def draw_confusion(quality: Quality, of: str = "images") -> bytes:
     """How often each class (row) was taken for each class (column), in percent of the row (paper 000, fig. 5)."""
     matrix = np.array(quality.confusion, float)
     names = quality.class_names or tuple(str(label) for label in range(len(matrix)))
@@ -152,7 +159,7 @@ def draw_confusion(quality: Quality) -> bytes:
         axis.set(xlabel="answer", ylabel="label")
         if len(names) <= _LABELLED_CLASSES:
             _write_shares(axis, shares)
-        figure.colorbar(image, ax=axis, label="% of the label's images", shrink=0.8)
+        figure.colorbar(image, ax=axis, label=f"% of the label's {of}", shrink=0.8)
     return png.getvalue()
 
 

@@ -30,7 +30,7 @@ class Choice:
 def choose_by_test(records: Sequence[RunRecord]) -> Choice | None:
     """The run and epoch with the largest test accuracy: what paper 004 reports; the first of equals."""
     choices = [Choice(record, epoch) for record in records for epoch in record.curve]
-    return max(choices, key=lambda choice: choice.epoch.test_accuracy_percent, default=None)
+    return max(choices, key=lambda choice: choice.epoch.test_quality, default=None)
 
 
 def choose_by_validation(records: Sequence[RunRecord]) -> Choice | None:
@@ -59,14 +59,14 @@ class Honest:
     @property
     def accuracy_percent(self) -> float:
         """Mean test accuracy over the seeds."""
-        return fmean(choice.epoch.test_accuracy_percent for choice in self.choices)
+        return fmean(choice.epoch.test_quality for choice in self.choices)
 
     @property
     def deviation_points(self) -> float | None:
         """Sample standard deviation over the seeds; None for one."""
         if len(self.choices) == 1:
             return None
-        return stdev(choice.epoch.test_accuracy_percent for choice in self.choices)
+        return stdev(choice.epoch.test_quality for choice in self.choices)
 
     @property
     def density_percent(self) -> float:
@@ -87,5 +87,5 @@ def choose_honestly(records: Sequence[RunRecord]) -> Honest | None:
         honest, by_test = choose_by_validation(of_seed), choose_by_test(of_seed)
         if honest is not None and by_test is not None:
             chosen.append(honest)
-            optimism.append(by_test.epoch.test_accuracy_percent - honest.epoch.test_accuracy_percent)
+            optimism.append(by_test.epoch.test_quality - honest.epoch.test_quality)
     return Honest(tuple(chosen), fmean(optimism)) if chosen else None

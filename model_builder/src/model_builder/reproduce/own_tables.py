@@ -64,7 +64,7 @@ def _format_reading(record: RunRecord | None) -> str:
         return NOT_RUN
     first, last = (Choice(record, epoch).density_percent for epoch in (record.curve[0], record.curve[-1]))
     nonzero = 100 - record.zeros_percent
-    return f"{record.curve[-1].test_accuracy_percent:.2f} % ({first:.1f} → {last:.1f} %; not zero {nonzero:.1f} %)"
+    return f"{record.curve[-1].test_quality:.2f} % ({first:.1f} → {last:.1f} %; not zero {nonzero:.1f} %)"
 
 
 def _format_paper(setting: Setting) -> str:

@@ -116,7 +116,7 @@ def _render_accuracies(cells: Cells, settings: Sequence[Setting]) -> str:
             (
                 *_name(setting),
                 format_percent(PAPER_000_ACCURACY_PERCENT[setting]),
-                format_mean(theirs[:1], lambda record: record.curve[-1].test_accuracy_percent, "{:.2f} %"),
+                format_mean(theirs[:1], lambda record: record.curve[-1].test_quality, "{:.2f} %"),
                 _format_accuracy(choose_by_test(theirs)),
                 format_honest(honest),
                 format_points(honest.optimism_points if honest else None),
@@ -127,7 +127,7 @@ def _render_accuracies(cells: Cells, settings: Sequence[Setting]) -> str:
 
 
 def _format_accuracy(choice: Choice | None) -> str:
-    return NOT_RUN if choice is None else f"{choice.epoch.test_accuracy_percent:.2f} %"
+    return NOT_RUN if choice is None else f"{choice.epoch.test_quality:.2f} %"
 
 
 def _format_deployed(records: Sequence[RunRecord]) -> str:
@@ -198,7 +198,7 @@ def _render_scores(cells: Cells) -> str:
 
 
 def _format_scores(choice: Choice, baseline: Choice, share: float) -> str:
-    accuracies = choice.epoch.test_accuracy_percent, baseline.epoch.test_accuracy_percent
+    accuracies = choice.epoch.test_quality, baseline.epoch.test_quality
     scores = (efficiency_score(*accuracies, share, power) for power in _POWERS)
     return " / ".join("-" if score is None else f"{score:.2f}" for score in scores)
 

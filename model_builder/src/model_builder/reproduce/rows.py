@@ -37,7 +37,7 @@ def format_choice(choice: Choice | None) -> str:
     """Accuracy, density and the epoch that was chosen."""
     if choice is None:
         return NOT_RUN
-    return f"{choice.epoch.test_accuracy_percent:.2f} % ({choice.density_percent:.2f} %)"
+    return f"{choice.epoch.test_quality:.2f} % ({choice.density_percent:.2f} %)"
 
 
 def format_honest(honest: Honest | None) -> str:
