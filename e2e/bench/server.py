@@ -23,15 +23,18 @@ import numpy as np
 from bench.server_clients import GrpcClient, RestClient
 from bench.server_load import drive, saturate
 from bench.server_subjects import HOST, EngineSubject, Measured, ServerProcess, Subject, WireSubject, read_image
-from bench.server_targets import Target, format_targets, plan_targets
+from bench.server_targets import Target, format_targets, plan_targets, simulate_queue
 from loopback import free_ports
 
+from model_artifact.unpacking import unpack
 from model_builder.machine import read_processor
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "build" / "local" / "models"
 OUT = ROOT / "build" / "bench-server.json"
 NETWORKS = {"vgg16": ("vgg16-untrained-a0-b32", "vgg16-untrained-a125-b8"), "cnn": ("cnn-a0-b32", "cnn-a125-b8")}
+# Networks that need no data, so that the form with int8 activations is built for the comparison.
+INTEGER = {"vgg16"}
 BLOCK = 10
 WARM_UP_BLOCKS = 2
 SATURATING_CLIENTS = 8
@@ -60,7 +63,9 @@ def main() -> int:
     targets: list[Target] = []
     for network in options.networks.split(","):
         float_folder, int8_folder = (find_model(name) for name in NETWORKS[network])
-        measured, loads = measure_network(float_folder, int8_folder, options.requests, options.load_seconds)
+        integer_folder = find_integer_model(NETWORKS[network][1]) if network in INTEGER else None
+        folders = float_folder, int8_folder, integer_folder
+        measured, loads = measure_network(*folders, options.requests, options.load_seconds)
         print(f"\n{network}\n{format_table(measured)}\n{format_loads(loads)}", flush=True)
         targets += plan_targets(network, {each.name: each for each in measured}, loads)
         document[network] = {
@@ -68,7 +73,9 @@ def main() -> int:
             "loads": [asdict(load) for load in loads],
         }
     document["targets"] = [asdict(target) for target in targets]
+    document["perfectQueue"] = perfect = simulate_queue(0.7) / simulate_queue(0.1)
     print(f"\n{format_targets(targets)}")
+    print(f"p95 at 70 % over that at 10 % of a server that always takes the same time, one by one: {perfect:.2f}")
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps(document, indent=2) + "\n")
     print(f"every number: {OUT.relative_to(ROOT)}")
@@ -86,8 +93,22 @@ def find_model(name: str) -> Path:
     return folder
 
 
+def find_integer_model(name: str) -> Path:
+    """The version folder of an example with int8 activations as well, built and unpacked unless it is here."""
+    folder, made = MODELS / f"{name}-integer" / "1", MODELS.parent / "integer" / name
+    if not (folder / "model.tflite").exists():
+        recipe = json.loads((ROOT / "examples" / "recipes" / f"{name}.json").read_text())
+        recipe["export"] = {**recipe.get("export", {}), "activations": "Integer"}
+        made.mkdir(parents=True, exist_ok=True)
+        (made / "asked.json").write_text(json.dumps(recipe))
+        build = [sys.executable, "-m", "model_builder", "build", made / "asked.json", "-o", made / "build", "--resume"]
+        subprocess.run(build, check=True)
+        unpack(made / "build" / "artifact.zip", folder)
+    return folder
+
+
 def measure_network(
-    float_folder: Path, int8_folder: Path, requests: int, load_seconds: float
+    float_folder: Path, int8_folder: Path, integer_folder: Path | None, requests: int, load_seconds: float
 ) -> tuple[list[Measured], list[UnderLoad]]:
     """All subjects in turns, and then our server under load."""
     cores = sorted(os.sched_getaffinity(0))
@@ -113,6 +134,7 @@ def measure_network(
             EngineSubject("TensorFlow float32", "tensorflow", float_folder, core),
             EngineSubject("LiteRT float32", "litert", float_folder, core),
             EngineSubject("LiteRT int8", "litert", int8_folder, core),
+            *([EngineSubject("LiteRT integer", "litert", integer_folder, core)] if integer_folder else []),
             EngineSubject("OpenVINO int8", "openvino", int8_folder, core),
             WireSubject("server by gRPC", server, connect_grpc()),
             WireSubject("server by REST", server, connect_rest()),

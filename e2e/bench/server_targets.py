@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 OVERHEAD_MILLISECONDS = {"gRPC": 0.5, "REST": 0.8}
 
 
@@ -50,6 +52,17 @@ def plan_targets(network: str, measured: Mapping[str, Any], loads: Sequence[Any]
         ratio = load.p95_at_70_percent / load.p95_at_10_percent
         targets.append(Target(network, f"{load.wire}: p95 at 70 % over unloaded", ratio, 3.0, at_least=False))
     return targets
+
+
+def simulate_queue(utilisation: float, requests: int = 1_000_000, seed: int = 1) -> float:
+    """The p95 of a server that takes exactly as long for each request and nothing besides, in its times.
+
+    One place, first come first served, Poisson arrivals: what waiting alone costs, whoever serves.
+    """
+    arrivals = np.random.default_rng(seed).exponential(1 / utilisation, requests)
+    balance = np.cumsum(1 - arrivals)
+    waited = balance - np.minimum(np.minimum.accumulate(balance), 0)
+    return float(np.percentile(waited + 1, 95))
 
 
 def format_targets(targets: Sequence[Target]) -> str:

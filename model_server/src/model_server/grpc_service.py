@@ -1,19 +1,18 @@
 """TensorFlow Serving's gRPC services and gRPC's health service over the data plane.
 
-The health service's Watch is not registered: gRPC itself answers UNIMPLEMENTED, after which clients go on without it.
+The health service's Watch is not there: it is answered UNIMPLEMENTED, after which clients go on without it.
 """
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from model_server._protos import health_pb2
 from model_server._protos.tensorflow_serving.apis import (
@@ -22,7 +21,6 @@ from model_server._protos.tensorflow_serving.apis import (
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
-    model_pb2,
     predict_pb2,
     regression_pb2,
     status_pb2,
@@ -36,23 +34,26 @@ from model_server.errors import (
     StartupError,
     format_details,
 )
+from model_server.grpc_calls import Call, CallServer, Take
 from model_server.inference import Inference, Run
 from model_server.metadata import check_fields, render_metadata, render_status
 from model_server.model_config import plan_models
 from model_server.predict import DataPlane, ModelSpec
+from model_server.predict_forms import PredictForms, Question, parse_model_spec, parse_request_spec
 from model_server.servable import Servable
+from model_server.turns import Turns
 
 _LOGGER = logging.getLogger(__name__)
 
 LARGEST_MESSAGE_BYTES = 2**31 - 1
 _LONGEST_DEADLINE_SECONDS = 30 * 86_400.0
-# Health and status are answered by threads of their own number, so that an overloaded server is not taken for dead.
-_THREADS_FOR_PROBES = 2
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
+HEALTH_SERVICE = "grpc.health.v1.Health"
 _HEALTH_NAMES = {"", PREDICTION_SERVICE, MODEL_SERVICE}
 
-Method = Callable[[Any, grpc.ServicerContext], Any]
+# A request as what it was parsed into; the call says how much time is left.
+Method = Callable[[Any, Call], bytes]
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,15 @@ class GrpcSettings:
     max_threads: int
     channel_arguments: tuple[tuple[str, int | str], ...] = ()
     credentials: grpc.ServerCredentials | None = None
+    # Whether a prediction that nobody else stands in the way of is run where it arrives; right for one interpreter.
+    inline: bool = False
 
 
 class GrpcService:
-    """The gRPC server; it listens from `start` until `stop`."""
+    """The gRPC server; it listens from `start` until `stop`.
+
+    Health, status and metadata are answered where they arrive, so that an overloaded server is not taken for dead.
+    """
 
     def __init__(
         self,
@@ -81,9 +87,14 @@ class GrpcService:
         self._access_log = access_log
         self._inference = inference
         self._settings = settings
-        self._slots = threading.BoundedSemaphore(settings.max_threads)
-        self._server = grpc.server(
-            ThreadPoolExecutor(settings.max_threads + _THREADS_FOR_PROBES, thread_name_prefix="grpc"),
+        self._turns = Turns(lambda: data_plane.busy, enabled=settings.inline)
+        # Predictions that are not answered yet; the number changes on the server's thread only.
+        self._under_way = 0
+        # One more for a list of models, which is loaded while others predict.
+        self._threads = ThreadPoolExecutor(settings.max_threads + 1, thread_name_prefix="grpc")
+        self._server = CallServer(
+            self._plan_methods(),
+            self._turns,
             options=[
                 ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", LARGEST_MESSAGE_BYTES),
@@ -92,7 +103,6 @@ class GrpcService:
                 *settings.channel_arguments,
             ],
         )
-        self._server.add_generic_rpc_handlers(self._render_handlers())
 
     def start(self) -> None:
         """Open the port and the socket.
@@ -113,145 +123,160 @@ class GrpcService:
 
     def _listen(self, address: str, flag: str) -> None:
         try:
-            if self._settings.credentials is None:
-                self._server.add_insecure_port(address)
-            else:
-                self._server.add_secure_port(address, self._settings.credentials)
-        except RuntimeError as error:
+            self._server.listen(address, self._settings.credentials)
+        except OSError as error:
             raise StartupError(
                 f"{flag} cannot be opened for gRPC on {address}: stop what listens there or give another value."
             ) from error
 
     def stop(self, grace_seconds: float) -> None:
         """Refuse new calls, and wait at most the grace for those under way."""
-        self._server.stop(grace_seconds).wait()
+        self._server.stop(grace_seconds)
+        self._threads.shutdown(wait=False)
 
-    def _render_handlers(self) -> "tuple[grpc.GenericRpcHandler[Any, Any], ...]":
-        def unary(method: Method, request: Any) -> "grpc.RpcMethodHandler[Any, Any]":
-            return grpc.unary_unary_rpc_method_handler(
-                self._guard(method),
-                request_deserializer=request.FromString,
-                response_serializer=_serialize,
-            )
-
-        inference = self._inference
+    def _plan_methods(self) -> dict[str, Take]:
+        inference, forms = self._inference, PredictForms(self._inference)
+        predict = self._answer_one("Predict", Question.parse_spec, forms.answer)
+        classify = self._answer_one("Classify", parse_request_spec, _serializing(inference.classify))
+        regress = self._answer_one("Regress", parse_request_spec, _serializing(inference.regress))
         prediction = {
-            "Predict": unary(self._answer_one("Predict", inference.predict), predict_pb2.PredictRequest),
-            "Classify": unary(
-                self._answer_one("Classify", inference.classify), classification_pb2.ClassificationRequest
+            "Predict": self._predicts(predict_pb2.PredictRequest, predict, forms.read),
+            "Classify": self._predicts(classification_pb2.ClassificationRequest, classify),
+            "Regress": self._predicts(regression_pb2.RegressionRequest, regress),
+            "MultiInference": self._predicts(inference_pb2.MultiInferenceRequest, _serializing(self._infer)),
+            "GetModelMetadata": self._guard(
+                get_model_metadata_pb2.GetModelMetadataRequest, _serializing(self._get_model_metadata)
             ),
-            "Regress": unary(self._answer_one("Regress", inference.regress), regression_pb2.RegressionRequest),
-            "MultiInference": unary(self._infer, inference_pb2.MultiInferenceRequest),
-            "GetModelMetadata": unary(self._get_model_metadata, get_model_metadata_pb2.GetModelMetadataRequest),
         }
+        reload = self._guard(model_management_pb2.ReloadConfigRequest, _serializing(self._reload))
         model = {
-            "GetModelStatus": unary(self._get_model_status, get_model_status_pb2.GetModelStatusRequest),
-            "HandleReloadConfigRequest": unary(self._reload, model_management_pb2.ReloadConfigRequest),
+            "GetModelStatus": self._guard(
+                get_model_status_pb2.GetModelStatusRequest, _serializing(self._get_model_status)
+            ),
+            "HandleReloadConfigRequest": lambda call: self._submit(reload, call),
         }
-        health = {"Check": unary(self._check_health, health_pb2.HealthCheckRequest)}
-        return (
-            grpc.method_handlers_generic_handler(PREDICTION_SERVICE, prediction),
-            grpc.method_handlers_generic_handler(MODEL_SERVICE, model),
-            grpc.method_handlers_generic_handler("grpc.health.v1.Health", health),
+        health = {"Check": self._guard(health_pb2.HealthCheckRequest, _serializing(self._check_health))}
+        services = {PREDICTION_SERVICE: prediction, MODEL_SERVICE: model, HEALTH_SERVICE: health}
+        return {f"/{service}/{name}": take for service, methods in services.items() for name, take in methods.items()}
+
+    def _predicts(self, kind: Any, method: Method, parse: Callable[[bytes], Any] | None = None) -> Take:
+        """Predictions are bounded in number, and run on this thread or on another one."""
+        answer, refuse = self._guard(kind, method, parse), self._guard(kind, self._refuse_busy)
+
+        def take(call: Call) -> None:
+            self._under_way += 1
+            call.ended = self._end_prediction
+            if self._under_way > self._settings.max_threads:
+                refuse(call)
+            elif self._turns.suit(len(call.message)):
+                waits = self._turns.behind
+                self._turns.offer(
+                    lambda: self._answer_late(answer, call) if waits else answer(call),
+                    lambda: self._submit(answer, call),
+                )
+            else:
+                self._submit(answer, call)
+
+        return take
+
+    def _submit(self, answer: Take, call: Call) -> None:
+        self._threads.submit(self._answer_late, answer, call)
+
+    def _answer_late(self, answer: Take, call: Call) -> None:
+        self._data_plane.metrics.observe_thread_wait("GRPC", time.perf_counter() - call.arrived_seconds)
+        if call.cancelled:
+            # Nobody waits for the answer any more.
+            call.refuse(grpc.StatusCode.CANCELLED, "")
+        else:
+            answer(call)
+
+    def _end_prediction(self) -> None:
+        self._under_way -= 1
+
+    def _refuse_busy(self, request: Any, _: Call) -> NoReturn:
+        error = ResourceExhaustedError(
+            f"{self._settings.max_threads} requests are under way, the number that --grpc_max_threads allows."
         )
+        if not isinstance(request, inference_pb2.MultiInferenceRequest):
+            self._data_plane.metrics.count_request(request.model_spec.name, error.grpc.name)
+        raise error
 
-    def _guard(self, method: Method) -> Method:
+    def _guard(self, kind: Any, method: Method, parse: Callable[[bytes], Any] | None = None) -> Take:
         """Turn our errors into status codes, at the only place where that happens."""
+        name, parse = kind.DESCRIPTOR.name.removesuffix("Request"), parse or kind.FromString
 
-        def answer(request: Any, context: grpc.ServicerContext) -> Any:
-            arrived_seconds = time.perf_counter()
+        def answer(call: Call) -> None:
+            request = None
             try:
-                response = method(request, context)
-                self._log(request, "OK", arrived_seconds, response)
+                request = parse(call.message)
+                response = method(request, call)
             except ServingError as error:
                 code, message = error.grpc, str(error)
+            except DecodeError:
+                code, message = grpc.StatusCode.INTERNAL, "Exception deserializing request!"
             except Exception:
                 _LOGGER.exception("a gRPC call failed")
                 code, message = grpc.StatusCode.INTERNAL, "The server failed: its log says where."
             else:
-                return response
-            self._log(request, code.name, arrived_seconds, None)
-            _abort(context, code, message)
+                call.answer(response)
+                self._log(name, request, "OK", call, len(response))
+                return
+            call.refuse(code, format_details(message))
+            self._log(name, request, code.name, call, 0)
 
         return answer
 
-    def _log(self, request: Any, status: str, arrived_seconds: float, response: Any) -> None:
+    def _log(self, method: str, request: Any, status: str, call: Call, response_bytes: int) -> None:
         """One line for the call, named as its request is: Predict, GetModelStatus, HealthCheck."""
         if self._access_log is not None:
-            method, spec = type(request).__name__.removesuffix("Request"), getattr(request, "model_spec", None)
-            sizes = request.ByteSize(), 0 if response is None else response.ByteSize()
-            seconds = time.perf_counter() - arrived_seconds
-            self._access_log.add("GRPC", method, spec.name if spec else "", status, seconds, *sizes)
+            spec = getattr(request, "model_spec", None)
+            seconds = time.perf_counter() - call.arrived_seconds
+            model = spec.name if spec else ""
+            self._access_log.add("GRPC", method, model, status, seconds, len(call.message), response_bytes)
 
-    def _answer_one(self, api: str, infer: Callable[[Servable, Any, Run], Any]) -> Method:
-        """A request for one signature: bounded in number, counted and timed."""
+    def _answer_one(
+        self, api: str, parse_spec: Callable[[Any], ModelSpec], infer: Callable[[Servable, Any, Run], bytes]
+    ) -> Method:
+        """A request for one signature, counted and timed."""
+        metrics = self._data_plane.metrics
 
-        def answer(request: Any, context: grpc.ServicerContext) -> Any:
-            started = time.perf_counter()
-            name, metrics = request.model_spec.name, self._data_plane.metrics
+        def answer(request: Any, call: Call) -> bytes:
+            name = request.model_spec.name
             try:
-                with self._slot():
-                    spec = _parse_spec(request)
-                    response = self._run_on(spec, api, request, infer, context)
+                with self._data_plane.acquire(parse_spec(request)) as servable:
+                    response = infer(servable, request, self._runner(servable, api, call))
             except ServingError as error:
                 metrics.count_request(name, error.grpc.name)
                 raise
-            seconds = time.perf_counter() - started
-            metrics.count_request(name, "OK")
-            metrics.observe_request(name, api, "GRPC", seconds)
-            metrics.observe_predict(name, response.model_spec.version.value, api, "GRPC", seconds)
+            metrics.observe_answer(name, servable.version, api, "GRPC", time.perf_counter() - call.arrived_seconds)
             return response
 
         return answer
 
-    def _infer(
-        self, request: inference_pb2.MultiInferenceRequest, context: grpc.ServicerContext
-    ) -> inference_pb2.MultiInferenceResponse:
+    def _infer(self, request: inference_pb2.MultiInferenceRequest, call: Call) -> inference_pb2.MultiInferenceResponse:
         """Neither counted nor timed in TensorFlow Serving's metrics, as there."""
-        spec = _parse_model_spec(request.tasks[0].model_spec) if request.tasks else ModelSpec("")
-        with self._slot():
-            response: inference_pb2.MultiInferenceResponse = self._run_on(
-                spec, "MultiInference", request, self._inference.infer, context
-            )
-        return response
-
-    def _run_on(
-        self,
-        spec: ModelSpec,
-        api: str,
-        request: Any,
-        infer: Callable[[Servable, Any, Run], Any],
-        context: grpc.ServicerContext,
-    ) -> Any:
+        spec = parse_model_spec(request.tasks[0].model_spec) if request.tasks else ModelSpec("")
         with self._data_plane.acquire(spec) as servable:
-            return infer(servable, request, self._data_plane.runner(servable, api, read_seconds_left(context)))
+            return self._inference.infer(servable, request, self._runner(servable, "MultiInference", call))
 
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        if not self._slots.acquire(blocking=False):
-            raise ResourceExhaustedError(
-                f"{self._settings.max_threads} requests are under way, the number that --grpc_max_threads allows."
-            )
-        try:
-            yield
-        finally:
-            self._slots.release()
+    def _runner(self, servable: Servable, api: str, call: Call) -> Run:
+        return self._data_plane.runner(servable, api, limit_seconds(call.read_seconds_left()))
 
     def _get_model_metadata(
-        self, request: get_model_metadata_pb2.GetModelMetadataRequest, _: grpc.ServicerContext
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest, _: Call
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        spec = _parse_spec(request)
+        spec = parse_request_spec(request)
         check_fields(request.metadata_field)
         with self._data_plane.acquire(spec) as servable:
             return render_metadata(servable)
 
     def _get_model_status(
-        self, request: get_model_status_pb2.GetModelStatusRequest, _: grpc.ServicerContext
+        self, request: get_model_status_pb2.GetModelStatusRequest, _: Call
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        return render_status(self._data_plane.statuses(_parse_spec(request)))
+        return render_status(self._data_plane.statuses(parse_request_spec(request)))
 
     def _reload(
-        self, request: model_management_pb2.ReloadConfigRequest, _: grpc.ServicerContext
+        self, request: model_management_pb2.ReloadConfigRequest, _: Call
     ) -> model_management_pb2.ReloadConfigResponse:
         if request.config.WhichOneof("config") != "model_config_list":
             raise InvalidArgumentError(
@@ -261,36 +286,17 @@ class GrpcService:
         self._data_plane.reload(plan_models(request.config))
         return model_management_pb2.ReloadConfigResponse(status=status_pb2.StatusProto())
 
-    def _check_health(
-        self, request: health_pb2.HealthCheckRequest, _: grpc.ServicerContext
-    ) -> health_pb2.HealthCheckResponse:
+    def _check_health(self, request: health_pb2.HealthCheckRequest, _: Call) -> health_pb2.HealthCheckResponse:
         if request.service not in _HEALTH_NAMES:
             raise NotFoundError(f"There is no service {request.service} here.")
         status = health_pb2.HealthCheckResponse
         return status(status=status.SERVING if self._data_plane.ready else status.NOT_SERVING)
 
 
-def read_seconds_left(context: grpc.ServicerContext) -> float | None:
+def limit_seconds(stated_seconds: float) -> float | None:
     """The time left of a call, or None where it has no deadline; gRPC states centuries then, which no clock counts."""
-    seconds = context.time_remaining()
-    return None if seconds > _LONGEST_DEADLINE_SECONDS else seconds
+    return None if stated_seconds > _LONGEST_DEADLINE_SECONDS else stated_seconds
 
 
-def _parse_spec(request: Any) -> ModelSpec:
-    if not request.HasField("model_spec"):
-        raise InvalidArgumentError("Missing ModelSpec")
-    return _parse_model_spec(request.model_spec)
-
-
-def _parse_model_spec(spec: model_pb2.ModelSpec) -> ModelSpec:
-    return ModelSpec(
-        spec.name, spec.version.value if spec.HasField("version") else None, spec.version_label, spec.signature_name
-    )
-
-
-def _serialize(message: Any) -> bytes:
-    return bytes(message.SerializeToString())
-
-
-def _abort(context: grpc.ServicerContext, code: grpc.StatusCode, message: str) -> NoReturn:
-    context.abort(code, format_details(message))
+def _serializing(answer: Callable[..., Any]) -> Callable[..., bytes]:
+    return lambda *asked: bytes(answer(*asked).SerializeToString())

@@ -13,6 +13,7 @@ from model_server.errors import ResourceExhaustedError, StartupError
 from model_server.http_connection import Connection
 from model_server.memory import release_free_memory
 from model_server.rest_routes import CORS_HEADERS, PREDICTION_PATH, RestRequest, RestResponse, RestRoutes, RestSettings
+from model_server.turns import Turns
 from model_server.wire_rest import format_error
 
 # Beyond so many waiting requests for each thread, more would only wait past their time.
@@ -24,9 +25,6 @@ STALLED_SECONDS = 60.0
 _SWEEP_SECONDS = 5.0
 # After a request of this size, its memory is given back to the system.
 LARGE_BYTES = 1024 * 1024
-LARGEST_INLINE_BYTES = 128 * 1024
-LONGEST_INLINE_SECONDS = 0.05
-MOST_SLOW_INLINE = 20
 _BACKLOG = 2048
 
 Jobs: TypeAlias = "queue.SimpleQueue[tuple[RestRequest, Connection] | None]"
@@ -43,8 +41,7 @@ class HttpService:
         # One thread for all of them: each takes many times its size while it is read, and seconds of the processor.
         self._large_jobs: Jobs = queue.SimpleQueue()
         self._under_way = 0
-        self._slow_inline = 0
-        self._ran_inline = False
+        self._turns = Turns(lambda: routes.busy, enabled=settings.inline)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopping: asyncio.Event | None = None
@@ -127,48 +124,55 @@ class HttpService:
         if request.method != "POST" or not PREDICTION_PATH.fullmatch(request.path):
             self._finish(request, connection, self._routes.answer(request))
             return
-        if self._under_way >= self._settings.threads * (1 + WAITING_PER_THREAD):
-            error = ResourceExhaustedError(f"{self._under_way} requests are waiting: send fewer at once.")
+        waiting = self._under_way + len(self._turns)
+        if waiting >= self._settings.threads * (1 + WAITING_PER_THREAD):
+            error = ResourceExhaustedError(f"{waiting} requests are waiting: send fewer at once.")
             self._finish(request, connection, RestResponse(error.http, format_error(str(error))))
-            return
-        if self._takes_inline(request):
-            self._answer_inline(request, connection)
-            return
+        elif not self._under_way and self._turns.suit(len(request.body)):
+            self._offer(request, connection)
+        else:
+            self._hand_over(request, connection)
+
+    def _hand_over(self, request: RestRequest, connection: Connection) -> None:
         self._under_way += 1
         (self._large_jobs if len(request.body) > LARGE_BYTES else self._jobs).put((request, connection))
 
-    def _takes_inline(self, request: RestRequest) -> bool:
-        """Whether nothing is gained by another thread: one interpreter, which is free, and little to read."""
-        return (
-            self._settings.inline
-            and self._slow_inline < MOST_SLOW_INLINE
-            and not self._under_way
-            and not self._ran_inline
-            and len(request.body) <= LARGEST_INLINE_BYTES
-            and not self._routes.busy
-        )
+    def _offer(self, request: RestRequest, connection: Connection) -> None:
+        waits = self._turns.behind
 
-    def _answer_inline(self, request: RestRequest, connection: Connection) -> None:
-        """Two changes of thread less; where it turns out to be slow, health would wait, and it is not done again."""
-        begun = time.perf_counter()
-        self._ran_inline = True
-        self._finish(request, connection, self._routes.answer(request))
+        def run() -> None:
+            if waits:
+                self._routes.observe_queue(time.perf_counter() - request.arrived_seconds)
+            self._finish(request, connection, self._answer(request, connection))
+
+        try:
+            self._turns.offer(run, lambda: self._hand_over(request, connection))
+        finally:
+            if not waits:
+                self._plan_turn()
+
+    def _plan_turn(self) -> None:
+        """In the next round of the loop: what came during the last turn is read in between."""
         if self._loop is not None:
-            self._loop.call_soon(self._allow_inline)
-        if time.perf_counter() - begun > LONGEST_INLINE_SECONDS:
-            self._slow_inline += 1
+            self._loop.call_soon(self._take_turn)
 
-    def _allow_inline(self) -> None:
-        """The next round of the loop has begun: whoever came meanwhile stands in the queue, where it is counted."""
-        self._ran_inline = False
+    def _take_turn(self) -> None:
+        try:
+            self._turns.take()
+        finally:
+            if self._turns.behind:
+                self._plan_turn()
+
+    def _answer(self, request: RestRequest, connection: Connection) -> RestResponse:
+        # Nobody waits for the answer of a client that has gone.
+        return RestResponse(499, "") if connection.closed else self._routes.answer(request)
 
     def _work(self, jobs: "Jobs") -> None:
         """A worker thread: answer until there is a None."""
         while (job := jobs.get()) is not None:
             request, connection = job
             self._routes.observe_queue(time.perf_counter() - request.arrived_seconds)
-            # Nobody waits for the answer of a client that has gone.
-            response = RestResponse(499, "") if connection.closed else self._routes.answer(request)
+            response = self._answer(request, connection)
             large = len(request.body) + len(response.body) > LARGE_BYTES
             if self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._end, request, connection, response)

@@ -5,6 +5,7 @@ The texts of refusals are TensorFlow Serving's.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from google.protobuf import text_format
@@ -43,6 +44,19 @@ Array = NDArray[np.generic]
 # Runs a signature over arrays by alias; the outputs are those of the filter, or all.
 Run = Callable[[Signature, dict[str, Array], Sequence[str]], dict[str, Array]]
 
+
+class AskedSpec(Protocol):
+    """A ModelSpec, of ours or of the wire."""
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+
+    @property
+    def signature_name(self) -> str:
+        """The signature's; empty for the default."""
+
+
 CLASSIFY_METHOD, REGRESS_METHOD = METHODS["classify"], METHODS["regress"]
 
 
@@ -59,23 +73,38 @@ class Inference:
         Raises:
             ServingError: The signature is unknown or made for something else, or inputs or filter are wrong.
         """
-        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        signature = self.find_predict_signature(servable, request.model_spec.signature_name or DEFAULT_SIGNATURE)
+        inputs = {alias: parse_tensor(alias, tensor) for alias, tensor in request.inputs.items()}
+        return self.render_prediction(servable, request.model_spec, run(signature, inputs, request.output_filter))
+
+    def find_predict_signature(self, servable: Servable, name: str) -> Signature:
+        """The signature of this name.
+
+        Raises:
+            ServingError: It is unknown, or made for something else.
+        """
         signature = servable.signatures.get(name)
         if signature is None:
             raise FailedPreconditionError(f'Serving signature key "{name}" not found.')
         self._check_predict_method(signature)
-        inputs = {alias: parse_tensor(alias, tensor) for alias, tensor in request.inputs.items()}
-        outputs = run(signature, inputs, request.output_filter)
+        return signature
+
+    def render_prediction(
+        self, servable: Servable, asked: AskedSpec, outputs: dict[str, Array]
+    ) -> predict_pb2.PredictResponse:
+        """The outputs as the answer to who asked for the model in these words."""
         response = predict_pb2.PredictResponse()
-        _set_spec(response.model_spec, servable, request.model_spec)
+        _set_spec(response.model_spec, servable, asked)
         for alias, array in outputs.items():
             render_tensor(array, response.outputs[alias], as_content=self.as_content)
         return response
 
     def _check_predict_method(self, signature: Signature) -> None:
+        if not self.check_methods:
+            return
         allowed = (PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD)
         method = signature.definition.method_name
-        if self.check_methods and method not in allowed:
+        if method not in allowed:
             raise InternalError(
                 f"Expected prediction signature method_name to be one of {{{', '.join(allowed)}}}. Was: {method}"
             )
@@ -202,7 +231,7 @@ def _find_signature(servable: Servable, spec: model_pb2.ModelSpec) -> Signature:
     return signature
 
 
-def _set_spec(spec: model_pb2.ModelSpec, servable: Servable, asked: model_pb2.ModelSpec) -> None:
+def _set_spec(spec: model_pb2.ModelSpec, servable: Servable, asked: AskedSpec) -> None:
     spec.name = asked.name
     spec.signature_name = asked.signature_name or DEFAULT_SIGNATURE
     spec.version.value = servable.version

@@ -3,7 +3,8 @@
 Names begin with ":" because TensorFlow Serving writes "/" so; its histograms are in microseconds.
 """
 
-from collections.abc import Container, Sequence
+from collections import deque
+from collections.abc import Callable, Container, Sequence
 
 from model_server.instruments import Counter, Histogram
 
@@ -14,6 +15,8 @@ FINE_EDGES_SECONDS = tuple(1e-4 * 1.2**k for k in range(60))
 QUEUE_EDGES_SECONDS = (0.0, *(1e-4 * 2**k for k in range(20)))
 EXAMPLE_EDGES = tuple(float(2**k) for k in range(15))
 BATCH_QUEUE_EDGES = tuple(100 * 1.2**k for k in range(52))
+# As many notes wait at most; then the next one has them all told.
+_MOST_NOTES = 512
 BATCH_THREADS = "model_server_batch_threads"
 
 
@@ -23,6 +26,7 @@ class Metrics:
     def __init__(self, models: Container[str]) -> None:
         """Count for the models that are in `models` at the time of a request."""
         self._models = models
+        self._notes: deque[tuple[Callable[..., None], tuple[object, ...]]] = deque()
         self._requests = Counter(":tensorflow:serving:request_count", ("model_name", "status"))
         self._latency = Histogram(
             ":tensorflow:serving:request_latency", ("model_name", "API", "entrypoint"), SERVING_EDGES_MICROSECONDS
@@ -54,17 +58,18 @@ class Metrics:
         """One request ended with this status, such as OK or INVALID_ARGUMENT."""
         self._requests.increment(model if model in self._models else "", status)
 
+    def observe_answer(self, model: str, version: int, api: str, entrypoint: str, seconds: float) -> None:
+        """A prediction by this version succeeded, and took so long."""
+        self._note(self._add_answer, model, version, api, entrypoint, seconds)
+
+    def _add_answer(self, model: str, version: int, api: str, entrypoint: str, seconds: float) -> None:
+        self._requests.increment(model, "OK")
+        self.observe_request(model, api, entrypoint, seconds)
+        self._predict.observe(seconds, model, str(version), api, entrypoint)
+
     def observe_request(self, model: str, api: str, entrypoint: str, seconds: float) -> None:
         """A successful request took so long; GET requests have an empty API."""
         self._latency.observe(seconds * 1e6, model, api, entrypoint)
-
-    def observe_predict(self, model: str, version: int, api: str, entrypoint: str, seconds: float) -> None:
-        """A successful prediction by this version took so long."""
-        self._predict.observe(seconds, model, str(version), api, entrypoint)
-
-    def observe_run(self, model: str, api: str, seconds: float) -> None:
-        """The graph ran for so long; TensorFlow Serving calls the runtime TF1, whatever it is."""
-        self._runtime.observe(seconds * 1e6, model, api, "TF1")
 
     def count_examples(self, model: str, count: int) -> None:
         """One request had so many examples."""
@@ -76,9 +81,9 @@ class Metrics:
         self._warmup.observe(seconds * 1e6, model_path, status)
         self._warmup_records.increment(model_path, status, by=records)
 
-    def observe_rest_queue(self, seconds: float) -> None:
-        """A REST prediction waited so long for a thread."""
-        self._threads.observe(seconds, "REST")
+    def observe_thread_wait(self, entrypoint: str, seconds: float) -> None:
+        """A prediction by this wire was not run at once, and waited so long for a thread."""
+        self._threads.observe(seconds, entrypoint)
 
     def observe_batch(self, model: str, items: int, padding: int, waited_seconds: Sequence[float]) -> None:
         """A batch was run with so many items and so many more to fill it up; its requests had waited for so long."""
@@ -91,12 +96,31 @@ class Metrics:
 
     def observe_times(self, model: str, version: int, api: str, waited_seconds: float, ran_seconds: float) -> None:
         """A request of this version waited so long for an interpreter, and then the graph ran for so long."""
-        self.observe_run(model, api, ran_seconds)
+        self._note(self._add_times, model, version, api, waited_seconds, ran_seconds)
+
+    def _add_times(self, model: str, version: int, api: str, waited_seconds: float, ran_seconds: float) -> None:
+        # TensorFlow Serving calls the runtime TF1, whatever it is.
+        self._runtime.observe(ran_seconds * 1e6, model, api, "TF1")
         self._queue.observe(waited_seconds, model, str(version))
         self._run.observe(ran_seconds, model, str(version))
 
+    def _note(self, add: Callable[..., None], *values: object) -> None:
+        """One note for what several metrics are told, since a request ends with cold caches."""
+        self._notes.append((add, values))
+        if len(self._notes) > _MOST_NOTES:
+            self._settle()
+
+    def _settle(self) -> None:
+        while True:
+            try:
+                add, values = self._notes.popleft()
+            except IndexError:
+                return
+            add(*values)
+
     def format_page(self) -> str:
         """The Prometheus text format, version 0.0.4."""
+        self._settle()
         lines: list[str] = []
         for metric in (
             *(self._requests, self._latency, self._runtime, self._example_counts, self._examples),

@@ -1,8 +1,7 @@
 """The data plane that both wires share: a request as arrays in, the outputs as arrays out."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,7 +14,7 @@ from model_server.metrics import Metrics
 from model_server.model_config import ModelConfig
 from model_server.repository import Repository
 from model_server.servable import Servable
-from model_server.served_model import VersionStatus
+from model_server.served_model import Lease, VersionStatus
 from model_server.signatures import Signature
 from model_server.wire_grpc import parse_tensor
 
@@ -61,8 +60,7 @@ class DataPlane:
         """From now on nobody should send anything; what comes is still answered."""
         self._draining = True
 
-    @contextmanager
-    def acquire(self, spec: ModelSpec) -> Iterator[Servable]:
+    def acquire(self, spec: ModelSpec) -> Lease:
         """The servable of the spec for the time of one request.
 
         Raises:
@@ -73,8 +71,7 @@ class DataPlane:
             raise InvalidArgumentError("ModelSpec has no name specified.")
         if spec.label and spec.name not in self._repository:
             raise InvalidArgumentError(f"Unrecognized servable version label: {spec.label}")
-        with self._repository.find(spec.name, spec.version).acquire(spec.version, spec.label) as servable:
-            yield servable
+        return self._repository.find(spec.name, spec.version).acquire(spec.version, spec.label)
 
     def run(
         self,
@@ -202,4 +199,4 @@ def check_filter(signature: Signature, output_filter: Sequence[str]) -> list[str
         if alias in wanted:
             raise InvalidArgumentError(f"duplicate output tensor alias: {alias}")
         wanted.append(alias)
-    return wanted or sorted(signature.outputs)
+    return wanted or signature.all_outputs

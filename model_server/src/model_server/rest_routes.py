@@ -88,7 +88,7 @@ class RestRoutes:
 
     def observe_queue(self, seconds: float) -> None:
         """A prediction waited so long for a thread."""
-        self._data_plane.metrics.observe_rest_queue(seconds)
+        self._data_plane.metrics.observe_thread_wait("REST", seconds)
 
     def answer(self, request: RestRequest) -> RestResponse:
         """The response to the request, whatever it is."""
@@ -148,10 +148,7 @@ class RestRoutes:
         except ServingError as error:
             metrics.count_request(spec.name, error.grpc.name)
             raise
-        seconds = time.perf_counter() - request.arrived_seconds
-        metrics.count_request(spec.name, "OK")
-        metrics.observe_request(spec.name, method, "REST", seconds)
-        metrics.observe_predict(spec.name, version, method, "REST", seconds)
+        metrics.observe_answer(spec.name, version, method, "REST", time.perf_counter() - request.arrived_seconds)
         return RestResponse(200, text)
 
     def _classify(self, request: RestRequest, spec: ModelSpec) -> tuple[str, int]:

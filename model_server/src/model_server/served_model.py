@@ -2,8 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,6 +50,24 @@ class ModelSource:
     policy: VersionPolicy = LATEST
 
 
+class Lease:
+    """A servable for the time of a `with` block, which must follow."""
+
+    __slots__ = ("_release", "_servable")
+
+    def __init__(self, servable: Servable, release: Callable[[Servable], None]) -> None:
+        self._servable = servable
+        self._release = release
+
+    def __enter__(self) -> Servable:
+        """The servable."""
+        return self._servable
+
+    def __exit__(self, *_: object) -> None:
+        """It may be unloaded from now on."""
+        self._release(self._servable)
+
+
 class ServedModel:
     """The versions of one model. A new version is loaded before the old one goes, which waits for its requests.
 
@@ -88,8 +105,7 @@ class ServedModel:
         with self._lock:
             return sorted(self._statuses.values(), key=lambda status: -status.version)
 
-    @contextmanager
-    def acquire(self, version: int | None, label: str = "") -> Iterator[Servable]:
+    def acquire(self, version: int | None, label: str = "") -> "Lease":
         """The version, or the label's, or the highest one, for the time of one request: it is not unloaded meanwhile.
 
         Raises:
@@ -106,10 +122,7 @@ class ServedModel:
             if servable is None:
                 raise NotFoundError(f"Servable not found for request: {format_request(self.name, version)}")
             self._requests[id(servable)] = self._requests.get(id(servable), 0) + 1
-        try:
-            yield servable
-        finally:
-            self._release(servable)
+        return Lease(servable, self._release)
 
     def configure(self, source: ModelSource | None) -> None:
         """From the next `load_aspired` on, serve this; None stands for nothing at all."""

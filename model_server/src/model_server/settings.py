@@ -81,6 +81,7 @@ def load_settings(given: Mapping[str, Value], processors: int) -> Settings:
     if port == rest_port:
         raise StartupError(f"--rest_api_port cannot be same as --port ({port}): give one of them another port.")
     address = values.text("bind_address")
+    inline = values.number("num_tflite_pools", processors) == 1 and not values.truth("enable_batching")
     metrics_path = load_metrics_path(values.text("monitoring_config_file"))
     rest = RestSettings(
         address or "::",
@@ -89,7 +90,7 @@ def load_settings(given: Mapping[str, Value], processors: int) -> Settings:
         values.number("rest_api_timeout_in_ms") / 1e3,
         metrics_path,
         values.truth("rest_api_enable_cors_support"),
-        values.number("num_tflite_pools", processors) == 1 and not values.truth("enable_batching"),
+        inline,
     )
     loading = _plan_loading(values, processors)
     return Settings(
@@ -108,6 +109,7 @@ def load_settings(given: Mapping[str, Value], processors: int) -> Settings:
             values.positive("grpc_max_threads", max(FEWEST_GRPC_THREADS, THREADS_PER_PROCESSOR * processors)),
             parse_channel_arguments(values.text("grpc_channel_arguments")),
             load_credentials(values.text("ssl_config_file"), use_alts=values.truth("use_alts_credentials")),
+            inline,
         ),
         rest if rest_port else None,
         values.truth("access_log"),

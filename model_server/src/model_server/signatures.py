@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,19 @@ class Signature:
     features: dict[str, Feature] = field(default_factory=dict)
     feature_tensors: dict[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def input_dtypes(self) -> dict[str, dtypes.Dtype]:
+        """The dtypes that the inputs are served with."""
+        return {alias: dtypes.BY_NUMBER[self.definition.inputs[alias].dtype] for alias in self.inputs}
+
+    @cached_property
+    def all_outputs(self) -> list[str]:
+        """The outputs that are answered where a request names none."""
+        return sorted(self.outputs)
+
     def input_dtype(self, alias: str) -> dtypes.Dtype:
         """The dtype that this input is served with."""
-        return dtypes.BY_NUMBER[self.definition.inputs[alias].dtype]
+        return self.input_dtypes[alias]
 
 
 def read_definitions(saved_model: Path, tags: frozenset[str]) -> dict[str, meta_graph_pb2.SignatureDef]:

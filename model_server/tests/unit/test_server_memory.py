@@ -1,9 +1,12 @@
 import mmap
+import re
 from pathlib import Path
+
+import numpy as np
 
 from model_server.engines.litert import LiteRtEngine
 from model_server.instruments import MOST_SETS, Counter, Histogram
-from model_server.memory import release_mapped
+from model_server.memory import plan_huge_ranges, release_mapped, use_huge_pages
 
 
 def resident_bytes(file):
@@ -60,3 +63,58 @@ def test_notes_are_added_up_whenever_there_are_many_or_somebody_looks():
         counter.increment("x", by=2)
     assert len(counter._notes) < 1000
     assert counter.format_samples() == ['c{m="x"} 4000']
+
+
+MAPPING = """{start:x}-{end:x} {rights} 00000000 00:00 0 {name}
+Size:           {size} kB
+Rss:            {resident} kB
+AnonHugePages:  {huge} kB
+THPeligible:           1
+VmFlags: rd wr mr mw me ac
+"""
+HUGE = 2 * 1024 * 1024
+
+
+def mapping(start, size, *, resident=None, huge=0, rights="rw-p", name=""):
+    kib = size // 1024
+    used = kib if resident is None else resident // 1024
+    return MAPPING.format(
+        start=start, end=start + size, size=kib, resident=used, huge=huge // 1024, rights=rights, name=name
+    )
+
+
+def test_huge_pages_are_for_own_memory_that_is_large_and_in_use():
+    maps = "".join(
+        (
+            mapping(10 * HUGE + 4096, 9 * HUGE),
+            mapping(20 * HUGE, 8 * HUGE),
+            mapping(30 * HUGE, 8 * HUGE, resident=7 * HUGE),
+            mapping(40 * HUGE, 8 * HUGE, huge=8 * HUGE),
+            mapping(50 * HUGE, 8 * HUGE, rights="r--p"),
+            mapping(60 * HUGE, 8 * HUGE, rights="rw-s"),
+            mapping(70 * HUGE, 8 * HUGE, name="/lib/libc.so.6"),
+            mapping(80 * HUGE, 8 * HUGE, name="[heap]"),
+            mapping(90 * HUGE + 4096, 8 * HUGE),
+        )
+    )
+    assert plan_huge_ranges(maps, HUGE) == [(11 * HUGE, 8 * HUGE), (20 * HUGE, 8 * HUGE)]
+
+
+def test_memory_in_huge_pages_holds_what_it_held_and_is_no_more():
+    content = np.random.default_rng(0).integers(0, 255, 16 * HUGE, np.uint8).tobytes()
+    with mmap.mmap(-1, len(content), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as weights:
+        weights[:] = content
+        resident = own_resident_bytes()
+        moved_bytes = use_huge_pages()
+        assert weights[:] == content
+        assert own_resident_bytes() - resident < 4 * HUGE
+    supported = Path("/sys/kernel/mm/transparent_hugepage").exists() and kernel_version() >= (6, 1)
+    assert (moved_bytes >= 14 * HUGE) == supported
+
+
+def own_resident_bytes():
+    return int(re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+
+def kernel_version():
+    return tuple(map(int, re.match(r"(\d+)\.(\d+)", Path("/proc/sys/kernel/osrelease").read_text()).groups()))

@@ -1,5 +1,6 @@
 import itertools
 import re
+from collections import deque
 
 from model_server.metrics import Metrics
 
@@ -56,12 +57,10 @@ def parse_page(page):
 
 def filled():
     metrics = Metrics(frozenset({"m"}))
-    metrics.count_request("m", "OK")
+    metrics.observe_answer("m", 3, "Predict", "GRPC", 0.000_018)
     metrics.count_request('un"known\n', "NOT_FOUND")
-    metrics.observe_request("m", "Predict", "GRPC", 0.000_018)
     metrics.observe_request("m", "Predict", "GRPC", 1e9)
-    metrics.observe_run("m", "Predict", 0.002)
-    metrics.observe_predict("m", 3, "Predict", "GRPC", 0.000_11)
+    metrics.observe_times("m", 3, "Predict", 0.001, 0.002)
     return parse_page(metrics.format_page())
 
 
@@ -72,6 +71,8 @@ def test_names_and_types_are_tensorflow_servings():
         ":tensorflow:serving:request_latency": "histogram",
         ":tensorflow:serving:runtime_latency": "histogram",
         "modelpress_predict_duration_seconds": "histogram",
+        "modelpress_queue_duration_seconds": "histogram",
+        "modelpress_run_duration_seconds": "histogram",
     }
 
 
@@ -123,3 +124,14 @@ def test_label_values_are_escaped():
     metrics.count_request('a"\\\n', "OK")
     _, samples = parse_page(metrics.format_page())
     assert samples == [(":tensorflow:serving:request_count", {"model_name": 'a\\"\\\\\\n', "status": "OK"}, 1.0)]
+
+
+def test_what_is_noted_is_told_before_anyone_looks_when_it_is_much():
+    metrics = Metrics(frozenset({"m"}))
+    for number in range(2000):
+        metrics.observe_answer("m", number % 2, "Predict", "GRPC", 0.001)
+    assert len(metrics._notes) <= 512
+    _, samples = parse_page(metrics.format_page())
+    counts = {s[1]["version"]: s[2] for s in samples if s[0] == "modelpress_predict_duration_seconds_count"}
+    assert counts == {"0": 1000, "1": 1000}
+    assert metrics._notes == deque()

@@ -26,7 +26,7 @@ from model_server.engine import (
     ignore_times,
 )
 from model_server.errors import LoadError, UnavailableError
-from model_server.memory import release_mapped
+from model_server.memory import release_mapped, use_huge_pages
 from model_server.weight_types import check_weights
 from model_server.worker_pool import WorkerPool
 
@@ -75,6 +75,7 @@ class LiteRtEngine:
         graph = _LoadedGraph(self._model_file, self._threads)
         # The kernels have packed copies of the weights now: what the file holds is read again only where they need it.
         release_mapped(self._model_file)
+        use_huge_pages()
         return graph
 
 

@@ -27,7 +27,7 @@ from model_server.engine import (
 from model_server.engines.litert import CarefulGraph, read_signatures
 from model_server.engines.openvino_ranges import measure_ranges, quantise_activations
 from model_server.errors import LoadError, UnavailableError
-from model_server.memory import release_free_memory, release_mapped
+from model_server.memory import release_free_memory, release_mapped, use_huge_pages
 from model_server.weight_types import check_weights
 from model_server.worker_pool import WorkerPool
 
@@ -71,6 +71,7 @@ class OpenVinoEngine:
         self._pool = WorkerPool(first, lambda: first, limit=1)
         release_mapped(model_file)
         release_free_memory()
+        use_huge_pages()
 
     def run(
         self,

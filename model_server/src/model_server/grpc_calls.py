@@ -1,0 +1,170 @@
+"""Unary calls over gRPC's core, taken and answered by one thread: bytes in, bytes or a status out.
+
+grpcio's own server changes threads four times for each call, which costs more than the rest of the call; its asyncio
+server costs more still. So this uses the layer that both of them stand on, `grpc._cython.cygrpc`, and is the only
+module that does. HTTP/2, TLS, compression, deadlines and channel arguments are the core's.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import grpc
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
+
+from model_server.turns import Turns
+
+_LOGGER = logging.getLogger(__name__)
+
+_NO_FLAGS = 0
+_CALL, _SHUTDOWN, _STATUS_SENT = object(), object(), object()
+_AT_ONCE = 0.0
+
+
+class Call:
+    """One call with its whole request. It is answered once, from any thread."""
+
+    __slots__ = ("_core", "_deadline_seconds", "arrived_seconds", "cancelled", "due", "ended", "message", "method")
+
+    def __init__(self, core: Any, method: str, deadline_seconds: float) -> None:
+        self._core = core
+        self._deadline_seconds = deadline_seconds
+        self.method = method
+        self.arrived_seconds = 0.0
+        self.message = b""
+        self.cancelled = False
+        # The events that are still to come: that the client is through, and that the status is sent.
+        self.due = 2
+        # Called on the server's thread after both.
+        self.ended: Callable[[], None] | None = None
+
+    def read_seconds_left(self) -> float:
+        """Until the deadline; centuries where there is none."""
+        return max(self._deadline_seconds - time.time(), 0.0)
+
+    def answer(self, response: bytes) -> None:
+        """Send the response."""
+        self._send(cygrpc.SendMessageOperation(response, _NO_FLAGS), code=grpc.StatusCode.OK, details="")
+
+    def refuse(self, code: grpc.StatusCode, details: str) -> None:
+        """Send a status without a response."""
+        self._send(code=code, details=details)
+
+    def _send(self, *message: Any, code: grpc.StatusCode, details: str) -> None:
+        status = cygrpc.SendStatusFromServerOperation(None, code.value[0], details.encode(), _NO_FLAGS)
+        operations = (cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS), *message, status)
+        self._core.start_server_batch(operations, (_STATUS_SENT, self))
+
+
+Take = Callable[[Call], None]
+
+
+class CallServer:
+    """A gRPC server for unary methods; it listens from `start` until `stop`."""
+
+    def __init__(self, methods: dict[str, Take], turns: Turns, options: Sequence[tuple[str, int | str]]) -> None:
+        """Answer the methods, by their whole paths; each is called on the server's thread, which takes the turns."""
+        self._methods = methods
+        self._turns = turns
+        self._server = cygrpc.Server(tuple(options), False)
+        self._queue = cygrpc.CompletionQueue()
+        self._server.register_completion_queue(self._queue)
+        self._thread = threading.Thread(target=self._serve, name="grpc", daemon=True)
+        self._ended = threading.Event()
+        self._running = True
+        # Calls that are not through, and the core's promise of the next one.
+        self._open = 0
+
+    def listen(self, address: str, credentials: grpc.ServerCredentials | None) -> None:
+        """Listen there as well, from `start` on.
+
+        Raises:
+            OSError: The address is taken.
+        """
+        try:
+            given = () if credentials is None else (credentials._credentials,)  # type: ignore[attr-defined]  # noqa: SLF001
+            port = self._server.add_http2_port(address.encode(), *given)
+        except RuntimeError as error:
+            raise OSError(str(error)) from error
+        if not port:
+            raise OSError(f"{address} cannot be opened")
+
+    def start(self) -> None:
+        """Take calls."""
+        self._server.start()
+        self._request_call()
+        self._thread.start()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Refuse new calls, and wait at most the grace for those under way; it may be called once, after `start`."""
+        self._server.shutdown(self._queue, _SHUTDOWN)
+        if not self._ended.wait(grace_seconds):
+            self._server.cancel_all_calls()
+            self._ended.wait()
+
+    def _request_call(self) -> None:
+        self._server.request_call(self._queue, self._queue, _CALL)
+        self._open += 1
+
+    def _serve(self) -> None:
+        while self._running or self._open:
+            event = self._queue.poll(_AT_ONCE if self._turns.behind else None)
+            try:
+                self._handle(event)
+            except Exception:
+                # Without this thread nothing is answered any more.
+                _LOGGER.exception("a gRPC call failed")
+            # An event keeps its call alive.
+            del event
+        self._server.destroy()
+        self._ended.set()
+
+    def _handle(self, event: Any) -> None:
+        if event.completion_type == cygrpc.CompletionType.queue_timeout:
+            self._turns.take()
+        elif event.tag is _CALL:
+            self._open -= 1
+            if event.success:
+                self._request_call()
+                self._receive(event)
+        elif event.tag is _SHUTDOWN:
+            self._running = False
+        else:
+            step, call = event.tag
+            if step is _STATUS_SENT:
+                self._finish(call)
+            else:
+                step(call, event.batch_operations[0])
+
+    def _receive(self, event: Any) -> None:
+        """A call has begun: have its request read."""
+        details = event.call_details
+        call = Call(event.call, details.method.decode("utf-8", errors="replace"), details.deadline)
+        self._open += 1
+        event.call.start_server_batch((cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),), (self._close, call))
+        if call.method in self._methods:
+            event.call.start_server_batch((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), (self._take, call))
+        else:
+            call.refuse(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+
+    def _close(self, call: Call, operation: Any) -> None:
+        call.cancelled = bool(operation.cancelled())
+        self._finish(call)
+
+    def _take(self, call: Call, operation: Any) -> None:
+        message = operation.message()
+        if message is None:
+            # The client has gone, or has ended its call before it sent a request.
+            call.refuse(grpc.StatusCode.UNIMPLEMENTED, f'"{call.method}" requires exactly one request message.')
+        else:
+            call.message, call.arrived_seconds = message, time.perf_counter()
+            self._methods[call.method](call)
+
+    def _finish(self, call: Call) -> None:
+        call.due -= 1
+        if not call.due:
+            self._open -= 1
+            if call.ended is not None:
+                call.ended()

@@ -1,0 +1,62 @@
+"""Predictions on the thread that takes a wire's requests, which saves two changes of thread for each."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+LARGEST_BYTES = 128 * 1024
+SLOW_SECONDS = 0.05
+MOST_SLOW = 20
+
+Work = Callable[[], None]
+
+
+class Turns:
+    """One prediction between two looks at what has come, until some of them were slow.
+
+    The thread answers health and status as well, which so wait for one or two predictions and not for all that stand in
+    line; and those are counted. Used by that thread alone.
+    """
+
+    def __init__(self, is_busy: Callable[[], bool], *, enabled: bool) -> None:
+        """While `is_busy`, predictions stand in line for the interpreter, which other threads do."""
+        self._is_busy = is_busy
+        self._enabled = enabled
+        self._slow = 0
+        self._waiting: deque[tuple[Work, Work]] = deque()
+        # Whether something may have come that nobody has looked at, as a prediction took its time.
+        self.behind = False
+
+    def __len__(self) -> int:
+        """How many predictions wait for their turn."""
+        return len(self._waiting)
+
+    def suit(self, size_bytes: int) -> bool:
+        """Whether nothing is gained by running a request of this size on another thread."""
+        return self._enabled and size_bytes <= LARGEST_BYTES and not self._is_busy()
+
+    def offer(self, run: Work, hand_over: Work) -> None:
+        """Run it now, or in a later turn; if the interpreter is busy then, hand it over to another thread."""
+        if self.behind:
+            self._waiting.append((run, hand_over))
+        else:
+            self.behind = True
+            self._time(run)
+
+    def take(self) -> None:
+        """Everything that has come was looked at: the next prediction runs, or there is none."""
+        if not self._waiting:
+            self.behind = False
+            return
+        run, hand_over = self._waiting.popleft()
+        if self._is_busy():
+            hand_over()
+        else:
+            self._time(run)
+
+    def _time(self, run: Work) -> None:
+        begun = time.perf_counter()
+        run()
+        if time.perf_counter() - begun > SLOW_SECONDS:
+            self._slow += 1
+            self._enabled = self._slow < MOST_SLOW

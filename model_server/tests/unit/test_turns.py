@@ -1,0 +1,72 @@
+import time
+
+import pytest
+
+from model_server.turns import LARGEST_BYTES, MOST_SLOW, SLOW_SECONDS, Turns
+
+
+@pytest.fixture
+def busy():
+    """What the interpreter is; a list, so that tests can change it."""
+    return []
+
+
+@pytest.fixture
+def turns(busy):
+    return Turns(lambda: bool(busy), enabled=True)
+
+
+def test_the_first_runs_at_once_and_the_others_one_by_one(turns):
+    done = []
+    turns.offer(lambda: done.append("first"), done.clear)
+    assert (done, turns.behind, len(turns)) == (["first"], True, 0)
+    turns.offer(lambda: done.append("second"), done.clear)
+    turns.offer(lambda: done.append("third"), done.clear)
+    assert (done, len(turns)) == (["first"], 2)
+    turns.take()
+    assert (done, turns.behind, len(turns)) == (["first", "second"], True, 1)
+    turns.take()
+    assert (done, turns.behind) == (["first", "second", "third"], True)
+    turns.take()
+    assert not turns.behind
+
+
+def test_who_finds_the_interpreter_busy_is_handed_over(turns, busy):
+    done = []
+    turns.offer(lambda: done.append("run"), lambda: done.append("handed over"))
+    turns.offer(lambda: done.append("run"), lambda: done.append("handed over"))
+    busy.append(True)
+    turns.take()
+    assert done == ["run", "handed over"]
+
+
+def test_what_is_large_or_would_wait_suits_another_thread(turns, busy):
+    assert turns.suit(LARGEST_BYTES)
+    assert not turns.suit(LARGEST_BYTES + 1)
+    busy.append(True)
+    assert not turns.suit(1)
+    assert not Turns(lambda: False, enabled=False).suit(1)
+
+
+def test_predictions_that_are_slow_go_to_other_threads_after_some(turns, monkeypatch):
+    clock = iter(number * (SLOW_SECONDS + 0.001) for number in range(2 * MOST_SLOW))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    suited = []
+    for _ in range(MOST_SLOW):
+        suited.append(turns.suit(1))
+        turns.offer(lambda: None, lambda: None)
+        turns.take()
+    assert (all(suited), turns.suit(1)) == (True, False)
+
+
+def test_a_prediction_that_fails_leaves_the_others_their_turns(turns):
+    done = []
+
+    def fail():
+        raise ValueError("refused")
+
+    with pytest.raises(ValueError, match="refused"):
+        turns.offer(fail, done.clear)
+    turns.offer(lambda: done.append("next"), done.clear)
+    turns.take()
+    assert done == ["next"]
