@@ -4,7 +4,8 @@
 import copy
 import itertools
 
-from model_operator.errors import PrometheusError, RefusedError
+from model_operator.errors import RefusedError
+from model_operator.prometheus import Sample
 
 
 class FakeKube:
@@ -13,13 +14,17 @@ class FakeKube:
     Attributes:
         writes: verb, kind and name of each write, in order.
         refuse: (verb, kind) -> the error that such a request raises.
+        untold: kind, namespace and name of objects that only a fresh list has.
     """
+
+    scopes = ("",)
 
     def __init__(self):
         self.objects = {}
         self.logs = {}
         self.writes = []
         self.refuse = {}
+        self.untold = set()
         self._uids = itertools.count(1)
 
     def put(self, body):
@@ -36,18 +41,29 @@ class FakeKube:
         self._refuse("read", kind)
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
-    def list_labelled(self, kind, namespace, labels):
+    def list_labelled(self, kind, namespace, labels, *, fresh=False):
         self._refuse("list", kind)
+        return [
+            copy.deepcopy(body)
+            for key, body in self.objects.items()
+            if key[:2] == (kind, namespace)
+            and labels.items() <= body["metadata"].get("labels", {}).items()
+            and (fresh or key not in self.untold)
+        ]
+
+    def list_owned(self, kind, namespace, uid):
         return [
             copy.deepcopy(body)
             for (its_kind, its_namespace, _), body in self.objects.items()
             if (its_kind, its_namespace) == (kind, namespace)
-            and labels.items() <= body["metadata"].get("labels", {}).items()
+            and any(owner["uid"] == uid for owner in body["metadata"].get("ownerReferences", ()))
         ]
 
-    def list_models(self):
-        self._refuse("list", "CompressedModel")
-        return [copy.deepcopy(body) for (kind, _, _), body in self.objects.items() if kind == "CompressedModel"]
+    def list_metadata(self, kind, scope):
+        self._refuse("list", kind)
+        assert scope == ""
+        found = [body["metadata"] for (its_kind, _, _), body in self.objects.items() if its_kind == kind]
+        yield 1_000_000, [{"metadata": {"resourceVersion": "1", **metadata}} for metadata in found]
 
     def list_events(self, namespace, kind, name):
         return [
@@ -90,6 +106,15 @@ class FakeKube:
         if self.objects[kind, namespace, name]["metadata"]["uid"] == uid:
             del self.objects[kind, namespace, name]
 
+    def leave(self, kind, namespace, name, uid):
+        self._write("leave", kind, name)
+        body = self.objects[kind, namespace, name]
+        others = [each for each in body["metadata"].get("ownerReferences", ()) if each["uid"] != uid]
+        if others:
+            body["metadata"]["ownerReferences"] = others
+        else:
+            del self.objects[kind, namespace, name]
+
     def write_status(self, namespace, name, uid, status):
         self._write("status", "CompressedModel", name)
         body = self.objects["CompressedModel", namespace, name]
@@ -115,18 +140,45 @@ def merge(there, body):
 
 
 class FakePrometheus:
-    """Answers by the first key that the query contains, and remembers what it was asked."""
+    """Answers by the first key that the query contains, and remembers what it was asked.
+
+    Attributes:
+        answers: a part of the query -> pairs of labels and value.
+        error: what every question is answered with instead, where it is not None.
+    """
 
     def __init__(self, answers=None):
         self.answers = {} if answers is None else answers
-        self.silent = False
+        self.error = None
         self.asked = []
 
     def query(self, query):
         self.asked.append(query)
-        if self.silent:
-            raise PrometheusError("nobody is there")
-        return next((answer for key, answer in self.answers.items() if key in query), {})
+        if self.error is not None:
+            raise self.error
+        found = next((answer for key, answer in self.answers.items() if key in query), ())
+        return [Sample(labels, value) for labels, value in found]
+
+
+def measured(*pods, requests=None, errors=None, fine=None, standard=None, cpu_seconds=None, memory_bytes=None):
+    """Prometheus' answers about pods that were scraped in the whole window; numbers are those of each pod."""
+
+    def of_pods(value):
+        return [] if value is None else [({"pod": pod}, value) for pod in pods]
+
+    replica_sets = sorted({pod.rpartition("-")[0] for pod in pods})
+    return {
+        "histogram_quantile": [
+            ({"replicaset": each, "edges": edges}, value)
+            for each in replica_sets
+            for edges, value in (("fine", fine), ("standard", standard))
+            if value is not None
+        ],
+        "request_latency_count": [*(({"pod": pod, "whole": "yes"}, 1.0) for pod in pods), *of_pods(requests)],
+        "request_count": of_pods(errors),
+        "container_memory": of_pods(memory_bytes),
+        "container_cpu": of_pods(cpu_seconds),
+    }
 
 
 def refused(message="no", *, invalid=True):

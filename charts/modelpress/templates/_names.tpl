@@ -34,10 +34,23 @@ app.kubernetes.io/component: {{ .component }}
 {{- if and .Values.prometheus.enabled .Values.prometheus.url -}}
 {{- fail "prometheus.enabled and prometheus.url are both set: set the url to read KPIs from a Prometheus that is there, or enabled for one of the chart's own" -}}
 {{- end -}}
+{{- if contains "@" .Values.prometheus.url -}}
+{{- fail "prometheus.url holds credentials, or another @: put them into a Secret and name it in prometheus.credentialsSecretName" -}}
+{{- end -}}
 {{- if .Values.prometheus.enabled -}}
 http://{{ include "modelpress.fullname" . }}-prometheus.{{ .Release.Namespace }}:9090
 {{- else -}}
 {{ .Values.prometheus.url }}
+{{- end -}}
+{{- end }}
+
+{{/* Where the operator's pod has the Secret with what Prometheus asks for; empty where there is none. */}}
+{{- define "modelpress.prometheusCredentials" -}}
+{{- if .Values.prometheus.credentialsSecretName -}}
+{{- if .Values.prometheus.enabled -}}
+{{- fail "prometheus.credentialsSecretName is for the Prometheus of prometheus.url: the chart's own, prometheus.enabled, asks for none" -}}
+{{- end -}}
+/etc/modelpress/prometheus
 {{- end -}}
 {{- end }}
 

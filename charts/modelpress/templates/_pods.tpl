@@ -14,6 +14,20 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
+{{/* Files, not environment: a rotated key is used at the next question, and no list of variables shows one. */}}
+{{- define "modelpress.credentialsMount" -}}
+{{- if .Values.prometheus.credentialsSecretName }}
+- {name: prometheus, mountPath: {{ include "modelpress.prometheusCredentials" . }}, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "modelpress.credentialsVolume" -}}
+{{- with .Values.prometheus.credentialsSecretName }}
+- name: prometheus
+  secret: {secretName: {{ . }}, defaultMode: 0440}
+{{- end }}
+{{- end }}
+
 {{/* Where pods of the chart run, and what pulls their images. */}}
 {{- define "modelpress.placement" -}}
 {{- with .Values.images.pullSecrets }}

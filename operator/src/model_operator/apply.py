@@ -1,17 +1,21 @@
-"""Carries out a plan: creates, adopts, applies, scales, deletes, in that order; decides nothing."""
+"""Carries out a plan: creates, adopts, applies, scales, deletes, leaves, in this order; then tells. Decides nothing."""
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
 from model_operator import names
 from model_operator.api.v1alpha1 import CompressedModel
-from model_operator.errors import RefusedError
+from model_operator.errors import ClusterError, RefusedError
 from model_operator.kube import Kube
 from model_operator.observation import Object
 from model_operator.planning.decision import Plan, Reference, Refusal
+from model_operator.planning.report import Report
 
 _FOREIGN = "an object of that name is there that Modelpress did not make: delete or rename it"
+
+_log = logging.getLogger(__name__)
 
 
 class _Write(NamedTuple):
@@ -39,6 +43,27 @@ def apply(plan: Plan, model: CompressedModel, uid: str, kube: Kube) -> tuple[Ref
     return tuple(refusals.values())
 
 
+def write_report(report: Report, body: Object, kube: Kube) -> None:
+    """Write the status, at most once, and before it the Events of what it changes.
+
+    In this order nothing is lost where the operator ends between them: the next pass finds the old status, and makes
+    the Events again, which are there already. An Event that cannot be written is none, and no pass fails for it.
+
+    Raises:
+        ClusterError: when the API server does not answer to the status.
+        RefusedError: when it does not take the status.
+    """
+    metadata = body["metadata"]
+    namespace, name = metadata["namespace"], metadata["name"]
+    try:
+        for event in report.events:
+            kube.create(namespace, event)
+    except (ClusterError, RefusedError) as error:
+        _log.warning("%s/%s: its Events could not be written: %s", namespace, name, error)
+    if report.status is not None:
+        kube.write_status(namespace, name, metadata["uid"], report.status)
+
+
 def _writes(plan: Plan, model: CompressedModel, uid: str, kube: Kube) -> Iterator[_Write]:
     namespace, model_name = model.metadata.namespace, model.metadata.name
     owner = {"apiVersion": names.API_VERSION, "kind": names.KIND, "name": model_name, "uid": uid}
@@ -52,6 +77,8 @@ def _writes(plan: Plan, model: CompressedModel, uid: str, kube: Kube) -> Iterato
         yield _Write("Deployment", model_name, partial(kube.scale, namespace, model_name, plan.scale))
     for reference in plan.delete:
         yield _Write(reference.kind, reference.name, partial(_delete, kube, namespace, reference, uid))
+    for kind, name in ((each.kind, each.name) for each in plan.leave):
+        yield _Write(kind, name, partial(kube.leave, kind, namespace, name, uid))
 
 
 def _create(kube: Kube, namespace: str, body: Object) -> None:

@@ -20,7 +20,7 @@ def parse_attempt(job: Object, pods: Sequence[Object], events: Sequence[Object],
         job: a build Job.
         pods: the Job's own, in any order.
         events: about the Job; needed only where it has no pod.
-        log: the end of the build container's log; needed only while it runs.
+        log: the end of the build container's log; needed while it runs, and once when it fails.
     """
     metadata, status = job["metadata"], job.get("status") or {}
     conditions = {each["type"]: each for each in status.get("conditions") or () if each.get("status") == "True"}
@@ -41,6 +41,9 @@ def parse_attempt(job: Object, pods: Sequence[Object], events: Sequence[Object],
         reason=reason,
         message=message,
         store=(metadata.get("annotations") or {}).get(names.ANNOTATION_STORE, ""),
+        ending="deletionTimestamp" in metadata,
+        uid=metadata.get("uid", ""),
+        log=log if is_failing(job) else "",
     )
 
 
@@ -56,6 +59,29 @@ def parse_state(job: Object, pods: Sequence[Object]) -> State:
     if (job.get("spec") or {}).get("suspend"):
         return "Suspended"
     return "Running" if any(running_pod_name(pod) for pod in pods) else "Pending"
+
+
+def is_end_told(job: Object, pods: Sequence[Object]) -> bool:
+    """Whether its pods say how a Job ended that has ended; the watch of Jobs may be ahead of that of pods."""
+    return parse_state(job, pods) not in {"Succeeded", "Failed"} or bool(_ends(pods))
+
+
+def is_failing(job: Object) -> bool:
+    """Whether the Job has failed or is bound to: its pods, and with them their logs, may go at any time."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return any(each.get("type") in {"FailureTarget", "Failed"} and each.get("status") == "True" for each in conditions)
+
+
+def is_left_over(job: Object, recipe_label: str | None) -> bool:
+    """Whether an unfinished build Job, which nothing ends yet, is of another recipe than that one."""
+    metadata = job["metadata"]
+    labels = metadata.get("labels") or {}
+    return (
+        labels.get(names.LABEL_COMPONENT) == names.COMPONENT_BUILD
+        and labels.get(names.LABEL_RECIPE) != recipe_label
+        and "deletionTimestamp" not in metadata
+        and parse_state(job, ()) not in {"Succeeded", "Failed"}
+    )
 
 
 def running_pod_name(pod: Object) -> str | None:

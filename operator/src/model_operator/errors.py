@@ -56,4 +56,12 @@ class RightsError(ModelOperatorError):
 
 
 class PrometheusError(ModelOperatorError):
-    """Prometheus cannot be asked, or its answer cannot be read; the message names the address and the cause."""
+    """Prometheus cannot be asked, or its answer cannot be read; the message names the address and the cause.
+
+    Attributes:
+        of_one_query: True where this query failed, and another one is worth asking.
+    """
+
+    def __init__(self, message: str, *, of_one_query: bool = False) -> None:
+        super().__init__(message)
+        self.of_one_query = of_one_query

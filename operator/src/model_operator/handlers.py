@@ -3,11 +3,14 @@
 Only raw events are taken: no handler of kopf's that would write annotations or finalizers, no timer, no daemon.
 """
 
+import itertools
+from collections.abc import Iterator
 from typing import Any, Final
 
 import kopf
 
 from model_operator import names
+from model_operator.kube import OUR_LABEL
 from model_operator.service import Service
 
 # Group, version and plural; all but the models are watched by our label, so that nothing else crosses the wire.
@@ -20,6 +23,13 @@ CHILDREN: Final = (
     ("", "v1", "configmaps"),
     ("", "v1", "pods"),
 )
+
+
+LIST_CHUNK: Final = 50
+IDLE_SECONDS: Final = 0.05
+
+
+_LONGEST_PAUSE_SECONDS: Final = 15.0
 
 
 def build_registry(service: Service) -> kopf.OperatorRegistry:
@@ -45,11 +55,20 @@ def build_registry(service: Service) -> kopf.OperatorRegistry:
 
         @kopf.on.event(group, version, plural, registry=registry, id=f"child-{plural}")
         async def child_event(event: Any, **_: Any) -> None:
-            # Those that are there when the operator starts belong to models that are looked at then anyway.
-            if event["type"] is not None:
-                service.note_child(event["object"])
+            service.note_child(event["object"], deleted=event["type"] == "DELETED", listed=event["type"] is None)
 
     return registry
+
+
+class Patience:
+    """The seconds between tries of one request to the API server: more and more, and never an end.
+
+    Where tries end, kopf's watch of that kind ends as well, and its operator lives on without it.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        """Begin anew."""
+        return itertools.chain((1.0, 2.0, 4.0, 8.0), itertools.repeat(_LONGEST_PAUSE_SECONDS))
 
 
 def configure(settings: kopf.OperatorSettings) -> None:
@@ -58,15 +77,18 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.peering.standalone = True
     settings.scanning.disabled = True
     settings.networking.request_timeout = 30
-    settings.networking.error_backoffs = (1, 2, 4, 8, 15)
+    settings.networking.error_backoffs = Patience()
     settings.networking.enforce_retry_after = True
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310
     settings.watching.connect_timeout = 10
     settings.watching.reconnect_backoff = 1
-    settings.watching.chunk_size = 500
+    # kopf keeps a task and the whole object for each of a list's objects until it has been idle for this long, and
+    # lists all kinds at once: small pieces that go soon are what keeps its memory small.
+    settings.watching.chunk_size = LIST_CHUNK
+    settings.queueing.idle_timeout = IDLE_SECONDS
     settings.queueing.exit_timeout = 1
     settings.queueing.error_delays = (1, 2, 4, 8, 15, 30, 60)
     settings.process.ultimate_exiting_timeout = 8
     for group, version, plural in CHILDREN:
-        settings.watching.label_selectors[group, version, plural] = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+        settings.watching.label_selectors[group, version, plural] = OUR_LABEL

@@ -10,27 +10,27 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from typing_extensions import override
 
-MISSED_RESYNCS = 3
+MISSED_AUDITS = 3
 
 
 class Health:
     """Signs of life, as monotonic times in seconds; written by the event loop and read by the server's threads."""
 
-    def __init__(self, resync_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._patience_seconds = MISSED_RESYNCS * resync_seconds
+    def __init__(self, audit_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._patience_seconds = MISSED_AUDITS * audit_seconds
         self._clock = clock
-        self._queue_turned_at = self._resynced_at = clock()
-        self._resynced = False
+        self._queue_turned_at = self._audited_at = clock()
+        self._audited = False
         self._watch_problem = ""
 
     def note_queue(self) -> None:
         """The queue's loop went round."""
         self._queue_turned_at = self._clock()
 
-    def note_resync(self, watch_problem: str = "") -> None:
-        """All models were listed; `watch_problem` says what the watch should have told and did not."""
-        self._resynced_at = self._clock()
-        self._resynced = True
+    def note_audit(self, watch_problem: str = "") -> None:
+        """What is there was listed; `watch_problem` says what the watch should have told and did not."""
+        self._audited_at = self._clock()
+        self._audited = True
         self._watch_problem = watch_problem
 
     def find_problem(self) -> str:
@@ -38,13 +38,13 @@ class Health:
         now = self._clock()
         if now - self._queue_turned_at > self._patience_seconds:
             return f"the queue has not moved for {now - self._queue_turned_at:.0f} s"
-        if now - self._resynced_at > self._patience_seconds:
-            return f"models could not be listed for {now - self._resynced_at:.0f} s"
+        if now - self._audited_at > self._patience_seconds:
+            return f"nothing could be listed for {now - self._audited_at:.0f} s"
         return self._watch_problem
 
     def is_ready(self) -> bool:
-        """Whether the models were listed once and nothing is wrong."""
-        return self._resynced and not self.find_problem()
+        """Whether all was listed once and nothing is wrong."""
+        return self._audited and not self.find_problem()
 
     def serve(self, address: str, port: int) -> int:
         """Answer in a thread of its own, as long as the process lives; returns the port."""
@@ -63,7 +63,7 @@ def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
                 self._answer(503 if problem else 200, problem or "ok")
             elif self.path == "/readyz":
                 ready = health.is_ready()
-                self._answer(200 if ready else 503, "ok" if ready else problem or "models were not listed yet")
+                self._answer(200 if ready else 503, "ok" if ready else problem or "nothing was listed yet")
             else:
                 self._answer(404, "there is /healthz and /readyz")
 

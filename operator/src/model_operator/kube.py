@@ -3,10 +3,14 @@
 Objects stay plain JSON. Lists go by labels, and nothing here reads a Secret. Every failure is a `ClusterError` (try
 again) or a `RefusedError` (the same request fails again); an object that is not there is None, and making one that is
 there already, or deleting one that is gone, is no failure.
+
+Over 400 lines, because one file stands at this edge: parts of it would share the client and its errors.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import kubernetes.client
@@ -15,14 +19,16 @@ import urllib3
 
 from model_operator import names
 from model_operator.errors import ClusterError, RefusedError, RightsError
-from model_operator.rights import Right, format_right
+from model_operator.rights import Right
 
 Object = Mapping[str, Any]
 
 CONNECT_SECONDS: Final = 3
 READ_SECONDS: Final = 10
 PAGE_SIZE: Final = 500
+METADATA_PAGE_SIZE: Final = 500
 LOG_LINES: Final = 50
+_UNAUTHORIZED: Final = 401
 
 
 class _Resource(NamedTuple):
@@ -43,9 +49,37 @@ _RESOURCES: Final = {
     "Event": _Resource("/api/v1", "events"),
 }
 
+WATCHED_KINDS: Final = (
+    names.KIND,
+    "Deployment",
+    "Service",
+    "HorizontalPodAutoscaler",
+    "PodDisruptionBudget",
+    "Job",
+    "ConfigMap",
+    "Pod",
+)
+"""Models whole, all others by our label."""
+OUR_LABEL: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+
+_JSON: Final = "application/json"
+_METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
 _APPLY_PATCH: Final = "application/apply-patch+yaml"
 _STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
+
+
+class Request(NamedTuple):
+    """One request that has ended."""
+
+    verb: str
+    """As RBAC has it."""
+    resource: str
+    """Plural; empty for what is no object."""
+    code: str
+    """HTTP's status; `none` without an answer."""
+    seconds: float
 
 
 class Kube(Protocol):
@@ -54,11 +88,13 @@ class Kube(Protocol):
     def read(self, kind: str, namespace: str, name: str) -> Object | None:
         """The object, or None where there is none."""
 
-    def list_labelled(self, kind: str, namespace: str, labels: Mapping[str, str]) -> list[Object]:
-        """The namespace's objects that carry all of these labels."""
+    def list_labelled(
+        self, kind: str, namespace: str, labels: Mapping[str, str], *, fresh: bool = False
+    ) -> list[Object]:
+        """The namespace's objects that carry all of these labels; `fresh`: whatever a watch has told of them."""
 
-    def list_models(self) -> list[Object]:
-        """Every CompressedModel in the namespaces that are watched."""
+    def list_owned(self, kind: str, namespace: str, uid: str) -> list[Object]:
+        """The namespace's objects that Modelpress made and that the object of this uid owns, alone or with others."""
 
     def list_events(self, namespace: str, kind: str, name: str) -> list[Object]:
         """Kubernetes' Events about one object."""
@@ -81,30 +117,47 @@ class Kube(Protocol):
     def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
         """Delete that very object; one of the same name that was made since is left."""
 
+    def leave(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Take the owner of that uid off the object; the last one deletes it, when what it owns is gone."""
+
     def write_status(self, namespace: str, name: str, uid: str, status: Object) -> None:
         """Make the model's status this one and nothing else; one that is gone needs none, one made anew refuses it."""
 
 
 class ApiKube:
-    """The API server that the pod's service account or KUBECONFIG names. Safe to use from several threads."""
+    """The API server that the pod's service account or KUBECONFIG names. Safe to use from several threads.
 
-    def __init__(self, namespaces: Sequence[str], connections: int) -> None:
+    What it writes it answers as the API server did.
+
+    Attributes:
+        scopes: the namespaces that are watched; one empty name when all are.
+    """
+
+    def __init__(
+        self, namespaces: Sequence[str], connections: int, note_request: Callable[[Request], None] = lambda _: None
+    ) -> None:
         """Connect when first used.
 
         Args:
-            namespaces: those to list models in; empty: all.
+            namespaces: those that are watched; empty: all.
             connections: kept open at most.
+            note_request: called for each request, when it has ended.
 
         Raises:
             RightsError: when there is neither a service account nor a kubeconfig.
         """
-        self._namespaces = tuple(namespaces)
+        self.scopes: Sequence[str] = tuple(namespaces) or ("",)
+        self._note_request = note_request
         configuration = load_configuration()
         configuration.connection_pool_maxsize = connections
         # One retry, of a connection that the server closed while it was idle.
         configuration.retries = urllib3.Retry(1, backoff_factor=0.1)
         self._client = kubernetes.client.ApiClient(configuration)
         self._client.user_agent = "modelpress-operator"
+
+    def scope(self, namespace: str) -> str:
+        """The name under which `scopes` has the namespace."""
+        return namespace if self.scopes != ("",) else ""
 
     def read(self, kind: str, namespace: str, name: str) -> Object | None:
         """See `Kube`."""
@@ -114,14 +167,38 @@ class ApiKube:
             return None
         return found
 
-    def list_labelled(self, kind: str, namespace: str, labels: Mapping[str, str]) -> list[Object]:
-        """See `Kube`."""
+    def list_labelled(
+        self, kind: str, namespace: str, labels: Mapping[str, str], *, fresh: bool = False
+    ) -> list[Object]:
+        """See `Kube`; it is always fresh."""
+        del fresh
         selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         return self._list(kind, namespace, [("labelSelector", selector)])
 
-    def list_models(self) -> list[Object]:
+    def list_owned(self, kind: str, namespace: str, uid: str) -> list[Object]:
         """See `Kube`."""
-        return [model for namespace in self._namespaces or ("",) for model in self._list(names.KIND, namespace, [])]
+        made = self.list_labelled(kind, namespace, {names.LABEL_MANAGED_BY: names.MANAGED_BY})
+        return [each for each in made if any(owner["uid"] == uid for owner in _owners(each))]
+
+    def list_metadata(self, kind: str, namespace: str) -> Iterator[tuple[int | None, list[Object]]]:
+        """The metadata of what the watch of this kind sees, page by page, as it is now.
+
+        Yields:
+            The list's resourceVersion, where it is a number, and the objects with their metadata alone.
+        """
+        query = [("limit", str(METADATA_PAGE_SIZE))]
+        query += [] if kind == names.KIND else [("labelSelector", OUR_LABEL)]
+        asked = query
+        while True:
+            answer = self._request("GET", _path(kind, namespace), asked, accept=_METADATA)
+            # Who wrote which field is most of the metadata: dropped as it is parsed, it never adds up.
+            page = json.loads(answer, object_hook=_drop_managed_fields)
+            metadata = page["metadata"]
+            version = str(metadata.get("resourceVersion", ""))
+            yield int(version) if version.isdecimal() else None, page.get("items") or []
+            if not metadata.get("continue"):
+                return
+            asked = [*query, ("continue", metadata["continue"])]
 
     def list_events(self, namespace: str, kind: str, name: str) -> list[Object]:
         """See `Kube`."""
@@ -140,28 +217,27 @@ class ApiKube:
                 raise
             return ""
 
-    def create(self, namespace: str, body: Object) -> bool:
-        """See `Kube`."""
+    def create(self, namespace: str, body: Object) -> Object | None:
+        """See `Kube`; None where one of that name is there."""
         try:
-            self._request("POST", _path(body["kind"], namespace), [_MANAGER], body, "application/json")
+            return self._json("POST", _path(body["kind"], namespace), [_MANAGER], body)
         except _AlreadyExistsError:
-            return False
-        return True
+            return None
 
-    def add_owner(self, kind: str, namespace: str, name: str, owner: Object) -> None:
+    def add_owner(self, kind: str, namespace: str, name: str, owner: Object) -> Object:
         """See `Kube`."""
         patch = {"metadata": {"ownerReferences": [dict(owner)]}}
-        self._request("PATCH", _path(kind, namespace, name), [_MANAGER], patch, _STRATEGIC_PATCH)
+        return self._json("PATCH", _path(kind, namespace, name), [_MANAGER], patch, _STRATEGIC_PATCH)
 
-    def apply(self, namespace: str, body: Object) -> None:
+    def apply(self, namespace: str, body: Object) -> Object:
         """See `Kube`."""
         path = _path(body["kind"], namespace, body["metadata"]["name"])
         try:
-            self._request("PATCH", path, _FORCED, body, _APPLY_PATCH)
+            return self._json("PATCH", path, _FORCED, body, _APPLY_PATCH)
         except RefusedError as error:
             if not error.invalid or not self._overwrite(path, body):
                 raise
-            self._request("PATCH", path, _FORCED, body, _APPLY_PATCH)
+            return self._json("PATCH", path, _FORCED, body, _APPLY_PATCH)
 
     def _overwrite(self, path: str, body: Object) -> bool:
         """Put our lists in place of what stands, items of others included; False where that is refused as well.
@@ -175,10 +251,10 @@ class ApiKube:
             return False
         return True
 
-    def scale(self, namespace: str, name: str, replicas: int) -> None:
-        """See `Kube`."""
+    def scale(self, namespace: str, name: str, replicas: int) -> Object:
+        """See `Kube`; answers a Scale, with the Deployment's resourceVersion."""
         path = f"{_path('Deployment', namespace, name)}/scale"
-        self._request("PATCH", path, [_MANAGER], {"spec": {"replicas": replicas}}, _MERGE_PATCH)
+        return self._json("PATCH", path, [_MANAGER], {"spec": {"replicas": replicas}}, _MERGE_PATCH)
 
     def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
         """See `Kube`."""
@@ -188,8 +264,28 @@ class ApiKube:
         except _NotFoundError:
             return
 
-    def write_status(self, namespace: str, name: str, uid: str, status: Object) -> None:
+    def leave(self, kind: str, namespace: str, name: str, uid: str) -> None:
         """See `Kube`."""
+        path = _path(kind, namespace, name)
+        try:
+            there = self._json("GET", path)
+            others = [owner for owner in _owners(there) if owner["uid"] != uid]
+            if len(others) == len(_owners(there)):
+                return
+            # Refused where another came or went since: of two that leave at once, one must see that it is the last.
+            seen = there["metadata"]["resourceVersion"]
+            if others:
+                patch = {"metadata": {"resourceVersion": seen, "ownerReferences": others}}
+                self._request("PATCH", path, [_MANAGER], patch, _MERGE_PATCH)
+                return
+            preconditions = {"uid": there["metadata"]["uid"], "resourceVersion": seen}
+            options = {"preconditions": preconditions, "propagationPolicy": "Foreground"}
+            self._request("DELETE", path, [], options, "application/json")
+        except _NotFoundError:
+            return
+
+    def write_status(self, namespace: str, name: str, uid: str, status: Object) -> Object | None:
+        """See `Kube`; None when the model is gone."""
         # Applied as a whole by its only writer, keys that are left out vanish; the uid makes a new object of the
         # same name refuse the status of the old one.
         body = {
@@ -199,36 +295,12 @@ class ApiKube:
             "status": dict(status),
         }
         try:
-            self._request("PATCH", f"{_path(names.KIND, namespace, name)}/status", _FORCED, body, _APPLY_PATCH)
+            return self._json("PATCH", f"{_path(names.KIND, namespace, name)}/status", _FORCED, body, _APPLY_PATCH)
         except _NotFoundError:
-            return
+            return None
 
-    def check_rights(self, rights: Sequence[Right]) -> None:
-        """Refuse to go on without every right in every namespace that is watched, and without the CRD.
-
-        Raises:
-            RightsError: one sentence a line for each that is missing.
-            ClusterError: when the API server does not answer.
-        """
-        missing = [
-            f"{format_right(right)} {f'in namespace {namespace} ' if namespace else ''}is not allowed: "
-            "grant it to the operator's service account"
-            for namespace in self._namespaces or ("",)
-            for right in rights
-            if not self._may(right, namespace)
-        ]
-        if missing:
-            raise RightsError("\n".join(missing))
-        try:
-            self._json("GET", _path(names.KIND, (self._namespaces or ("",))[0]), [("limit", "1")])
-        except _NotFoundError as error:
-            raise RightsError(f"the CRD {names.CRD_NAME} is missing: apply crds/ of this release") from error
-
-    def close(self) -> None:
-        """Close every connection."""
-        self._client.close()
-
-    def _may(self, right: Right, namespace: str) -> bool:
+    def may(self, right: Right, namespace: str) -> bool:
+        """Whether we have the right in the namespace; the empty one is all of them."""
         attributes = right._asdict() | ({"namespace": namespace} if namespace else {})
         review = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -237,6 +309,45 @@ class ApiKube:
         }
         answer = self._json("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
         return bool(answer["status"].get("allowed"))
+
+    def read_version(self) -> str:
+        """The API server's version, such as v1.34.1."""
+        return str(self._json("GET", "/version").get("gitVersion", ""))
+
+    def read_user(self) -> str:
+        """Who we are to the API server; empty where it does not say."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        try:
+            answer = self._json("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review)
+        except (ClusterError, RefusedError):
+            # Kubernetes before 1.28 has no such question.
+            return ""
+        return str(answer["status"]["userInfo"].get("username", ""))
+
+    def read_served_versions(self) -> tuple[str, ...]:
+        """The versions of our API group that are served."""
+        try:
+            group = self._json("GET", f"/apis/{names.GROUP}")
+        except _NotFoundError:
+            return ()
+        return tuple(str(each["version"]) for each in group["versions"])
+
+    def read_served_schema(self) -> Object:
+        """The schema of a CompressedModel as it is served; empty where none is published."""
+        try:
+            document = self._json("GET", f"/openapi/v3/apis/{names.GROUP}/{names.VERSION}")
+        except (_NotFoundError, RefusedError):
+            return {}
+        kind = {"group": names.GROUP, "version": names.VERSION, "kind": names.KIND}
+        schemas = (document.get("components") or {}).get("schemas") or {}
+        found: Object = next(
+            (each for each in schemas.values() if kind in each.get("x-kubernetes-group-version-kind", ())), {}
+        )
+        return found
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._client.close()
 
     def _list(self, kind: str, namespace: str, query: list[tuple[str, str]]) -> list[Object]:
         found: list[Object] = []
@@ -250,8 +361,16 @@ class ApiKube:
                 return found
             asked = [("limit", str(PAGE_SIZE)), *query, ("continue", following)]
 
-    def _json(self, method: str, path: str, query: Sequence[tuple[str, str]] = (), body: Object | None = None) -> Any:
-        return json.loads(self._request(method, path, query, body, "application/json"))
+    def _json(
+        self,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, str]] = (),
+        body: Object | None = None,
+        content_type: str = _JSON,
+    ) -> Object:
+        answer: Object = json.loads(self._request(method, path, query, body, content_type))
+        return answer
 
     def _request(
         self,
@@ -260,19 +379,49 @@ class ApiKube:
         query: Sequence[tuple[str, str]] = (),
         body: Object | None = None,
         content_type: str = "",
+        *,
+        accept: str = _JSON,
     ) -> bytes:
-        headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if body is not None else {})
+        headers = {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
+        status, retry_after, data = self._exchange(method, path, query, headers, body)
+        if status == _UNAUTHORIZED:
+            # The token has expired; another is where it was read, when it was rotated as it ought to be.
+            self._read_token()
+            status, retry_after, data = self._exchange(method, path, query, headers, body)
+        if 200 <= status < 300:
+            return data
+        raise parse_refusal(method, path, status, retry_after, data)
+
+    def _read_token(self) -> None:
+        try:
+            fresh = load_configuration()
+        except RightsError as error:
+            raise ClusterError(f"the token of the API server has expired, and there is no other: {error}") from error
+        self._client.configuration.api_key = fresh.api_key
+        self._client.configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, str]],
+        headers: Mapping[str, str],
+        body: Object | None,
+    ) -> tuple[int, str | None, bytes]:
+        """Status, Retry-After and body of the answer."""
+        begun, code = time.monotonic(), "none"
         try:
             request = self._client.param_serialize(
                 method,
                 path,
                 query_params=list(query),
-                header_params=headers,
+                header_params=dict(headers),
                 body=None if body is None else dict(body),
                 auth_settings=["BearerToken"],
             )
             response = self._client.call_api(*request, _request_timeout=(CONNECT_SECONDS, READ_SECONDS))
             data: bytes = response.read()
+            code = str(response.status)
         except (
             urllib3.exceptions.HTTPError,
             kubernetes.client.ApiException,
@@ -280,9 +429,9 @@ class ApiKube:
             OSError,
         ) as error:
             raise ClusterError(f"{method} {path}: the API server does not answer: {error}") from error
-        if 200 <= response.status < 300:
-            return data
-        raise parse_refusal(method, path, response.status, response.headers.get("Retry-After"), data)
+        finally:
+            self._note_request(Request(*parse_target(method, path), code, time.monotonic() - begun))
+        return response.status, response.headers.get("Retry-After"), data
 
 
 class _NotFoundError(ClusterError):
@@ -293,6 +442,12 @@ class _AlreadyExistsError(ClusterError):
     """409 with the reason AlreadyExists."""
 
 
+def _owners(body: Object) -> Sequence[Object]:
+    return body["metadata"].get("ownerReferences") or ()
+
+
+_TARGET: Final = re.compile(r"^/api(?:/v1|s/[^/]+/[^/]+)/(?:namespaces/[^/]+/)?([a-z]+)(?:/([^/]+))?")
+_VERBS: Final = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
 _MANAGER: Final = ("fieldManager", names.FIELD_MANAGER)
 _FORCED: Final = [_MANAGER, ("force", "true")]
 
@@ -317,6 +472,18 @@ def load_configuration() -> Any:
             "KUBECONFIG"
         ) from error
     return configuration
+
+
+def _drop_managed_fields(node: dict[str, Any]) -> dict[str, Any]:
+    node.pop("managedFields", None)
+    return node
+
+
+def parse_target(method: str, path: str) -> tuple[str, str]:
+    """Verb, as RBAC has it, and plural of a request; the plural is empty for what is no object."""
+    found = _TARGET.match(path)
+    resource, name = found.groups() if found else ("", "")
+    return _VERBS.get(method, "get" if name else "list"), resource
 
 
 def parse_refusal(

@@ -1,64 +1,78 @@
-"""What the watch has told of the models: which were seen, and whose baseline they are. Pure memory, no client."""
+"""What the watch has told of the models: which are there, how they stand, whose baseline they are. Pure memory."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from model_operator import names
 from model_operator.workqueue import Key
 
 Object = Mapping[str, Any]
-_Version = tuple[str, int, bool]
+
+
+class ModelFacts(NamedTuple):
+    """What is remembered of one model."""
+
+    uid: str
+    generation: int
+    deleting: bool
+    ready: str
+    """Status of its Ready condition in lower case: true, false or unknown."""
+    baseline: str
+    """Name; empty when it names none."""
+    artifact_bytes: int | None
+    """Size of its artifact; None while it has none."""
 
 
 class ModelIndex:
-    """Remembers of each model its version (uid, generation, being deleted) and its baseline."""
+    """Remembers a few facts of each model."""
 
     def __init__(self) -> None:
-        self._seen: dict[Key, _Version] = {}
-        self._listed: dict[Key, _Version] = {}
-        self._baselines: dict[Key, Key] = {}
+        self._facts: dict[Key, ModelFacts] = {}
+        self._dependents: dict[Key, set[Key]] = {}
+        self._ready: Counter[str] = Counter({"true": 0, "false": 0, "unknown": 0})
 
     def note_event(self, body: Object, *, deleted: bool) -> bool:
         """Take in what the watch told; True when the model is new, gone or changed in more than its status."""
-        key = model_key(body)
+        key, before = model_key(body), self._facts.get(model_key(body))
+        if before is not None:
+            self._forget(key, before)
         if deleted:
-            self._baselines.pop(key, None)
-            return self._seen.pop(key, None) is not None
-        self._note_baseline(key, body)
-        version = _version(body)
-        changed = self._seen.get(key) != version
-        self._seen[key] = version
-        return changed
+            return before is not None
+        facts = self._facts[key] = parse_facts(body)
+        self._ready[facts.ready] += 1
+        if facts.baseline:
+            self._dependents.setdefault((key[0], facts.baseline), set()).add(key)
+        return before is None or before[:3] != facts[:3]
 
-    def note_list(self, bodies: Iterable[Object]) -> tuple[set[Key], set[Key]]:
-        """Take in a list of all models.
+    def list_keys(self) -> list[Key]:
+        """All models."""
+        return list(self._facts)
 
-        Returns:
-            The models that the watch has not told in this version yet; and, of those, the ones that it had not told
-            when the last list had them so already. A watch that is alive tells within seconds.
-        """
-        listed = {model_key(body): _version(body) for body in bodies}
-        untold = {key for key, version in listed.items() if self._seen.get(key) != version}
-        missed = {key for key in untold if self._listed.get(key) == listed[key]}
-        # Only what an earlier list had: a list may be older than what the watch told meanwhile.
-        for key in self._listed.keys() - listed.keys():
-            self._seen.pop(key, None)
-            self._baselines.pop(key, None)
-        for body in bodies:
-            self._note_baseline(model_key(body), body)
-        self._listed = listed
-        return untold, missed
+    def list_facts(self) -> Iterable[tuple[Key, ModelFacts]]:
+        """All models and what is remembered of them."""
+        return list(self._facts.items())
+
+    def generation(self, key: Key) -> int:
+        """The newest that was told of; 0 for a model that was not."""
+        return self._facts[key].generation if key in self._facts else 0
+
+    def count_ready(self) -> Mapping[str, int]:
+        """Models by the status of their Ready condition."""
+        return dict(self._ready)
 
     def dependents(self, baseline: Key) -> list[Key]:
         """The models that are measured against this one."""
-        return [key for key, their_baseline in self._baselines.items() if their_baseline == baseline]
+        return sorted(self._dependents.get(baseline, ()))
 
-    def _note_baseline(self, key: Key, body: Object) -> None:
-        name = ((body.get("spec") or {}).get("baseline") or {}).get("name")
-        if name:
-            self._baselines[key] = (key[0], name)
-        else:
-            self._baselines.pop(key, None)
+    def _forget(self, key: Key, facts: ModelFacts) -> None:
+        del self._facts[key]
+        self._ready[facts.ready] -= 1
+        if facts.baseline:
+            place = key[0], facts.baseline
+            self._dependents[place].discard(key)
+            if not self._dependents[place]:
+                del self._dependents[place]
 
 
 def model_key(body: Object) -> Key:
@@ -74,6 +88,22 @@ def parse_owner_keys(body: Object) -> set[Key]:
     return {(metadata["namespace"], name) for name in found | ({labelled} if labelled else set())}
 
 
-def _version(body: Object) -> _Version:
-    metadata = body["metadata"]
-    return metadata["uid"], metadata.get("generation", 0), "deletionTimestamp" in metadata
+def parse_facts(body: Object) -> ModelFacts:
+    """What is worth remembering of a model, of whatever form it is."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    baseline = ((body.get("spec") or {}).get("baseline") or {}).get("name")
+    size = (status.get("artifact") or {}).get("sizeBytes")
+    return ModelFacts(
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        deleting="deletionTimestamp" in metadata,
+        ready=_parse_ready(status),
+        baseline=str(baseline or ""),
+        artifact_bytes=size if isinstance(size, int) else None,
+    )
+
+
+def _parse_ready(status: Object) -> str:
+    conditions = status.get("conditions") or ()
+    stated = next((str(each.get("status")).lower() for each in conditions if each.get("type") == "Ready"), "unknown")
+    return stated if stated in {"true", "false"} else "unknown"

@@ -47,6 +47,9 @@ ANNOTATION_APPLIED: Final = f"{GROUP}/applied"
 
 COMPONENT_SERVER: Final = "server"
 COMPONENT_BUILD: Final = "build"
+COMPONENT_BUILD_LOG: Final = "build-log"
+LOG_KEY: Final = "log.txt"
+"""Where the ConfigMap of a failed build keeps the end of its log."""
 SERVER_CONTAINER: Final = "server"
 UNPACK_CONTAINER: Final = "unpack"
 BUILD_CONTAINER: Final = "build"
@@ -64,6 +67,11 @@ def short_digest(digest: str, length: int = 12) -> str:
 def build_job_name(recipe_digest: str, build_hash: str, attempt: int) -> str:
     """Name of the Job that builds a recipe with these settings, for the attempt (from 0)."""
     return f"build-{short_digest(recipe_digest)}-{build_hash}-{attempt}"
+
+
+def build_log_name(job: str) -> str:
+    """Name of the ConfigMap that keeps the end of a failed build's log."""
+    return f"{job}-log"
 
 
 def record_name(recipe_digest: str) -> str:

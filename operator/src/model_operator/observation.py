@@ -35,6 +35,12 @@ class BuildAttempt:
     """What Kubernetes or the end of the log said; one line."""
     store: str = ""
     """URI of the store that it builds into; empty where its Job does not say."""
+    ending: bool = False
+    """Its Job is being deleted, and stays until its pods are gone."""
+    uid: str = ""
+    """Of its Job."""
+    log: str = ""
+    """The end of the log of a build that fails, as long as it is not kept in a ConfigMap."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +99,19 @@ class Kpis:
     window_seconds: int
     measured_at: datetime
     pods: int
-    """Pods that CPU and memory were measured on."""
+    """Pods that were scraped in the whole window."""
+    unread: bool = False
+    """Prometheus was not asked yet since the operator started, or since the model serves: nothing is said."""
     requests: float | None = None
     requests_per_second: float | None = None
+    requests_per_second_per_pod: float | None = None
+    """Of those pods."""
     p95_latency_milliseconds: float | None = None
+    """From the finest buckets that there are."""
+    p95_standard_milliseconds: float | None = None
+    """From TensorFlow Serving's, which every server has."""
+    p95_is_fine: bool = False
+    """Whether `p95_latency_milliseconds` comes from finer ones."""
     cpu_millicores: float | None = None
     """Mean of a pod."""
     memory_mebibytes: float | None = None
@@ -123,7 +138,9 @@ class Baseline:
     artifact: Object = field(default_factory=dict)
     """Its `status.artifact`."""
     kpis: Kpis | KpiProblem | None = None
-    """Over the compared model's window; None where it serves nothing."""
+    """Over a window that the compared model was served for as well; None where either serves nothing."""
+    compared: Kpis | KpiProblem | None = None
+    """The compared model's own over that window; None where those are its KPIs."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +153,15 @@ class Observation:
     """The model's status as it was last written."""
     attempts: tuple[BuildAttempt, ...] = ()
     """Of the model's recipe, oldest first."""
+    leftover: tuple[str, ...] = ()
+    """Names of unfinished build Jobs of other recipes that the model still owns."""
     record: Record | None = None
     store: Claim | None = None
     """The store's claim; None when the model needs no store of ours, or one that is no claim."""
     data: Claim | None = None
     """None when no data claim is configured, or nothing is to be built."""
+    inputs: tuple[Claim, ...] = ()
+    """The claims that hold the model and the data of `spec.source.model`; empty when nothing is to be built."""
     children: Children = Children()
     pods: tuple[Pod, ...] = ()
     kpis: Kpis | KpiProblem | None = None

@@ -1,7 +1,7 @@
 """Reads all that planning may know about one model; decides nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal, cast
 
@@ -9,10 +9,18 @@ from model_artifact.errors import ArtifactError
 from model_artifact.summary import parse_summary
 from model_operator import names
 from model_operator.api.v1alpha1 import CompressedModel
-from model_operator.build_attempt import parse_attempt, parse_owners, parse_state, running_pod_name
+from model_operator.build_attempt import (
+    is_end_told,
+    is_failing,
+    is_left_over,
+    parse_attempt,
+    parse_owners,
+    parse_state,
+    running_pod_name,
+)
 from model_operator.errors import ClusterError
 from model_operator.kube import Kube
-from model_operator.measurement import KpiReader, parse_window_seconds, plan_window_seconds
+from model_operator.measurement import KpiReader, parse_window_seconds
 from model_operator.observation import (
     Baseline,
     BuildAttempt,
@@ -24,9 +32,10 @@ from model_operator.observation import (
     Observation,
     Record,
 )
+from model_operator.planning.inputs import list_input_claims
 from model_operator.planning.job import SUMMARY_KEY
 from model_operator.planning.store import find_store, split_claim
-from model_operator.serving_pod import Served, find_served, parse_pods
+from model_operator.serving_pod import find_served, parse_pods
 from model_operator.settings import Settings
 
 _MANAGED: Final = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
@@ -54,16 +63,20 @@ def observe(model: CompressedModel, body: Object, sources: Sources, now: datetim
     digest = None if recipe is None else recipe.digest
     record = None if digest is None else _read_record(kube, namespace, digest)
     pods = kube.list_labelled("Pod", namespace, _server_labels(name))
-    needs_data = digest is not None and record is None and settings.data_claim_name
+    needs_data = recipe is not None and recipe.training.dataset is not None and settings.data_claim_name
     own, baseline = _observe_kpis(model, pods, sources, now)
     return Observation(
         uid=body["metadata"]["uid"],
         generation=body["metadata"]["generation"],
         status=body.get("status") or {},
         attempts=() if digest is None else _read_attempts(kube, namespace, digest, built=record is not None),
+        leftover=_list_leftover(kube, namespace, body["metadata"]["uid"], digest),
         record=record,
         store=None if digest is None else _read_store(kube, namespace, find_store(model.spec, record, settings)),
-        data=_read_claim(kube, namespace, settings.data_claim_name) if needs_data else None,
+        data=_read_claim(kube, namespace, settings.data_claim_name) if needs_data and record is None else None,
+        inputs=tuple(
+            _read_claim(kube, namespace, claim) for claim in (list_input_claims(model.spec) if record is None else ())
+        ),
         children=_read_children(kube, namespace, name),
         pods=parse_pods(pods),
         kpis=own,
@@ -122,18 +135,44 @@ def _read_attempts(kube: Kube, namespace: str, digest: str, *, built: bool) -> t
     """The recipe's build Jobs, oldest first; their pods and logs only while there is no record."""
     labels = {**_MANAGED, names.LABEL_RECIPE: names.short_digest(digest, 32)}
     jobs = kube.list_labelled("Job", namespace, labels)
-    pods = kube.list_labelled("Pod", namespace, labels) if jobs and not built else []
+    pods = [] if built else _read_build_pods(kube, namespace, labels, jobs)
+    kept = _list_kept_logs(kube, namespace, labels) if pods and any(map(is_failing, jobs)) else frozenset[str]()
     attempts = []
     for job in sorted(
         jobs, key=lambda each: (str(each["metadata"].get("creationTimestamp")), each["metadata"]["name"])
     ):
-        own = [pod for pod in pods if _job_uid(pod) == job["metadata"]["uid"]]
+        own = _own_pods(job, pods)
         state = parse_state(job, own)
         waits_without_pod = state == "Pending" and not own and not built
         events = kube.list_events(namespace, "Job", job["metadata"]["name"]) if waits_without_pod else []
-        log = _read_log(kube, namespace, own) if state == "Running" else ""
+        unkept = is_failing(job) and names.build_log_name(job["metadata"]["name"]) not in kept
+        log = _read_log(kube, namespace, own) if state == "Running" or unkept else ""
         attempts.append(parse_attempt(job, own, events, log))
     return tuple(attempts)
+
+
+def _read_build_pods(kube: Kube, namespace: str, labels: Mapping[str, str], jobs: list[Object]) -> list[Object]:
+    """The pods of these Jobs; no build counts as failed because what it handed over is not known here yet."""
+    pods = kube.list_labelled("Pod", namespace, labels) if jobs else []
+    if all(is_end_told(job, _own_pods(job, pods)) for job in jobs):
+        return pods
+    return kube.list_labelled("Pod", namespace, labels, fresh=True)
+
+
+def _own_pods(job: Object, pods: list[Object]) -> list[Object]:
+    return [pod for pod in pods if _job_uid(pod) == job["metadata"]["uid"]]
+
+
+def _list_kept_logs(kube: Kube, namespace: str, labels: Mapping[str, str]) -> frozenset[str]:
+    """Names of the ConfigMaps with the ends of failed builds' logs."""
+    kept = kube.list_labelled("ConfigMap", namespace, {**labels, names.LABEL_COMPONENT: names.COMPONENT_BUILD_LOG})
+    return frozenset(str(each["metadata"]["name"]) for each in kept)
+
+
+def _list_leftover(kube: Kube, namespace: str, uid: str, digest: str | None) -> tuple[str, ...]:
+    label = None if digest is None else names.short_digest(digest, 32)
+    owned = kube.list_owned("Job", namespace, uid)
+    return tuple(sorted(str(job["metadata"]["name"]) for job in owned if is_left_over(job, label)))
 
 
 def _job_uid(pod: Object) -> str:
@@ -156,33 +195,18 @@ def _read_log(kube: Kube, namespace: str, pods: list[Object]) -> str:
 def _observe_kpis(
     model: CompressedModel, pods: list[Object], sources: Sources, now: datetime
 ) -> tuple[Kpis | KpiProblem | None, Baseline | None]:
-    """KPIs of the model and of its baseline over one window, which both were served for in full."""
+    """KPIs of the model, and of its baseline over a window which both were served for in full."""
     namespace = model.metadata.namespace
     own = find_served(namespace, model.metadata.name, pods)
     wanted_seconds = parse_window_seconds(model.spec.objectives.window)
     if model.spec.baseline is None:
-        return _read_kpis(sources.kpis, own, _window([own], wanted_seconds, now), now), None
+        return sources.kpis.read([own], wanted_seconds, now)[0], None
     name = model.spec.baseline.name
     other = find_served(namespace, name, sources.kube.list_labelled("Pod", namespace, _server_labels(name)))
-    window_seconds = _window([own, other], wanted_seconds, now)
-    kpis = _read_kpis(sources.kpis, other, window_seconds, now) if own else None
-    return (
-        _read_kpis(sources.kpis, own, window_seconds, now),
-        parse_baseline(name, sources.kube.read(names.KIND, namespace, name), kpis),
-    )
-
-
-def _window(served: list[Served | None], wanted_seconds: int, now: datetime) -> int | None:
-    there = [each for each in served if each is not None]
-    return plan_window_seconds(wanted_seconds, there, now) if there else None
-
-
-def _read_kpis(
-    reader: KpiReader, served: Served | None, window_seconds: int | None, now: datetime
-) -> Kpis | KpiProblem | None:
-    if served is None:
-        return None
-    return reader.read(served, window_seconds, now)
+    (kpis,) = sources.kpis.read([own], wanted_seconds, now)
+    compared, theirs = sources.kpis.read([own, other], wanted_seconds, now)
+    baseline = parse_baseline(name, sources.kube.read(names.KIND, namespace, name), theirs if own else None)
+    return kpis, baseline if compared == kpis else replace(baseline, compared=compared)
 
 
 def parse_baseline(name: str, body: Object | None, kpis: Kpis | KpiProblem | None) -> Baseline:

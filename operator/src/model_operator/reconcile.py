@@ -4,11 +4,13 @@ from datetime import datetime
 
 from model_operator import names
 from model_operator.api.v1alpha1 import parse_model
-from model_operator.apply import apply
+from model_operator.apply import apply, write_report
 from model_operator.errors import InvalidModelError
 from model_operator.observe import Sources, observe, observe_invalid
 from model_operator.planning.decision import Plan, Refusal
-from model_operator.planning.plan import add_refusals, plan, plan_invalid
+from model_operator.planning.plan import plan, plan_invalid
+from model_operator.planning.report import plan_report
+from model_operator.tracing import traced
 
 
 def reconcile(namespace: str, name: str, sources: Sources, now: datetime) -> Plan | None:
@@ -25,14 +27,11 @@ def reconcile(namespace: str, name: str, sources: Sources, now: datetime) -> Pla
     result = Plan()
     try:
         model = parse_model(body)
-        observation = observe(model, body, sources, now)
-        result = plan(model, observation, sources.settings, now)
-        refusals = apply(result, model, uid, sources.kube)
+        observation = traced(observe)(model, body, sources, now)
+        result = traced(plan)(model, observation, sources.settings, now)
+        refusals = traced(apply)(result, model, uid, sources.kube)
     except InvalidModelError as error:
         result = plan_invalid(observe_invalid(body), str(error), now)
     finally:
-        standing = body.get("status") or {}
-        status = add_refusals(result.status or standing, refusals, now, standing) if refusals else result.status
-        if status is not None and status != standing:
-            sources.kube.write_status(namespace, name, uid, status)
+        traced(write_report, "status")(plan_report(body, result, refusals, now), body, sources.kube)
     return result

@@ -13,8 +13,11 @@ from model_operator.errors import SettingsError
 
 PREFIX = "MODELPRESS_"
 _PUBLIC_KEYS = r"^(\s*-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END PUBLIC KEY-----)*\s*$"
-_NEVER_SHOWN = {"signing_public_keys"}
-"""What is given by mistake may be a private key."""
+_NEVER_SHOWN = {
+    "signing_public_keys": "holds something else than public keys in PEM",
+    "prometheus_url": "is no http:// or https:// URL, or holds credentials: they belong into a Secret",
+}
+"""What is given by mistake may be a private key or a password, so that only what is wrong with it is told."""
 
 
 class Settings(BaseSettings):
@@ -53,11 +56,19 @@ class Settings(BaseSettings):
     signing_secret_name: str = ""
     """A Secret, one a namespace, with the private key `signing.pem` by which builds sign; empty: they do not."""
 
-    prometheus_url: str = ""
+    prometheus_url: Annotated[str, Field(pattern=r"^(https?://[^/@\s]+(/[^@\s]*)?)?$")] = ""
     """Where KPIs are read; empty: they stay Unknown."""
+    prometheus_credentials_folder: str = ""
+    """A folder with what that Prometheus asks for: any of username and password, token, ca.crt, tls.crt and tls.key."""
+    prometheus_insecure: bool = False
+    """Take any certificate of that Prometheus, and send credentials to it over http as well."""
     prometheus_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
     kpi_seconds: Annotated[int, Field(ge=5, le=3600)] = 15
     """KPIs of a model that serves are read this often."""
+    price_cpu_core_hour: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
+    """Of one core for an hour, in any currency; with both prices 0 no cost is compared."""
+    price_memory_gibibyte_hour: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
+    """Of one GiB for an hour, in the same currency."""
 
     health_port: Annotated[int, Field(ge=1, le=65_535)] = 8080
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] = 8081
@@ -76,7 +87,7 @@ def load_settings() -> Settings:
         name = problem["loc"][0]
         variable = f"{PREFIX}{name}".upper()
         if name in _NEVER_SHOWN:
-            raise SettingsError(f"{variable}: holds something else than public keys in PEM") from None
+            raise SettingsError(f"{variable}: {_NEVER_SHOWN[str(name)]}") from None
         raise SettingsError(f"{variable} is {problem['input']!r}: {problem['msg']}") from error
 
 

@@ -5,9 +5,10 @@ runs in one event loop and is used from there only.
 """
 
 import asyncio
+import heapq
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 
 from model_operator.errors import ModelOperatorError
 
@@ -19,6 +20,7 @@ Work = Callable[[Key], Awaitable[float | None]]
 FIRST_BACKOFF_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 300.0
 _LONGEST_PAUSE_SECONDS = 1.0
+_STARTS_FOR_ONE_ROUND = 4
 
 _log = logging.getLogger(__name__)
 
@@ -34,30 +36,93 @@ def plan_backoff_seconds(failures: int, fraction: float) -> float:
     return whole * (1 - fraction / 2)
 
 
+class _Line:
+    """Keys and when they are due.
+
+    `due` says what holds; the heap has every time that was ever asked for, and those that hold no more are passed over.
+    """
+
+    def __init__(self) -> None:
+        self.due: dict[Key, float] = {}
+        self._heap: list[tuple[float, Key]] = []
+
+    def put(self, key: Key, due: float) -> None:
+        """Have the key due then, and no more when it was before."""
+        if self.due.get(key) != due:
+            self.due[key] = due
+            heapq.heappush(self._heap, (due, key))
+
+    def rejoin(self, key: Key) -> None:
+        """Have a key that was taken out while it ran come again."""
+        if key in self.due:
+            heapq.heappush(self._heap, (self.due[key], key))
+
+    def take(self, now: float, running: Container[Key]) -> Key | None:
+        """The key that has been due longest; one that runs is left out until it rejoins."""
+        while self._heap and self._heap[0][0] <= now:
+            when, key = heapq.heappop(self._heap)
+            if self.due.get(key) == when and key not in running:
+                return key
+        return None
+
+    def next_due(self) -> float | None:
+        """When to look again; None when nothing is to come."""
+        return self._heap[0][0] if self._heap else None
+
+
 class WorkQueue:
     """Runs `work` for the keys that are due, at most `workers` at a time.
 
+    What was added since something changed goes before what only comes round again, so that a change is acted on at once
+    also where many keys come round; but of every few starts one is for those, so that they are not forgotten.
+
     Attributes:
         turned_at: when the loop last went round, in the event loop's time; None before it began.
-        depth: keys that were due then and had to wait for a worker.
     """
 
     def __init__(self, work: Work, workers: int, pick_fraction: Callable[[], float] = random.random) -> None:
         self._work = work
         self._workers = workers
         self._pick_fraction = pick_fraction
-        self._due: dict[Key, float] = {}
+        self._changes, self._rounds = _Line(), _Line()
+        self._starts = 0
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._failures: dict[Key, int] = {}
         self._changed = asyncio.Event()
         self._stopping = False
         self.turned_at: float | None = None
-        self.depth = 0
 
-    def add(self, key: Key, after_seconds: float = 0.0) -> None:
-        """Have the key worked on after this long at the latest; while it runs, once more after that."""
+    @property
+    def depth(self) -> int:
+        """Keys that are due and wait for a worker."""
+        return len(self._waits())
+
+    @property
+    def age_seconds(self) -> float:
+        """How long the one of them that waits longest has been due; 0 where none waits."""
+        return max(self._waits().values(), default=0.0)
+
+    def _waits(self) -> dict[Key, float]:
+        """How long each has been due; also from other threads."""
+        now, running = self.turned_at or 0.0, set(self._running)
+        due = [*list(self._changes.due.items()), *list(self._rounds.due.items())]
+        waits: dict[Key, float] = {}
+        for key, when in due:
+            if when <= now and key not in running:
+                waits[key] = max(now - when, waits.get(key, 0.0))
+        return waits
+
+    def add(self, key: Key, after_seconds: float = 0.0, *, changed: bool = True) -> None:
+        """Have the key worked on after this long at the latest; while it runs, once more after that.
+
+        Args:
+            key: to be worked on.
+            after_seconds: from now.
+            changed: whether something has changed; if not, it only comes round again.
+        """
+        line = self._changes if changed else self._rounds
         due = asyncio.get_running_loop().time() + after_seconds
-        self._due[key] = min(due, self._due.get(key, due))
+        line.put(key, min(due, line.due.get(key, due)))
         self._changed.set()
 
     async def run(self) -> None:
@@ -66,8 +131,7 @@ class WorkQueue:
         while not self._stopping:
             self._changed.clear()
             now = self.turned_at = loop.time()
-            for key in self._startable(now):
-                del self._due[key]
+            while (key := self._take(now)) is not None:
                 self._running[key] = asyncio.create_task(self._run_one(key), name=f"reconcile {'/'.join(key)}")
             await self._pause(now)
         if self._running:
@@ -78,18 +142,26 @@ class WorkQueue:
         self._stopping = True
         self._changed.set()
 
-    def _startable(self, now: float) -> list[Key]:
-        """The keys to start now, those that have waited longest first."""
-        free = self._workers - len(self._running)
-        due = sorted((when, key) for key, when in self._due.items() if when <= now and key not in self._running)
-        self.depth = max(0, len(due) - free)
-        return [key for _, key in due[:free]]
+    def _take(self, now: float) -> Key | None:
+        """The key to start now; None where none is due or no worker is free."""
+        if len(self._running) >= self._workers:
+            return None
+        lines = (self._changes, self._rounds)
+        for line in lines if self._starts % _STARTS_FOR_ONE_ROUND else reversed(lines):
+            key = line.take(now, self._running)
+            if key is not None:
+                self._starts += 1
+                self._changes.due.pop(key, None)
+                self._rounds.due.pop(key, None)
+                return key
+        return None
 
     async def _pause(self, now: float) -> None:
         """Wait for a change or for the next key, but never so long that the loop seems to have stopped."""
-        waiting = [when - now for key, when in self._due.items() if key not in self._running and when > now]
+        coming = [due - now for line in (self._changes, self._rounds) if (due := line.next_due()) is not None]
+        seconds = min([_LONGEST_PAUSE_SECONDS, *(each for each in coming if each > 0)])
         try:
-            await asyncio.wait_for(self._changed.wait(), min([_LONGEST_PAUSE_SECONDS, *waiting]))
+            await asyncio.wait_for(self._changed.wait(), seconds)
         except TimeoutError:
             return
 
@@ -101,9 +173,11 @@ class WorkQueue:
         else:
             self._failures.pop(key, None)
             if after_seconds is not None:
-                self.add(key, after_seconds)
+                self.add(key, after_seconds, changed=False)
         finally:
             del self._running[key]
+            self._changes.rejoin(key)
+            self._rounds.rejoin(key)
             self._changed.set()
 
     def _back_off(self, key: Key, error: Exception) -> None:
@@ -114,4 +188,5 @@ class WorkQueue:
         where, unforeseen = "/".join(key), not isinstance(error, ModelOperatorError)
         _log.warning("%s: failure %d, again in %.0f s: %s", where, failures, after_seconds, error, exc_info=unforeseen)
         # What was added while it ran waits as well: an event does not mend the cause.
-        self._due[key] = asyncio.get_running_loop().time() + after_seconds
+        self._changes.due.pop(key, None)
+        self._rounds.put(key, asyncio.get_running_loop().time() + after_seconds)

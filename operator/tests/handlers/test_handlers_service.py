@@ -1,16 +1,20 @@
 """What the watch tells reaches the right models, and what runs ends; kopf's own part is tried on an API server."""
 
 import asyncio
+import itertools
 import time
 
 import kopf
 import pytest
 
+from model_operator import service as service_module
+from model_operator.audit import Audit
 from model_operator.errors import ClusterError
 from model_operator.handlers import CHILDREN, build_registry, configure
 from model_operator.health import Health
 from model_operator.measurement import KpiReader
 from model_operator.model_index import ModelIndex, parse_owner_keys
+from model_operator.object_cache import ObjectCache
 from model_operator.observe import Sources
 from model_operator.rights import REQUIRED_RIGHTS
 from model_operator.service import Service
@@ -22,13 +26,15 @@ A, B = ("press", "a"), ("press", "b")
 
 def model(name="a", uid="u", generation=1, baseline=None, **metadata):
     spec = {"baseline": {"name": baseline}} if baseline else {}
-    stated = {"name": name, "namespace": "press", "uid": uid, "generation": generation, **metadata}
+    versioned = {"uid": uid, "generation": generation, "resourceVersion": "1"}
+    stated = {"name": name, "namespace": "press", **versioned, **metadata}
     return {"kind": "CompressedModel", "metadata": stated, "spec": spec}
 
 
 def child(*owners, **labels):
     references = [{"kind": "CompressedModel", "name": name} for name in owners]
-    return {"metadata": {"name": "x", "namespace": "press", "labels": labels, "ownerReferences": references}}
+    metadata = {"name": "x", "namespace": "press", "uid": "x", "resourceVersion": "1"}
+    return {"kind": "Deployment", "metadata": {**metadata, "labels": labels, "ownerReferences": references}}
 
 
 class Play:
@@ -38,14 +44,21 @@ class Play:
         self.kube = kube
         self.health = Health(60)
         self.telemetry = Telemetry()
+        self.cache = ObjectCache()
         sources = Sources(kube, KpiReader(None, 15), Settings(**{"resync_seconds": 3600, **settings}))
-        self.service = Service(sources, self.health, self.telemetry)
+        self.service = Service(sources, self.cache, Audit(kube, self.cache), self.health, self.telemetry)
+
+    def tell(self, body, *, deleted=False):
+        """Be the watch of models."""
+        self.service.note_model({**body, "metadata": {"resourceVersion": "1", **body["metadata"]}}, deleted=deleted)
 
     def run(self, scenario):
-        """Play the scenario while the service runs."""
+        """Play the scenario while the service runs; the watch tells what is there, as it does when it begins."""
 
         async def play():
             self.service.start()
+            for body in [body for (kind, _, _), body in self.kube.objects.items() if kind == "CompressedModel"]:
+                self.tell(body)
             try:
                 await scenario()
             finally:
@@ -96,7 +109,7 @@ def test_a_model_that_is_gone_is_forgotten(kube):
     play = Play(kube)
 
     async def scenario():
-        play.service.note_model(model(), deleted=False)
+        play.tell(model())
         await play.until(lambda: play.count("gone") == 1, "a pass")
 
     play.run(scenario)
@@ -118,26 +131,41 @@ def test_our_own_status_is_no_reason_to_look_again_and_children_are(kube):
     play = Play(kube)
 
     async def scenario():
-        play.service.note_model(model(), deleted=False)
+        play.tell(model())
         await play.until(lambda: play.count("gone") == 1, "the first pass")
-        play.service.note_model({**model(), "status": {"observedGeneration": 1}}, deleted=False)
-        play.service.note_child(child("a"))
+        play.tell({**model(), "status": {"observedGeneration": 1}})
+        play.service.note_child(child("a"), deleted=False, listed=False)
         await play.until(lambda: play.count("gone") == 2, "the child's pass")
-        play.service.note_model(model(generation=2), deleted=False)
+        play.tell(model(generation=2))
         await play.until(lambda: play.count("gone") == 3, "the change's pass")
 
     play.run(scenario)
     assert play.count("gone") == 3
 
 
-def test_a_change_of_a_baseline_reaches_what_is_measured_against_it(kube):
+def test_a_watch_that_begins_anew_is_heard_where_it_has_news(kube):
     play = Play(kube)
 
     async def scenario():
-        play.service.note_model(model("a", baseline="b"), deleted=False)
-        await play.until(lambda: play.count("gone") == 1, "the first pass")
-        play.service.note_model(model("b"), deleted=False)
-        await play.until(lambda: play.count("gone") == 3, "both passes")
+        play.service.note_child(child("a"), deleted=False, listed=True)
+        await play.until(lambda: play.count("gone") == 1, "a pass for news")
+        play.service.note_child(child("a"), deleted=False, listed=True)
+        play.service.note_child(child("b"), deleted=False, listed=False)
+        await play.until(lambda: play.count("gone") == 2, "a pass for an event")
+
+    play.run(scenario)
+    assert play.count("gone") == 2
+
+
+def test_a_change_of_a_baseline_reaches_what_is_measured_against_it(kube):
+    kube.put(model("a", baseline="b"))
+    play = Play(kube)
+
+    async def scenario():
+        await play.until(lambda: play.count("done") == 1, "the first pass")
+        kube.put(model("b"))
+        play.tell(model("b"))
+        await play.until(lambda: play.count("done") == 3, "both passes")
 
     play.run(scenario)
 
@@ -161,22 +189,57 @@ def test_a_list_that_fails_is_tried_again(kube, body, caplog):
     play = Play(kube)
 
     async def scenario():
-        await play.until(lambda: "models could not be listed: away" in caplog.text, "a warning")
+        await play.until(lambda: "nothing could be listed: away" in caplog.text, "a warning")
         assert not play.health.is_ready()
+        kube.refuse.clear()
+        await play.until(lambda: play.count("done") == 1, "a pass")
+        assert play.health.is_ready()
 
     play.run(scenario)
 
 
-def test_a_watch_that_does_not_tell_is_found_by_the_second_list(kube):
-    kube.put(model())
+def test_what_the_watch_does_not_tell_is_looked_at_all_the_same(kube, body, monkeypatch):
+    monkeypatch.setattr(service_module, "START_SECONDS", 0.1)
     play = Play(kube)
 
     async def scenario():
-        await play.until(play.health.is_ready, "the first list")
-        await play.service.resync()
-        assert play.health.find_problem() == "the watch has not told of press/a since the last list"
-        play.service.note_model(kube.objects["CompressedModel", "press", "a"], deleted=False)
-        await play.service.resync()
+        await play.until(play.health.is_ready, "the first audit")
+        kube.put(body)
+        await play.service.audit()
+        await play.until(lambda: play.count("done") == 1, "a pass")
+
+    play.run(scenario)
+
+
+def test_a_model_that_went_without_a_word_is_forgotten(kube):
+    kube.put(model("a", baseline="b"))
+    play = Play(kube)
+
+    async def scenario():
+        await play.until(lambda: play.count("done") == 1, "a pass")
+        kube.objects.clear()
+        assert await play.service.audit()
+        await play.until(lambda: play.count("gone") == 1, "another pass")
+
+    play.run(scenario)
+    assert len(play.cache) == 0
+
+
+def test_a_watch_that_does_not_tell_is_found_after_thirty_seconds(kube):
+    play = Play(kube)
+
+    async def scenario():
+        await play.until(play.health.is_ready, "the first audit")
+        kube.put(model())
+        await play.service.audit()
+        assert play.health.find_problem() == ""
+        later = time.monotonic() + 31
+        play.cache.lag._clock = lambda: later
+        await play.service.audit()
+        problem = "the watch has not told of CompressedModel press/a for 31 s"
+        assert play.health.find_problem() == problem
+        play.tell(kube.objects["CompressedModel", "press", "a"])
+        await play.service.audit()
         assert play.health.find_problem() == ""
 
     play.run(scenario)
@@ -195,22 +258,26 @@ def test_the_index_tells_what_is_new_changed_and_gone():
 
 def test_the_index_follows_baselines():
     index = ModelIndex()
-    index.note_list([model("a", baseline="b"), model("c", baseline="b")])
-    assert sorted(index.dependents(B)) == [A, ("press", "c")]
+    index.note_event(model("a", baseline="b"), deleted=False)
+    index.note_event(model("c", baseline="b"), deleted=False)
+    assert index.dependents(B) == [A, ("press", "c")]
     index.note_event(model("a", baseline="d"), deleted=False)
     assert index.dependents(B) == [("press", "c")]
     index.note_event(model("c"), deleted=True)
     assert index.dependents(B) == []
-    index.note_list([])
-    assert index.dependents(("press", "d")) == []
+    assert index.dependents(("press", "d")) == [A]
 
 
-def test_a_list_that_is_older_than_what_the_watch_told_takes_nothing_back():
+def test_the_index_counts_models_by_how_they_stand():
     index = ModelIndex()
-    index.note_event(model("a", baseline="b"), deleted=False)
-    index.note_list([])
-    assert index.dependents(B) == [A]
-    assert index.note_event(model("a", baseline="b"), deleted=False) is False
+    status = {"conditions": [{"type": "Ready", "status": "True"}], "artifact": {"sizeBytes": 7}}
+    index.note_event({**model("a"), "status": status}, deleted=False)
+    index.note_event({**model("b"), "status": {"conditions": [{"type": "Ready", "status": "nonsense"}]}}, deleted=False)
+    assert index.count_ready() == {"true": 1, "false": 0, "unknown": 1}
+    assert [facts.artifact_bytes for _, facts in index.list_facts()] == [7, None]
+    index.note_event(model("a"), deleted=True)
+    assert index.count_ready() == {"true": 0, "false": 0, "unknown": 1}
+    assert index.list_keys() == [B]
 
 
 @pytest.mark.parametrize(
@@ -237,6 +304,14 @@ def test_kopf_watches_by_our_label_and_writes_nothing_of_its_own(kube):
     assert registry._spawning.get_all_handlers() == []
     assert registry._indexing.get_all_handlers() == []
     assert len(registry._watching.get_all_handlers()) == len(CHILDREN) + 1
+
+
+def test_kopf_never_gives_a_watch_up():
+    settings = kopf.OperatorSettings()
+    configure(settings)
+    pauses = settings.networking.error_backoffs
+    assert list(itertools.islice(pauses, 6)) == list(itertools.islice(pauses, 6)) == [1, 2, 4, 8, 15, 15]
+    assert next(itertools.islice(pauses, 10_000, None)) == 15
 
 
 def test_what_is_watched_is_what_rights_are_asked_for():

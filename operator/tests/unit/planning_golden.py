@@ -1,13 +1,16 @@
 """Golden cases of planning: read strictly, so that a misspelt or forgotten field fails the test that uses it.
 
 A case is a folder with `model.yaml`, `observation.yaml` and `plan.yaml`. An observation is written as the dataclass,
-plus `now` and `settings`; instead of repeating what another case gives, it says:
+plus `now`, `settings`, and `refusals` where the API server does not take something of the plan; instead of repeating
+what another case gives, it says:
+  like: CASE                         what that case observes, with the other fields merged in (null removes)
   status: {from: CASE}               the status that stands after that case's plan
   children: {from: CASE, …}          the objects that stand after it, with the fields of `…` merged in (null removes)
   attempts: [{attempt: 0, …}]        job and build_hash are those that the model asks for, where they are not stated
 """
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -20,49 +23,83 @@ import yaml
 
 from model_operator import names
 from model_operator.api.v1alpha1 import CompressedModel, parse_model
+from model_operator.errors import InvalidModelError
 from model_operator.observation import Children, Observation
-from model_operator.planning.decision import Plan
+from model_operator.planning.decision import Plan, Refusal
 from model_operator.planning.job import hash_build
 from model_operator.planning.ownership import CHILD_KINDS
-from model_operator.planning.plan import plan
+from model_operator.planning.plan import plan, plan_invalid
+from model_operator.planning.report import Report, plan_report
 from model_operator.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "golden"
 
 
+_WHOLE = {"children", "status", "settings"}
+
+
 class Case(NamedTuple):
     """One case, ready to be planned."""
 
-    model: CompressedModel
+    body: Mapping[str, Any]
+    """The model as the API server gives it, without its status."""
     observation: Observation
     settings: Settings
     now: datetime
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def model(self) -> CompressedModel:
+        """The model of a case that is a valid one."""
+        return parse_model(self.body)
 
     def plan(self) -> Plan:
-        """What planning says to it."""
-        return plan(self.model, self.observation, self.settings, self.now)
+        """What planning says to it, with the status that is written in the end."""
+        result = self._plan()
+        if not self.refusals:
+            return result
+        return dataclasses.replace(result, status=self._report(result).status)
+
+    def events(self) -> tuple[Mapping[str, Any], ...]:
+        """The Events that are written with the status."""
+        return self._report(self._plan()).events
+
+    def _plan(self) -> Plan:
+        try:
+            return plan(self.model, self.observation, self.settings, self.now)
+        except InvalidModelError as error:
+            return plan_invalid(self.observation, str(error), self.now)
+
+    def _report(self, result: Plan) -> Report:
+        metadata = {**self.body["metadata"], "uid": self.observation.uid}
+        body = {**self.body, "metadata": metadata, "status": self.observation.status}
+        return plan_report(body, result, self.refusals, self.now)
 
 
 def list_cases() -> list[str]:
     return sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
 
 
+@functools.cache
 def load_case(name: str) -> Case:
     """The case of that name, with everything that it takes from others."""
-    model = parse_model(_load(FOLDER / name / "model.yaml"))
-    stated = _load(FOLDER / name / "observation.yaml")
+    body = _load(FOLDER / name / "model.yaml")
+    stated = _load_observation(name)
     now = parse_value(stated.pop("now"), datetime, f"{name}.now")
     settings = Settings(**stated.pop("settings", {}))
+    refusals = parse_value(stated.pop("refusals", []), tuple[Refusal, ...], f"{name}.refusals")
     stated["status"] = _load_status(stated.get("status", {}))
     stated["children"] = load_children(stated.get("children", {}))
     for attempt in stated.get("attempts", ()):
-        _complete_attempt(attempt, model, settings)
-    return Case(model, parse_value(stated, Observation, name), settings, now)
+        _complete_attempt(attempt, parse_model(body), settings)
+    return Case(body, parse_value(stated, Observation, name), settings, now, refusals)
 
 
-def format_plan(result: Plan) -> dict[str, Any]:
-    """The plan as plain data; what is empty is left out."""
+def format_case(case: Case) -> dict[str, Any]:
+    """Its plan as plain data, and the Events as text; what is empty is left out."""
+    result = case.plan()
     fields = {field.name: _format_value(getattr(result, field.name)) for field in dataclasses.fields(result)}
+    fields["events"] = [f"{event['type']} {event['reason']}: {event['message']}" for event in case.events()]
     return {name: value for name, value in fields.items() if value not in (None, [], ())}
 
 
@@ -92,7 +129,7 @@ def _load(path: Path) -> Any:
     return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  a SafeLoader
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """YAML without dates: times stay the text that they are in JSON."""
 
 
@@ -125,6 +162,15 @@ def load_children(stated: Mapping[str, Any]) -> dict[str, Any]:
             field_name = attributes[applied["kind"]]
             children[field_name] = merge(children.get(field_name), applied)
     return dict(merge(children, _rest(stated)))
+
+
+def _load_observation(name: str) -> dict[str, Any]:
+    stated = _load(FOLDER / name / "observation.yaml")
+    if "like" not in stated:
+        return dict(stated)
+    own = {key: value for key, value in stated.items() if key != "like"}
+    # These are taken whole: a null in them removes what the case that they are taken from has.
+    return dict(merge(_load_observation(stated["like"]), own)) | {key: own[key] for key in _WHOLE & own.keys()}
 
 
 def _rest(stated: Mapping[str, Any]) -> dict[str, Any]:

@@ -125,6 +125,8 @@ class ToyCluster:
             self._scale(result.scale)
         for reference in result.delete:
             del self.children[ATTRIBUTES[reference.kind]]
+        for reference in result.leave:
+            del self.jobs[reference.name]
         if result.status is not None:
             self.status = copy.deepcopy(dict(result.status))
 

@@ -29,6 +29,12 @@ EXAMPLES = [
         "sha256:d4407eeefbd42554c472b03fb1e0366ad73c06078b357f65ac31c172b2463317",
     ),
     (
+        "cnn-strong-a125-b8",
+        {"alpha": 1.25, "bits": 8, "rule": "Shadow"},
+        {"architecture": "CNN", "dataset": "CIFAR10", "epochs": 30, "recipe": "Strong"},
+        "sha256:55fa12db87e4cf47f06198ff66f3c5bf38e97d805885d03562a51938af8be675",
+    ),
+    (
         "digits-a0-b32",
         {"alpha": 0, "bits": 32},
         DIGITS,
@@ -54,7 +60,7 @@ EXAMPLES = [
     ),
 ]
 TRAINED = [name for name, *_ in EXAMPLES]
-NAMES = sorted([*TRAINED, "known-artifact"])
+NAMES = sorted([*TRAINED, "known-artifact", "own-model"])
 JSON_TYPES = {
     "object": dict,
     "string": str,
@@ -140,8 +146,16 @@ def test_the_schema_check_sees_what_is_wrong(part, change, problem):
 
 def test_a_recipe_file_of_the_same_name_asks_for_the_same():
     for name in TRAINED:
-        written = (FOLDER / "recipes" / f"{name}.json").read_text(encoding="utf-8")
+        (path,) = (FOLDER / "recipes").glob(f"{name}.*")
+        written = json.dumps(yaml.safe_load(path.read_text(encoding="utf-8")))
         assert parse_recipe(written, name) == parse_model(load(name)).recipe()
+
+
+def test_the_own_model_becomes_a_recipe_with_its_files():
+    recipe = parse_model(load("own-model")).recipe()
+    assert (recipe.training.model.uri, recipe.training.model.digest) == ("s3://models/mine.keras", None)
+    assert recipe.training.data.uri == "pvc://photos/sets/mine.npz"
+    assert parse_recipe(recipe.canonical_json(), "itself").digest == recipe.digest
 
 
 def test_the_known_artifact_is_named_by_its_digest():
@@ -179,3 +193,4 @@ def test_the_readme_lists_each_example_with_its_values():
         expected.add(f"| {' | '.join(map(str, cells))} | {compression} | {baseline}")
     assert set(rows) == expected
     assert "`known-artifact.yaml`" in text
+    assert "`own-model.yaml`" in text

@@ -25,3 +25,8 @@ def test_the_standard_librarys_operator_is_what_the_root_imports(repository):
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "3\n"
+
+
+def test_the_only_place_where_everything_meets_stays_short(repository):
+    text = (repository / "operator/src/model_operator/reconcile.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 40

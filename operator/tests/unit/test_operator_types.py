@@ -1,11 +1,12 @@
 import copy
+import json
 from types import MappingProxyType
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from model_artifact import recipe
-from model_operator.api import v1alpha1
+from model_operator.api import source
 from model_operator.api.problem import format_problem
 from model_operator.api.structural import CEL_RULES
 from model_operator.api.v1alpha1 import parse_model
@@ -44,7 +45,13 @@ def test_required_fields_are_enough_and_the_rest_has_the_defaults(body):
     placement = {"resources": None, "nodeSelector": {}, "tolerations": ()}
     objectives = ("p95LatencyMilliseconds", "cpuMillicores", "memoryMebibytes", "errorPercent", "quality")
     assert model.spec.model_dump(by_alias=True) == {
-        "compression": {"alpha": 1.0, "bits": 8, "rule": "Floor"},
+        "compression": {
+            "alpha": 1.0,
+            "bits": 8,
+            "rule": "Floor",
+            "frequency": "Step",
+            **dict.fromkeys(("update", "granularity", "ramp", "freeze")),
+        },
         "source": {
             "training": {
                 "task": "Classification",
@@ -57,12 +64,18 @@ def test_required_fields_are_enough_and_the_rest_has_the_defaults(body):
                 "momentum": 0.9,
                 "seed": 0,
                 "maximumSteps": None,
+                "recipe": "Published",
+                "validationImages": 0,
+                "patience": None,
+                "keep": "Last",
+                "precision": "Float32",
             },
+            "model": None,
             "artifact": None,
         },
         "store": {"uri": ""},
-        "build": placement | {"queueName": "", "timeoutSeconds": 86_400, "retries": 2},
-        "serving": placement | {"image": ""},
+        "build": placement | {"priorityClassName": "", "queueName": "", "timeoutSeconds": 86_400, "retries": 2},
+        "serving": placement | {"image": "", "engine": None, "precision": "Auto"},
         "autoscaling": None,
         "replicas": 1,
         "objectives": dict.fromkeys(objectives) | {"window": "5m"},
@@ -104,6 +117,25 @@ def test_a_known_artifact_needs_no_compression(body):
     assert (spec.source.training, spec.compression) == (None, None)
 
 
+def test_a_model_of_ones_own_becomes_a_recipe_with_its_files(body):
+    stated = {
+        "uri": "pvc://mine/nets/own.keras",
+        "dataset": {"uri": "s3://sets/own.npz", "digest": "sha256:" + "1" * 64},
+    }
+    changed = with_value(body, "spec.source", {"model": stated | {"epochs": 3, "recipe": "Strong"}})
+    assert json.loads(parse_model(changed).recipe().canonical_json()) == {
+        "recipeVersion": 1,
+        "compression": {"alpha": 1.0, "bits": 8},
+        "training": {
+            "model": {"uri": "pvc://mine/nets/own.keras"},
+            "data": {"uri": "s3://sets/own.npz", "digest": "sha256:" + "1" * 64},
+            "epochs": 3,
+            "recipe": "Strong",
+        },
+    }
+    assert parse_model(changed).recipe().training.network_name == "own"
+
+
 def test_stated_fields_replace_the_defaults(body):
     stated = {
         "task": "Classification",
@@ -116,6 +148,11 @@ def test_stated_fields_replace_the_defaults(body):
         "momentum": 0,
         "seed": 2**31 - 1,
         "maximumSteps": 1,
+        "recipe": "Published",
+        "validationImages": 100,
+        "patience": 3,
+        "keep": "Best",
+        "precision": "BFloat16",
     }
     model = parse_model(with_value(body, "spec.source.training", stated))
     assert model.spec.source.training.model_dump(by_alias=True) == stated
@@ -306,7 +343,10 @@ def test_limits_choices_and_defaults_are_those_of_the_recipe(part):
             fields["alpha"] = {"type": fields["alpha"]["type"]}
         return fields, schema.get("required", [])
 
-    (stated, required), (known, needed) = facts(getattr(v1alpha1, part)), facts(getattr(recipe, part))
+    (stated, required), (known, needed) = facts(getattr(source, part)), facts(getattr(recipe, part))
+    # Known networks learn classes alone, which is the recipe's default.
+    if part == "Training":
+        assert stated.pop("task")["const"] == known["task"]["default"]
     # A recipe may say more than the API lets it, and takes files of the user's in place of what the API requires.
     for name, field in stated.items():
         assert field in (known[name], without_absence(known[name])), name

@@ -8,11 +8,40 @@ from model_operator.errors import InvalidModelError
 
 TRAINING = {"architecture": "SmallCNN", "dataset": "Digits"}
 ARTIFACT = {"uri": "pvc://store/a.zip", "digest": "sha256:" + "0" * 64}
-SOURCE = "source must be exactly one of training and artifact; state one and leave out the other"
-COMPRESSION = "compression must be stated with source.training and only with it; an artifact is compressed already"
+OWN = {"uri": "s3://models/own.keras", "dataset": {"uri": "pvc://sets/own.npz"}}
+SOURCE = "source must be exactly one of training, model and artifact; state one and leave out the others"
+COMPRESSION = (
+    "compression must be stated with source.training or source.model, and only with them; an artifact is compressed"
+    " already"
+)
 IMAGES = "dataset must have images that the architecture takes; VGG16 needs 32x32 images: use CIFAR10"
+ENGINE = "engine must be left out where image is TensorFlow Serving's, which has one of its own; name modelpress-server"
+INTEGER_WEIGHTS = "serving.precision must not be Int8 where compression.bits is more than 8; set it to Auto"
+SHADOW = {"alpha": 1, "bits": 8, "rule": "Shadow"}
+SHADOW_MASTERS = (
+    "update must not be InPlace, nor frequency Epoch, where rule is Shadow, which keeps masters; leave both out"
+)
+EPOCH_IN_PLACE = "update must be InPlace, or left out, where frequency is Epoch, which overwrites the weights"
+STRONG = "learningRateSchedule must be left out where recipe is Strong, which has a schedule of its own"
+STRONG_TASK = "recipe must be left out where task is not Classification; Strong smooths classes and moves images"
+SHARES = (
+    "ramp must leave freeze its share of the training; make their sum at most 1 (0.5 and 0.25 are those that are left"
+    " out)"
+)
 REPLICAS = "minReplicas must be at most maxReplicas; lower the one or raise the other"
-QUALITY = "quality must state minimum, maximumLoss or both; leave quality out where none is asked for"
+QUALITY = "quality must state minimum, maximum or maximumLoss; leave quality out where none is asked for"
+MINIMUM = (
+    "minimum must be left out where metric is MeanAbsoluteError or MeanSquaredError, of which less is better; state"
+    " maximum"
+)
+MAXIMUM = (
+    "maximum must be left out where metric is neither MeanAbsoluteError nor MeanSquaredError: more is better; state"
+    " minimum"
+)
+METRIC = (
+    "objectives.quality.metric must judge source.model.task: state MeanAbsoluteError or MeanSquaredError for"
+    " Regression, Accuracy or F1 or MeanIoU for Segmentation"
+)
 LOSS = (
     "objectives.quality.maximumLoss must have a baseline to compare with; state baseline.name, or use minimum instead"
 )
@@ -74,6 +103,40 @@ def test_an_artifact_is_a_file_in_a_claim_or_an_object_in_a_bucket(body, uri, go
 @pytest.mark.parametrize(
     ("uri", "good"),
     [
+        ("pvc://mine/own.keras", True),
+        ("pvc://mine/nets/v1.2/own.keras", True),
+        ("s3://models/team/own-2.keras", True),
+        ("pvc://mine/own.h5", False),
+        ("pvc://mine/.keras", False),
+        ("pvc://own.keras", False),
+        ("s3://models/../own.keras", False),
+        ("s3://models/own.keras/", False),
+        ("own.keras", False),
+    ],
+)
+def test_a_model_and_its_data_are_files_of_their_kind(body, uri, good):
+    for file, ending in (
+        (OWN | {"uri": uri}, "keras"),
+        (OWN | {"dataset": {"uri": uri.replace("keras", "npz")}}, "npz"),
+    ):
+        changed = with_parts(body, source={"model": file})
+        if good:
+            assert parse_model(changed).recipe() is not None
+        else:
+            assert message_of(changed).endswith(
+                f"; uri must be pvc://CLAIM/PATH.{ending}, a file in a PersistentVolumeClaim of the same namespace, or"
+                f" s3://BUCKET/KEY.{ending}"
+            )
+
+
+def test_the_digest_of_a_file_is_the_whole_of_it(body):
+    changed = with_parts(body, source={"model": OWN | {"digest": "sha256:12"}})
+    assert message_of(changed).endswith("; digest must be sha256: and the 64 hexadecimal digits that sha256sum prints")
+
+
+@pytest.mark.parametrize(
+    ("uri", "good"),
+    [
         ("", True),
         ("pvc://store", True),
         ("s3://bucket", True),
@@ -125,14 +188,73 @@ def test_an_amount_is_written_as_in_a_pod(body, amount, good):
     [
         ({"source": {}}, f"spec.source: {SOURCE}"),
         ({"source": {"artifact": ARTIFACT, "training": TRAINING}}, f"spec.source: {SOURCE}"),
+        ({"source": {"model": OWN, "training": TRAINING}}, f"spec.source: {SOURCE}"),
+        ({"source": {"model": OWN, "training": TRAINING, "artifact": ARTIFACT}}, f"spec.source: {SOURCE}"),
         ({"source": {"artifact": ARTIFACT}}, f"spec: {COMPRESSION}"),
+        ({"source": {"model": OWN}, "compression": None}, f"spec: {COMPRESSION}"),
+        (
+            {"source": {"model": OWN | {"recipe": "Strong", "task": "Segmentation"}}},
+            f"spec.source.model: {STRONG_TASK}",
+        ),
         ({"compression": None}, f"spec: {COMPRESSION}"),
         ({"source": {"training": TRAINING | {"architecture": "VGG16"}}}, f"spec.source.training: {IMAGES}"),
+        (
+            {"compression": {"alpha": 1, "bits": 8, "granularity": "Channel"}},
+            "spec.compression: granularity must be left out, and so must ramp and freeze, where rule is not Shadow",
+        ),
+        ({"compression": SHADOW | {"update": "InPlace"}}, f"spec.compression: {SHADOW_MASTERS}"),
+        ({"compression": SHADOW | {"frequency": "Epoch"}}, f"spec.compression: {SHADOW_MASTERS}"),
+        (
+            {"compression": {"alpha": 1, "bits": 8, "update": "Masters", "frequency": "Epoch"}},
+            f"spec.compression: {EPOCH_IN_PLACE}",
+        ),
+        ({"compression": SHADOW | {"ramp": 0.8}}, f"spec.compression: {SHARES}"),
+        ({"compression": SHADOW | {"freeze": 0.6}}, f"spec.compression: {SHARES}"),
+        (
+            {"source": {"training": TRAINING | {"recipe": "Strong", "learningRateSchedule": "Cosine"}}},
+            f"spec.source.training: {STRONG}",
+        ),
         ({"autoscaling": {"minReplicas": 6}}, f"spec.autoscaling: {REPLICAS}"),
         ({"objectives": {"quality": {}}}, f"spec.objectives.quality: {QUALITY}"),
+        (
+            {"objectives": {"quality": {"metric": "MeanSquaredError", "minimum": 1}}},
+            f"spec.objectives.quality: {MINIMUM}",
+        ),
+        ({"objectives": {"quality": {"metric": "AUC", "maximum": 90}}}, f"spec.objectives.quality: {MAXIMUM}"),
+        (
+            {"source": {"model": OWN | {"task": "Regression"}}, "objectives": {"quality": {"minimum": 90}}},
+            f"spec: {METRIC}",
+        ),
+        (
+            {
+                "source": {"model": OWN | {"task": "Segmentation"}},
+                "objectives": {"quality": {"metric": "MeanAbsoluteError", "maximum": 1}},
+            },
+            f"spec: {METRIC}",
+        ),
         ({"objectives": {"quality": {"maximumLoss": 7}}}, f"spec: {LOSS}"),
+        *(
+            ({"serving": {"engine": "LiteRT", "image": image}}, f"spec.serving: {ENGINE}")
+            for image in ("tensorflow/serving", "tensorflow/serving:2.20.0", "docker.io/tensorflow/serving@sha256:12")
+        ),
+        ({"serving": {"precision": "Int8"}, "compression": {"alpha": 1, "bits": 9}}, f"spec: {INTEGER_WEIGHTS}"),
+        ({"serving": {"precision": "Int8"}, "compression": {"alpha": 1, "bits": 32}}, f"spec: {INTEGER_WEIGHTS}"),
         ({"baseline": {"name": "small"}}, OTHER_BASELINE),
     ],
 )
 def test_fields_that_do_not_fit_together_are_told_in_one_sentence(body, changes, problem):
     assert message_of(with_parts(body, **changes)) == f"CompressedModel press/small: {problem}"
+
+
+@pytest.mark.parametrize(
+    "serving",
+    [
+        {"engine": "OpenVINO"},
+        {"engine": "LiteRT", "image": "mirror.example/modelpress-server:1"},
+        {"engine": "LiteRT", "image": "mirror.example/not-tensorflow/serving-ours:1"},
+        {"precision": "Int8", "image": "tensorflow/serving:2.20.0"},
+        {"precision": "Float32"},
+    ],
+)
+def test_what_an_image_may_be_asked_for(body, serving):
+    assert parse_model(with_parts(body, serving=serving)).spec.serving.precision in {"Auto", "Int8", "Float32"}

@@ -139,7 +139,12 @@ def test_failures_under_other_settings_do_not_count(model):
             "BuildPending",
             "yet: Unschedulable 0/1 nodes.",
         ),
-        ("Pending", {"reason": "FailedCreate", "message": "exceeded quota: q"}, "BuildPending", "exceeded quota: q."),
+        (
+            "Pending",
+            {"reason": "FailedCreate", "message": "exceeded quota: q"},
+            "QuotaExceeded",
+            "exceeded quota: q. Raise the quota, or lower spec.build.resources; it goes on by itself.",
+        ),
         ("Suspended", {}, "BuildQueued", "is suspended; set its spec.suspend to false."),
         ("Running", {}, "Building", "runs."),
     ],
@@ -183,6 +188,14 @@ def test_a_record_is_enough_and_is_joined(model):
     ]
     assert result.create == ()
     assert [body["kind"] for body in result.apply] == ["Deployment", "Service", "PodDisruptionBudget"]
+
+
+def test_a_build_is_told_of_whose_record_was_made_before_its_end_was_told(model):
+    """An operator that ended between the two finds record and Job, and no more of the Job's pods."""
+    record = Record(frozenset({"uid-1"}), make_summary(model.recipe().digest))
+    done = make_attempt(model, "Succeeded", started_at=NOW, finished_at=NOW)
+    build = make_plan(model, done, record=record).status["build"]
+    assert (build["job"], build["finishedAt"]) == (done.job, "2026-03-02T10:00:00Z")
 
 
 def test_a_record_without_a_store_waits_and_makes_nothing(model):

@@ -83,23 +83,23 @@ def test_a_permanent_failure_is_not_repeated(cluster):
 
 def test_going_back_to_a_known_recipe_builds_nothing_and_keeps_the_history(cluster):
     cluster.run()
-    first = cluster.status["serving"]["revision"]
+    first = cluster.status["serving"]["digest"]
     cluster.edit(compression={"alpha": 0.5, "bits": 8})
     cluster.run()
-    second = cluster.status["serving"]["revision"]
+    second = cluster.status["serving"]["digest"]
     cluster.edit(compression={"alpha": 1, "bits": 8})
     cluster.run(check=check_pass)
     assert len(cluster.jobs) == 2
-    assert cluster.status["serving"]["revision"] == first
+    assert cluster.status["serving"]["digest"] == first
     assert [entry["digest"] for entry in cluster.status["history"]] == [first, second]
 
 
-def test_the_history_keeps_the_last_five(cluster):
-    for alpha in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7):
-        cluster.edit(compression={"alpha": alpha, "bits": 8})
+def test_the_history_keeps_the_last_ten(cluster):
+    for alpha in range(12):
+        cluster.edit(compression={"alpha": alpha / 10, "bits": 8})
         cluster.run()
-    assert len(cluster.status["history"]) == 5
-    assert all(entry["digest"] != cluster.status["serving"]["revision"] for entry in cluster.status["history"])
+    assert len(cluster.status["history"]) == 10
+    assert all(entry["digest"] != cluster.status["serving"]["digest"] for entry in cluster.status["history"])
 
 
 def test_the_old_revision_serves_while_the_new_one_fails_to_build(cluster):

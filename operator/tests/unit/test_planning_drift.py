@@ -55,6 +55,16 @@ def test_the_hash_does_not_depend_on_order():
     )
 
 
+@pytest.mark.parametrize("selector", [{"app": "a"}, {"matchLabels": {"app": "a"}}])
+def test_a_selector_that_someone_adds_to_is_drift(selector):
+    wanted = render_applied({"kind": "Service", "metadata": {"name": "small"}, "spec": {"selector": selector}})
+    as_applied = {"metadata": wanted["metadata"], "spec": {"selector": selector, "clusterIP": "192.0.2.1"}}
+    assert find_drift(wanted, as_applied) is None
+    more = {key: {**value, "tier": "b"} if isinstance(value, dict) else value for key, value in selector.items()}
+    added = more if more != selector else {**selector, "tier": "b"}
+    assert find_drift(wanted, {**as_applied, "spec": {"selector": added}}) == "its spec.selector was changed"
+
+
 @pytest.mark.parametrize(
     "same",
     [

@@ -2,12 +2,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from planning_golden import load_case
 
-from model_operator.api.status import ArtifactStatus
+from model_operator.api.status import ArtifactStatus, CompressedModelStatus
 from model_operator.api.v1alpha1 import parse_model
 from model_operator.observation import Baseline, KpiProblem, Kpis, Observation
 from model_operator.planning.objectives import plan_objectives
-from model_operator.planning.savings import plan_savings
+from model_operator.planning.savings import Prices, plan_savings
+from model_operator.planning.unread import keep_measures
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 KPIS = Kpis(
@@ -16,14 +18,22 @@ KPIS = Kpis(
     pods=2,
     requests=6000.0,
     requests_per_second=20.0,
+    requests_per_second_per_pod=10.0,
     p95_latency_milliseconds=2.5,
+    p95_standard_milliseconds=3.0,
+    p95_is_fine=True,
     cpu_millicores=40.0,
     memory_mebibytes=50.0,
     cpu_milliseconds_per_request=2.0,
     error_percent=0.0,
 )
 SLOW = replace(
-    KPIS, p95_latency_milliseconds=10.0, memory_mebibytes=100.0, cpu_milliseconds_per_request=5.0, requests=5000.0
+    KPIS,
+    p95_latency_milliseconds=10.0,
+    p95_standard_milliseconds=9.0,
+    memory_mebibytes=100.0,
+    cpu_milliseconds_per_request=5.0,
+    requests=5000.0,
 )
 BASELINE = Baseline(
     "plain",
@@ -168,6 +178,7 @@ def test_savings_are_ratios_baseline_to_model():
         "latency": 4.0,
         "cpu": 2.5,
         "memory": 2.0,
+        "costPercent": None,
         "requests": 6000,
         "baselineRequests": 5000,
         "requestsPerSecondPerPod": 10.0,
@@ -192,12 +203,13 @@ def test_without_a_baseline_there_is_no_comparison():
         (replace(BASELINE, kpis=None), KPIS, "Unknown", "NotServing"),
         (BASELINE, replace(KPIS, requests=999.0), "Unknown", "InsufficientData"),
         (BASELINE, replace(KPIS, requests=None), "Unknown", "InsufficientData"),
-        (BASELINE, replace(KPIS, requests_per_second=None), "Unknown", "InsufficientData"),
-        (BASELINE, replace(KPIS, pods=0), "Unknown", "InsufficientData"),
+        (BASELINE, replace(KPIS, requests_per_second_per_pod=None), "Unknown", "InsufficientData"),
+        (BASELINE, replace(KPIS, requests_per_second_per_pod=0.0), "Unknown", "InsufficientData"),
+        (BASELINE, replace(KPIS, unread=True), "Unknown", "InsufficientData"),
         (replace(BASELINE, kpis=replace(SLOW, requests=999.0)), KPIS, "Unknown", "InsufficientData"),
         (replace(BASELINE, kpis=replace(SLOW, window_seconds=60)), KPIS, "Unknown", "InsufficientData"),
-        (BASELINE, replace(KPIS, requests_per_second=40.1), "False", "RatesDiffer"),
-        (BASELINE, replace(KPIS, pods=5), "False", "RatesDiffer"),
+        (BASELINE, replace(KPIS, requests_per_second_per_pod=20.1), "False", "RatesDiffer"),
+        (BASELINE, replace(KPIS, requests_per_second_per_pod=4.99), "False", "RatesDiffer"),
     ],
 )
 def test_what_was_not_measured_alike_is_not_compared(baseline, kpis, status, reason):
@@ -207,8 +219,17 @@ def test_what_was_not_measured_alike_is_not_compared(baseline, kpis, status, rea
 
 
 def test_rates_within_a_factor_of_two_are_compared():
-    assert plan_savings(BASELINE, GOOD, replace(KPIS, requests_per_second=40.0)).savings is not None
-    assert plan_savings(BASELINE, GOOD, replace(KPIS, requests_per_second=10.0)).savings is not None
+    for rate in (20.0, 5.0):
+        comparison = plan_savings(BASELINE, GOOD, replace(KPIS, requests_per_second_per_pod=rate))
+        told = f"Measured at {rate:g} requests/s a pod against 10 of the baseline plain."
+        assert (comparison.verdict.message, comparison.savings.requests_per_second_per_pod) == (told, rate)
+        assert comparison.savings.baseline_requests_per_second_per_pod == 10.0
+
+
+def test_a_younger_baseline_is_compared_over_the_time_that_both_were_served():
+    baseline = replace(BASELINE, kpis=replace(SLOW, window_seconds=120), compared=replace(KPIS, window_seconds=120))
+    assert plan_savings(baseline, GOOD, KPIS).savings.latency == 4.0
+    assert plan_savings(baseline, GOOD, None).verdict.reason == "NotServing"
 
 
 def test_an_artifact_that_is_not_known_is_not_compared():
@@ -220,3 +241,138 @@ def test_a_number_that_one_side_lacks_is_absent():
         BASELINE, GOOD, replace(KPIS, memory_mebibytes=None, cpu_milliseconds_per_request=0.0)
     ).savings
     assert (savings.memory, savings.cpu, savings.latency) == (None, None, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "latency"),
+    [
+        (KPIS, SLOW, 4.0),
+        (replace(KPIS, p95_latency_milliseconds=3.0, p95_is_fine=False), SLOW, 3.0),
+        (KPIS, replace(SLOW, p95_latency_milliseconds=9.0, p95_is_fine=False), 3.0),
+        (replace(KPIS, p95_standard_milliseconds=None), replace(SLOW, p95_is_fine=False), None),
+    ],
+)
+def test_two_p95_are_compared_where_the_same_buckets_told_them(own, other, latency):
+    assert plan_savings(replace(BASELINE, kpis=other), GOOD, own).savings.latency == latency
+
+
+@pytest.mark.parametrize(
+    ("prices", "percent"),
+    [
+        (Prices(), None),
+        # At 10 requests/s a pod of the model uses 0.02 cores and 50 MiB, one of the baseline 0.05 and 100.
+        (Prices(cpu_core_hour=0.04), 60.0),
+        (Prices(memory_gibibyte_hour=0.005), 50.0),
+        (Prices(cpu_core_hour=1.0, memory_gibibyte_hour=1.0), 53.4),
+    ],
+)
+def test_a_cost_is_of_a_pod_that_answers_as_many_requests(prices, percent):
+    assert plan_savings(BASELINE, GOOD, KPIS, prices).savings.cost_percent == percent
+
+
+def test_a_cost_is_compared_at_one_rate_whatever_both_had():
+    busier = replace(BASELINE, kpis=replace(SLOW, requests_per_second_per_pod=15.0))
+    assert (
+        plan_savings(busier, GOOD, KPIS, Prices(cpu_core_hour=1.0, memory_gibibyte_hour=1.0)).savings.cost_percent
+        == 53.4
+    )
+
+
+@pytest.mark.parametrize("lacks", ["cpu_milliseconds_per_request", "memory_mebibytes"])
+@pytest.mark.parametrize("side", ["own", "baseline"])
+def test_a_cost_without_a_measurement_is_absent(lacks, side):
+    own = replace(KPIS, **{lacks: None}) if side == "own" else KPIS
+    other = BASELINE if side == "own" else replace(BASELINE, kpis=replace(SLOW, **{lacks: None}))
+    assert plan_savings(other, GOOD, own, Prices(cpu_core_hour=1.0)).savings.cost_percent is None
+
+
+def test_a_dearer_model_costs_less_than_nothing_less():
+    cheap = replace(BASELINE, kpis=replace(SLOW, cpu_milliseconds_per_request=1.0))
+    assert plan_savings(cheap, GOOD, KPIS, Prices(cpu_core_hour=1.0)).savings.cost_percent == -100.0
+
+
+def test_what_was_not_read_yet_is_told_as_such(body):
+    told = judge(body, {"p95LatencyMilliseconds": 5}, kpis=Kpis(300, NOW, pods=0, unread=True))
+    assert told == ("Unknown", "InsufficientData", "p95LatencyMilliseconds was not measured yet.")
+
+
+def standing(generation=1, revision="aaa", measured=True, kinds=("Ready", "WithinObjectives", "Compared")):
+    """A status that stands, or one that was made without a measurement."""
+    status = "True" if measured else "Unknown"
+    return CompressedModelStatus.model_validate(
+        {
+            "observedGeneration": generation,
+            "conditions": [
+                {
+                    "type": kind,
+                    "status": "True" if kind == "Ready" else status,
+                    "reason": "Any",
+                    "message": kind,
+                    "lastTransitionTime": NOW,
+                    "observedGeneration": generation,
+                }
+                for kind in kinds
+            ],
+            "serving": {"revision": revision, "selector": "s", "http": "h", "grpc": "g"},
+            **(
+                {
+                    "kpis": {"window": "5m", "measuredAt": NOW, "cpuMillicores": 3.0},
+                    "savings": {
+                        "size": 8.0,
+                        "requests": 1,
+                        "baselineRequests": 1,
+                        "requestsPerSecondPerPod": 1.0,
+                        "baselineRequestsPerSecondPerPod": 1.0,
+                        "measuredAt": NOW,
+                    },
+                }
+                if measured
+                else {}
+            ),
+        }
+    )
+
+
+UNREAD = Kpis(300, NOW, pods=0, unread=True)
+
+
+def test_a_restart_of_the_operator_changes_nothing_that_was_measured():
+    assert keep_measures(standing(measured=False), standing(), UNREAD) == standing()
+
+
+@pytest.mark.parametrize("kpis", [KPIS, SILENT, None])
+def test_what_was_read_replaces_what_stood(kpis):
+    assert keep_measures(standing(measured=False), standing(), kpis) == standing(measured=False)
+
+
+@pytest.mark.parametrize("previous", [None, standing(revision="bbb")])
+def test_measurements_of_another_revision_are_not_kept(previous):
+    assert keep_measures(standing(measured=False), previous, UNREAD) == standing(measured=False)
+
+
+def test_verdicts_on_another_spec_are_not_kept():
+    kept = keep_measures(standing(generation=2, measured=False), standing(), UNREAD)
+    assert [each.status for each in kept.conditions] == ["True", "Unknown", "Unknown"]
+    assert (kept.kpis, kept.savings) == (standing().kpis, None)
+
+
+def test_savings_go_with_the_baseline():
+    kept = keep_measures(standing(measured=False, kinds=("Ready",)), standing(), UNREAD)
+    assert (len(kept.conditions), kept.kpis, kept.savings) == (1, standing().kpis, None)
+
+
+def test_the_first_pass_of_a_new_operator_writes_nothing():
+    case = load_case("kpis-and-savings")
+    standing = case.plan().status
+    assert "savings" in standing
+    unread = replace(case.observation.baseline, kpis=UNREAD)
+    observation = replace(case.observation, status=standing, kpis=UNREAD, baseline=unread)
+    assert case._replace(observation=observation).plan().status is None
+
+
+def test_prices_come_from_the_settings():
+    case = load_case("kpis-and-savings")
+    priced = case._replace(settings=case.settings.model_copy(update={"price_cpu_core_hour": 1.0}))
+    assert "costPercent" not in case.plan().status["savings"]
+    # 1.9876 against 2.74 ms of CPU a request.
+    assert priced.plan().status["savings"]["costPercent"] == 27.5

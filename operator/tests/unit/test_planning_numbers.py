@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from model_operator.api.status import CompressedModelStatus, KpiStatus
 from model_operator.planning.reasons import Reason
 from model_operator.planning.rounding import format_number, is_moved, round_optional, round_significant
-from model_operator.planning.status import parse_status, plan_status_write, render_condition, render_history
+from model_operator.planning.status import parse_status, plan_status_write, render_condition
 from model_operator.planning.verdict import Verdict
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
@@ -76,8 +76,19 @@ def status(p95, age_seconds=0, reason=Reason.OBJECTIVES_MET, message="p95 is 1."
     ],
 )
 def test_measured_numbers_are_written_when_they_moved_or_are_old(old, new, written):
-    result = plan_status_write(old.to_json(), new, NOW)
+    result = plan_status_write(old.to_json(), new)
     assert result == (new.to_json() if written else None)
+
+
+def test_numbers_that_are_read_late_are_written_once_a_minute_all_the_same():
+    """Each pass has a reading that is 15 s old: what counts is how much newer it is than the one that stands."""
+    standing = status(100, age_seconds=70).to_json()
+    assert plan_status_write(standing, status(101, age_seconds=15)) is None
+    assert plan_status_write(standing, status(101, age_seconds=10)) is not None
+
+
+def test_a_window_without_a_number_is_not_written_again():
+    assert plan_status_write(status(None, age_seconds=3600).to_json(), status(None)) is None
 
 
 def test_progress_of_a_build_counts_as_measured_but_an_epoch_does_not():
@@ -86,9 +97,9 @@ def test_progress_of_a_build_counts_as_measured_but_an_epoch_does_not():
         return CompressedModelStatus.model_validate({"observedGeneration": 1, "build": build})
 
     old = building(3, 60.0, "step 10 of 99").to_json()
-    assert plan_status_write(old, building(3, 61.0, "step 20 of 99"), NOW) is None
-    assert plan_status_write(old, building(3, 70.0, "step 20 of 99"), NOW) is not None
-    assert plan_status_write(old, building(4, 60.0, "step 20 of 99"), NOW) is not None
+    assert plan_status_write(old, building(3, 61.0, "step 20 of 99")) is None
+    assert plan_status_write(old, building(3, 70.0, "step 20 of 99")) is not None
+    assert plan_status_write(old, building(4, 60.0, "step 20 of 99")) is not None
 
 
 def test_a_condition_keeps_its_time_while_its_status_stays():
@@ -103,13 +114,3 @@ def test_a_condition_keeps_its_time_while_its_status_stays():
 def test_a_status_of_another_version_is_none_rather_than_an_error():
     assert parse_status({"conditions": "all well"}) is None
     assert parse_status({}) is None
-
-
-def test_a_history_starts_with_the_first_replacement():
-    assert render_history(None, "aaa", NOW) == ()
-    serving = {"revision": "aaa", "selector": "", "http": "", "grpc": ""}
-    before = CompressedModelStatus.model_validate({"observedGeneration": 1, "serving": serving})
-    assert render_history(before, "aaa", NOW) == ()
-    assert render_history(before, None, NOW) == ()
-    (entry,) = render_history(before, "bbb", NOW)
-    assert (entry.digest, entry.replaced_at, entry.reason) == ("aaa", NOW, "spec changed: replaced by bbb")

@@ -135,6 +135,38 @@ def test_the_spec_has_the_last_word_on_placement(body):
     assert objects["Deployment"]["spec"]["template"]["spec"]["containers"][0]["image"] == "registry.example/server:1"
 
 
+@pytest.mark.parametrize(
+    ("stated", "given"),
+    [
+        (
+            {"limits": {"nvidia.com/gpu": 1}},
+            {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "6Gi", "nvidia.com/gpu": "1"}},
+        ),
+        (
+            {"requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 1}},
+            {
+                "requests": {"cpu": "1", "memory": "2Gi", "nvidia.com/gpu": "1"},
+                "limits": {"memory": "6Gi", "nvidia.com/gpu": "1"},
+            },
+        ),
+        ({"limits": {"cpu": 4, "nvidia.com/gpu": 1}}, {"limits": {"cpu": "4", "nvidia.com/gpu": "1"}}),
+    ],
+)
+def test_an_accelerator_comes_on_top_of_the_defaults_of_cpu_and_memory(body, stated, given):
+    body["spec"]["build"] = {"resources": stated}
+    (container,) = make_objects(body)["Job"]["spec"]["template"]["spec"]["containers"]
+    assert container["resources"] == given
+
+
+def test_a_build_has_the_priority_that_is_asked_for(body):
+    assert "priorityClassName" not in make_objects(body)["Job"]["spec"]["template"]["spec"]
+    before = make_objects(body)["Job"]["metadata"]["name"]
+    body["spec"]["build"] = {"priorityClassName": "batch-low"}
+    job = make_objects(body)["Job"]
+    assert job["spec"]["template"]["spec"]["priorityClassName"] == "batch-low"
+    assert job["metadata"]["name"] != before, "another priority lets a build that could not start begin anew"
+
+
 def test_a_queue_suspends_the_job_for_kueue(body):
     assert "suspend" not in make_objects(body)["Job"]["spec"]
     body["spec"]["build"] = {"queueName": "team", "timeoutSeconds": 60}

@@ -2,9 +2,10 @@ import pytest
 from operator_fakes import refused
 
 from model_operator.api.v1alpha1 import parse_model
-from model_operator.apply import apply
+from model_operator.apply import apply, write_report
 from model_operator.errors import ClusterError
 from model_operator.planning.decision import Plan, Reference, Refusal
+from model_operator.planning.report import Report
 
 OURS = {"app.kubernetes.io/managed-by": "modelpress"}
 
@@ -97,3 +98,42 @@ def test_what_the_model_does_not_control_is_not_deleted(kube, model, owners):
 def test_what_is_gone_need_not_be_deleted(kube, model):
     assert apply(Plan(delete=(Reference("HorizontalPodAutoscaler", "small"),)), model, "u", kube) == ()
     assert kube.writes == []
+
+
+EVENTS = (thing("Event", "small.1"), thing("Event", "small.2"))
+
+
+@pytest.fixture
+def stored(kube, body):
+    """The model as it is stored."""
+    return kube.put(body)
+
+
+def test_events_are_written_before_the_one_status(kube, stored):
+    write_report(Report({"observedGeneration": 1}, EVENTS), stored, kube)
+    told = ("status", "CompressedModel", "small")
+    assert kube.writes == [("create", "Event", "small.1"), ("create", "Event", "small.2"), told]
+    assert kube.objects["CompressedModel", "press", "small"]["status"] == {"observedGeneration": 1}
+
+
+def test_a_report_of_nothing_writes_nothing(kube, stored):
+    write_report(Report(), stored, kube)
+    assert kube.writes == []
+
+
+@pytest.mark.parametrize("error", [refused("events are forbidden", invalid=False), ClusterError("away")])
+def test_events_that_cannot_be_written_fail_no_pass(kube, stored, error, caplog):
+    kube.refuse["create", "Event"] = error
+    write_report(Report({"observedGeneration": 1}, EVENTS), stored, kube)
+    assert kube.writes == [("status", "CompressedModel", "small")]
+    assert caplog.messages == [f"press/small: its Events could not be written: {error}"]
+
+
+def test_a_report_that_was_cut_off_before_its_status_is_written_again_without_a_second_event(kube, stored):
+    report = Report({"observedGeneration": 1}, EVENTS)
+    kube.refuse["status", "CompressedModel"] = ClusterError("away")
+    with pytest.raises(ClusterError, match="away"):
+        write_report(report, stored, kube)
+    kube.refuse.clear()
+    write_report(report, stored, kube)
+    assert sorted(name for kind, _, name in kube.objects if kind == "Event") == ["small.1", "small.2"]

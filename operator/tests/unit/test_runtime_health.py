@@ -32,14 +32,14 @@ def health(clock):
 def test_a_new_operator_lives_and_is_not_ready(health):
     assert health.find_problem() == ""
     assert not health.is_ready()
-    health.note_resync()
+    health.note_audit()
     assert health.is_ready()
 
 
-def test_a_queue_that_stands_is_a_problem_after_three_resyncs(health, clock):
-    health.note_resync()
+def test_a_queue_that_stands_is_a_problem_after_three_audits(health, clock):
+    health.note_audit()
     clock.now += 180
-    health.note_resync()
+    health.note_audit()
     assert health.find_problem() == ""
     clock.now += 1
     assert health.find_problem() == "the queue has not moved for 181 s"
@@ -48,16 +48,16 @@ def test_a_queue_that_stands_is_a_problem_after_three_resyncs(health, clock):
     assert health.find_problem() == ""
 
 
-def test_models_that_cannot_be_listed_are_a_problem_after_three_resyncs(health, clock):
+def test_lists_that_fail_are_a_problem_after_three_audits(health, clock):
     clock.now += 181
     health.note_queue()
-    assert health.find_problem() == "models could not be listed for 181 s"
+    assert health.find_problem() == "nothing could be listed for 181 s"
 
 
 def test_a_watch_that_is_silent_is_a_problem_until_it_tells(health):
-    health.note_resync("the watch has not told of press/a since the last list")
-    assert health.find_problem() == "the watch has not told of press/a since the last list"
-    health.note_resync()
+    health.note_audit("the watch has not told of CompressedModel press/a for 31 s")
+    assert health.find_problem() == "the watch has not told of CompressedModel press/a for 31 s"
+    health.note_audit()
     assert health.find_problem() == ""
 
 
@@ -73,8 +73,8 @@ def read(port, path):
 def test_pages_tell_in_words_and_by_their_status(health, clock):
     port = health.serve("127.0.0.1", 0)
     assert read(port, "/healthz") == (200, "ok\n")
-    assert read(port, "/readyz") == (503, "models were not listed yet\n")
-    health.note_resync()
+    assert read(port, "/readyz") == (503, "nothing was listed yet\n")
+    health.note_audit()
     assert read(port, "/readyz") == (200, "ok\n")
     clock.now += 500
     assert read(port, "/healthz") == (503, "the queue has not moved for 500 s\n")

@@ -11,7 +11,7 @@ import yaml
 
 from model_operator import kube as kube_module
 from model_operator.errors import ClusterError, RefusedError, RightsError
-from model_operator.kube import ApiKube, parse_refusal
+from model_operator.kube import ApiKube, parse_refusal, parse_target
 from model_operator.rights import REQUIRED_RIGHTS, Right, format_right
 
 APPLY, MERGE = "application/apply-patch+yaml", "application/merge-patch+json"
@@ -21,13 +21,15 @@ MODELS = "/apis/modelpress.dev/v1alpha1/namespaces/press/compressedmodels"
 @pytest.fixture
 def server():
     """(method, path) -> (status, answer) to be filled in; `asked` has method, path, query, content type and body."""
-    answers, asked = {}, []
+    answers, asked, accepted, tokens = {}, [], [], []
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self):
             parts = urlsplit(self.path)
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
+            accepted.append(self.headers["Accept"])
+            tokens.append(self.headers["Authorization"])
             asked.append((self.command, parts.path, parse_qs(parts.query), self.headers.get("Content-Type"), body))
             status, answer = answers.get((self.command, parts.path), (404, {"reason": "NotFound", "message": "none"}))
             if callable(answer):
@@ -47,7 +49,7 @@ def server():
     http = HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=http.serve_forever, args=(0.01,))
     thread.start()
-    http.answers, http.asked = answers, asked
+    http.answers, http.asked, http.accepted, http.tokens = answers, asked, accepted, tokens
     yield http
     http.shutdown()
     thread.join()
@@ -55,15 +57,16 @@ def server():
 
 
 @contextmanager
-def client(port, tmp_path, monkeypatch, namespaces=()):
+def client(port, tmp_path, monkeypatch, namespaces=(), user=None):
     """A client of the server on that port."""
+    (tmp_path / "token").write_text("old")
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "test",
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         "clusters": [{"name": "test", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-        "users": [{"name": "test", "user": {"token": "secret"}}],
+        "users": [{"name": "test", "user": user or {"token": "secret"}}],
     }
     path = tmp_path / "kubeconfig"
     path.write_text(yaml.safe_dump(config))
@@ -79,6 +82,18 @@ def kube(server, tmp_path, monkeypatch):
     """A client of the server."""
     with client(server.server_port, tmp_path, monkeypatch) as opened:
         yield opened
+
+
+def test_a_token_that_expired_is_read_anew_once(server, tmp_path, monkeypatch):
+    path = f"{MODELS}/m"
+    server.answers["GET", path] = (lambda _: 200 if server.tokens[-1] == "Bearer new" else 401, {"kind": "Status"})
+    with client(server.server_port, tmp_path, monkeypatch, user={"tokenFile": str(tmp_path / "token")}) as opened:
+        with pytest.raises(ClusterError, match="401"):
+            opened.read("CompressedModel", "press", "m")
+        (tmp_path / "token").write_text("new")
+        assert opened.read("CompressedModel", "press", "m") == {"kind": "Status"}
+        assert opened.read("CompressedModel", "press", "m") == {"kind": "Status"}
+    assert server.tokens == ["Bearer old"] * 3 + ["Bearer new"] * 2
 
 
 def test_an_object_is_read_as_it_is_and_a_missing_one_is_none(kube, server):
@@ -102,18 +117,58 @@ def test_a_list_goes_by_labels_and_reads_every_page(kube, server):
     assert server.asked[1][2]["continue"] == ["more"]
 
 
-def test_models_are_listed_in_the_watched_namespaces(server, tmp_path, monkeypatch):
-    empty = (200, {"apiVersion": "modelpress.dev/v1alpha1", "metadata": {}, "items": None})
-    for path in (MODELS, MODELS.replace("/namespaces/press", ""), MODELS.replace("press/", "other/")):
-        server.answers["GET", path] = empty
-    for namespaces in ((), ("press", "other")):
+def test_metadata_is_listed_page_by_page_with_the_lists_version(kube, server):
+    def answer(query, _):
+        if "continue" in query:
+            return {"metadata": {"resourceVersion": "7"}, "items": None}
+        return {"metadata": {"resourceVersion": "7", "continue": "more"}, "items": [bulky]}
+
+    bulky = {"metadata": {"name": "a", "managedFields": [{"manager": "x"}]}}
+    for path in ("/apis/apps/v1/deployments", MODELS):
+        server.answers["GET", path] = (200, answer)
+    assert list(kube.list_metadata("Deployment", "")) == [(7, [{"metadata": {"name": "a"}}]), (7, [])]
+    assert [query.get("labelSelector") for _, _, query, _, _ in server.asked] == [
+        ["app.kubernetes.io/managed-by=modelpress"]
+    ] * 2
+    assert list(kube.list_metadata("CompressedModel", "press"))[1] == (7, [])
+    assert "labelSelector" not in server.asked[2][2]
+    assert set(server.accepted) == {"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+
+
+def test_scopes_are_the_watched_namespaces_or_all_at_once(server, tmp_path, monkeypatch):
+    for namespaces, scopes, scope in (((), ("",), ""), (("press", "other"), ("press", "other"), "press")):
         with client(server.server_port, tmp_path, monkeypatch, namespaces) as kube:
-            assert kube.list_models() == []
-    assert [path for _, path, _, _, _ in server.asked] == [
-        "/apis/modelpress.dev/v1alpha1/compressedmodels",
-        MODELS,
-        MODELS.replace("press/", "other/"),
-    ]
+            assert (kube.scopes, kube.scope("press")) == (scopes, scope)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "verb", "resource"),
+    [
+        ("GET", f"{MODELS}/m", "get", "compressedmodels"),
+        ("GET", MODELS, "list", "compressedmodels"),
+        ("GET", "/apis/apps/v1/deployments", "list", "deployments"),
+        ("GET", "/api/v1/namespaces/pods/pods/p/log", "get", "pods"),
+        ("POST", "/api/v1/namespaces/press/configmaps", "create", "configmaps"),
+        ("PATCH", f"{MODELS}/m/status", "patch", "compressedmodels"),
+        ("DELETE", "/apis/batch/v1/namespaces/press/jobs/j", "delete", "jobs"),
+        ("GET", "/version", "list", ""),
+    ],
+)
+def test_requests_are_told_apart_by_verb_and_resource(method, path, verb, resource):
+    assert parse_target(method, path) == (verb, resource)
+
+
+def test_every_request_is_noted_with_its_end(server, tmp_path, monkeypatch):
+    noted = []
+    with client(server.server_port, tmp_path, monkeypatch) as kube:
+        kube._note_request = noted.append
+        kube.read("Pod", "press", "p")
+    with client(1, tmp_path, monkeypatch) as kube:
+        kube._note_request = noted.append
+        with pytest.raises(ClusterError):
+            kube.read("Pod", "press", "p")
+    assert [each[:3] for each in noted] == [("get", "pods", "404"), ("get", "pods", "none")]
+    assert all(0 <= each.seconds < 60 for each in noted)
 
 
 def test_events_are_those_of_one_object(kube, server):
@@ -137,11 +192,11 @@ def test_a_log_is_its_last_lines_and_empty_while_the_container_waits(kube, serve
 def test_creating_what_is_there_is_no_failure(kube, server):
     body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}}
     path = "/apis/batch/v1/namespaces/press/jobs"
-    server.answers["POST", path] = (201, {})
-    assert kube.create("press", body) is True
+    server.answers["POST", path] = (201, {"kind": "Job"})
+    assert kube.create("press", body) == {"kind": "Job"}
     assert server.asked[0] == ("POST", path, {"fieldManager": ["modelpress"]}, "application/json", body)
     server.answers["POST", path] = (409, {"reason": "AlreadyExists", "message": "there"})
-    assert kube.create("press", body) is False
+    assert kube.create("press", body) is None
     server.answers["POST", path] = (409, {"reason": "Conflict", "message": "the quota was changed"})
     with pytest.raises(ClusterError, match="the quota was changed"):
         kube.create("press", body)
@@ -212,33 +267,36 @@ def review(allowed):
     return lambda _, body: {"status": {"allowed": allowed(body["spec"]["resourceAttributes"])}}
 
 
-def test_missing_rights_are_told_all_at_once(server, tmp_path, monkeypatch):
+def test_rights_are_asked_of_the_api_server(kube, server):
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    server.answers["POST", path] = (201, review(lambda asked: asked["resource"] == "pods" and asked["verb"] != "watch"))
-    rights = [Right("list", "", "pods"), Right("watch", "", "pods"), Right("patch", "apps", "deployments", "scale")]
-    with client(server.server_port, tmp_path, monkeypatch, ("press",)) as kube, pytest.raises(RightsError) as caught:
-        kube.check_rights(rights)
-    remedy = "is not allowed: grant it to the operator's service account"
-    assert str(caught.value).splitlines() == [
-        f"watch pods in namespace press {remedy}",
-        f"patch deployments.apps/scale in namespace press {remedy}",
-    ]
+    server.answers["POST", path] = (201, review(lambda asked: asked.get("namespace") == "press"))
+    right = Right("patch", "apps", "deployments", "scale")
+    assert (kube.may(right, "press"), kube.may(right, "")) == (True, False)
+    assert [body["spec"]["resourceAttributes"].get("namespace") for *_, body in server.asked] == ["press", None]
+    assert server.asked[0][4]["spec"]["resourceAttributes"] == right._asdict() | {"namespace": "press"}
 
 
-def test_a_missing_crd_is_told(kube, server):
-    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    server.answers["POST", path] = (201, review(lambda _: True))
-    with pytest.raises(RightsError, match=r"the CRD compressedmodels\.modelpress\.dev is missing: apply crds/"):
-        kube.check_rights(REQUIRED_RIGHTS)
-    server.answers["GET", "/apis/modelpress.dev/v1alpha1/compressedmodels"] = (200, {})
-    kube.check_rights(REQUIRED_RIGHTS)
+def test_what_the_api_server_is_and_serves_is_read(kube, server):
+    assert (kube.read_user(), kube.read_served_versions(), kube.read_served_schema()) == ("", (), {})
+    server.answers["GET", "/version"] = (200, {"gitVersion": "v1.34.1"})
+    user = {"status": {"userInfo": {"username": "system:serviceaccount:a:b"}}}
+    server.answers["POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews"] = (201, user)
+    server.answers["GET", "/apis/modelpress.dev"] = (200, {"versions": [{"version": "v1alpha1"}]})
+    kind = {"group": "modelpress.dev", "version": "v1alpha1", "kind": "CompressedModel"}
+    schemas = {"other": {}, "ours": {"x-kubernetes-group-version-kind": [kind], "properties": {}}}
+    server.answers["GET", "/openapi/v3/apis/modelpress.dev/v1alpha1"] = (200, {"components": {"schemas": schemas}})
+    assert (kube.read_version(), kube.read_user()) == ("v1.34.1", "system:serviceaccount:a:b")
+    assert (kube.read_served_versions(), kube.read_served_schema()) == (("v1alpha1",), schemas["ours"])
 
 
 def test_no_right_is_asked_that_reads_secrets_or_removes_models():
     told = {format_right(right) for right in REQUIRED_RIGHTS}
     assert len(told) == len(REQUIRED_RIGHTS)
     assert not any("secrets" in right for right in told)
-    assert {right for right in told if right.startswith("delete")} == {"delete horizontalpodautoscalers.autoscaling"}
+    assert {right for right in told if right.startswith("delete")} == {
+        "delete horizontalpodautoscalers.autoscaling",
+        "delete jobs.batch",
+    }
 
 
 def test_a_server_that_is_away_is_a_cluster_error(tmp_path, monkeypatch):
@@ -271,3 +329,44 @@ def test_what_may_pass_is_a_cluster_error(status):
     assert isinstance(error, ClusterError)
     assert "<html>" in str(error)
     assert parse_refusal("GET", "/x", 429, "7", b"").retry_after_seconds == 7
+
+
+JOB = "/apis/batch/v1/namespaces/press/jobs/j"
+
+
+def owned_by(*uids):
+    return {"metadata": {"uid": "job", "resourceVersion": "7", "ownerReferences": [{"uid": uid} for uid in uids]}}
+
+
+def test_one_of_several_owners_takes_itself_off_what_it_saw(kube, server):
+    server.answers["GET", JOB] = (200, owned_by("u", "other"))
+    server.answers["PATCH", JOB] = (200, {})
+    kube.leave("Job", "press", "j", "u")
+    method, path, _, content_type, body = server.asked[1]
+    assert (method, path, content_type) == ("PATCH", JOB, MERGE)
+    assert body == {"metadata": {"resourceVersion": "7", "ownerReferences": [{"uid": "other"}]}}
+
+
+def test_the_last_owner_deletes_what_it_saw_and_it_stays_until_its_pods_are_gone(kube, server):
+    server.answers["GET", JOB] = (200, owned_by("u"))
+    server.answers["DELETE", JOB] = (200, {})
+    kube.leave("Job", "press", "j", "u")
+    assert server.asked[1][0] == "DELETE"
+    assert server.asked[1][4] == {
+        "preconditions": {"uid": "job", "resourceVersion": "7"},
+        "propagationPolicy": "Foreground",
+    }
+
+
+def test_who_owns_nothing_of_it_leaves_nothing(kube, server):
+    kube.leave("Job", "press", "j", "u")
+    server.answers["GET", JOB] = (200, owned_by("other"))
+    kube.leave("Job", "press", "j", "u")
+    assert [method for method, *_ in server.asked] == ["GET", "GET"]
+
+
+def test_owners_that_changed_meanwhile_are_looked_at_again(kube, server):
+    server.answers["GET", JOB] = (200, owned_by("u"))
+    server.answers["DELETE", JOB] = (409, {"reason": "Conflict", "message": "the object has been modified"})
+    with pytest.raises(ClusterError, match="the object has been modified"):
+        kube.leave("Job", "press", "j", "u")

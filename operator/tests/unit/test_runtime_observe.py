@@ -1,7 +1,9 @@
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from operator_fakes import FakePrometheus
+from operator_fakes import FakePrometheus, measured
 
 from model_artifact.summary import ArtifactSummary, BuildProgress, format_document
 from model_operator import names
@@ -97,6 +99,22 @@ def test_an_object_that_is_no_model_has_its_status_alone():
     metadata = {"uid": "u", "generation": 4}
     observation = observe_invalid({"metadata": metadata, "status": {"observedGeneration": 3}})
     assert (observation.uid, observation.generation, observation.status) == ("u", 4, {"observedGeneration": 3})
+
+
+@pytest.mark.parametrize("kind", ["Complete", "Failed"])
+def test_a_build_that_ended_is_not_judged_by_pods_of_before_its_end(look, kube, body, kind):
+    """The watch of Jobs may be ahead of that of pods."""
+    _, labels = recipe_labels(body)
+    job = put_job(kube, labels, conditions=[{"type": kind, "status": "True"}])
+    failure = {"error": "no such data set", "permanent": True}
+    message = format_document(SUMMARY) if kind == "Complete" else json.dumps(failure)
+    put_build_pod(kube, job, {"terminated": {"exitCode": int(kind == "Failed"), "message": message}})
+    kube.untold = {key for key in kube.objects if key[0] == "Pod"}
+    (attempt,) = look().attempts
+    if kind == "Complete":
+        assert attempt.summary == SUMMARY
+    else:
+        assert attempt.failure.permanent
 
 
 @pytest.mark.parametrize(("status", "phase"), [({"phase": "Bound"}, "Bound"), ({}, "Pending")])
@@ -208,6 +226,25 @@ def test_children_are_those_of_the_models_name_whoever_made_them(look, kube):
     assert children.disruption_budget["kind"] == "PodDisruptionBudget"
 
 
+def test_the_claims_of_a_users_files_are_looked_at_and_that_of_known_data_is_not(look, body, kube):
+    files = {"uri": "pvc://nets/own.keras", "dataset": {"uri": "pvc://sets/own.npz"}}
+    body["spec"]["source"] = {"model": files}
+    kube.put({"kind": "PersistentVolumeClaim", "metadata": {"name": "sets"}, "status": {"phase": "Bound"}})
+    found = look(data_claim_name="datasets")
+    assert found.inputs == (Claim("nets", "Missing"), Claim("sets", "Bound"))
+    assert found.data is None
+    assert found.store == Claim("modelpress-store", "Missing")
+
+
+def test_what_is_built_needs_no_files_any_more(look, body, kube):
+    body["spec"]["source"] = {"model": {"uri": "pvc://nets/own.keras", "dataset": {"uri": "s3://sets/own.npz"}}}
+    digest, labels = recipe_labels(body)
+    record = {"name": names.record_name(digest), "labels": labels}
+    kube.put({"kind": "ConfigMap", "metadata": record, "data": {"summary.json": format_document(SUMMARY)}})
+    found = look()
+    assert (found.record.summary, found.inputs) == (SUMMARY, ())
+
+
 def test_an_artifact_that_is_given_needs_no_store_of_ours(look, body):
     digest = "sha256:" + "b" * 64
     body["spec"] = {"source": {"artifact": {"uri": "pvc://mine/a.zip", "digest": digest}}}
@@ -218,10 +255,10 @@ def test_an_artifact_that_is_given_needs_no_store_of_ours(look, body):
 def test_kpis_are_of_what_is_served_over_the_window_that_is_asked_for(look, kube, body):
     body["spec"]["objectives"] = {"window": "2m"}
     put_server_pod(kube, "small")
-    prometheus = FakePrometheus({"request_latency_count": {"": 1200.0}})
+    prometheus = FakePrometheus(measured("small-h1-abcde", requests=1200.0))
     kpis = look(prometheus).kpis
     assert (kpis.window_seconds, kpis.requests, kpis.requests_per_second) == (120, 1200.0, 10.0)
-    assert all('pod=~"small-h1-[a-z0-9]{5}"' in query for query in prometheus.asked)
+    assert all('namespace="press"' in query and "[120s]" in query for query in prometheus.asked)
 
 
 def test_nothing_that_is_served_has_no_kpis_and_asks_for_none(look):
@@ -243,17 +280,37 @@ def test_a_baseline_is_measured_over_the_same_window(look, kube, body):
     put_server_pod(kube, "plain", template="h2", ready_seconds=100)
     status = {"conditions": [{"type": "Ready", "status": "True"}], "artifact": {"sizeBytes": 40}}
     kube.put({"kind": "CompressedModel", "metadata": {"name": "plain"}, "status": status})
-    observation = look(FakePrometheus({"request_latency_count": {"": 900.0}}))
-    assert observation.kpis.window_seconds == 90
+    observation = look(FakePrometheus(measured("small-h1-abcde", "plain-h2-abcde", requests=900.0)))
+    assert (observation.kpis.window_seconds, observation.kpis.requests_per_second) == (300, 3.0)
+    assert observation.baseline.compared.window_seconds == 90
+    assert observation.baseline.compared.requests_per_second == 10.0
+    observation = replace(observation, baseline=replace(observation.baseline, compared=None))
     assert observation.baseline == Baseline(
         "plain",
         exists=True,
         ready=True,
         artifact={"sizeBytes": 40},
         kpis=Kpis(
-            window_seconds=90, measured_at=NOW, pods=0, requests=900.0, requests_per_second=10.0, error_percent=0
+            window_seconds=90,
+            measured_at=NOW,
+            pods=1,
+            requests=900.0,
+            requests_per_second=10.0,
+            requests_per_second_per_pod=10.0,
         ),
     )
+
+
+def test_a_baseline_that_was_served_as_long_needs_no_window_of_its_own(look, kube, body):
+    body["spec"]["baseline"] = {"name": "plain"}
+    for name in ("small", "plain"):
+        put_server_pod(kube, name)
+    kube.put({"kind": "CompressedModel", "metadata": {"name": "plain"}})
+    prometheus = FakePrometheus(measured("small-h1-abcde", "plain-h1-abcde", requests=900.0))
+    observation = look(prometheus)
+    assert (observation.kpis.window_seconds, observation.baseline.kpis.window_seconds) == (300, 300)
+    assert observation.baseline.compared is None
+    assert len(prometheus.asked) == 5
 
 
 def test_a_missing_baseline_is_told(look, body):

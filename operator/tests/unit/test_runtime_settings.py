@@ -5,7 +5,7 @@ import pytest
 from model_operator.__main__ import run_operator
 from model_operator.errors import SettingsError
 from model_operator.settings import Settings, load_settings, split_names
-from model_operator.telemetry import Telemetry, start_log
+from model_operator.telemetry import start_log
 
 
 def test_settings_come_from_the_environment(monkeypatch):
@@ -55,6 +55,22 @@ def test_what_is_given_for_a_public_key_is_never_shown(monkeypatch, capsys, kind
     assert "c2VjcmV0" not in told.out + told.err
 
 
+@pytest.mark.parametrize("url", ["https://reader:s3cret@prometheus", "http://prometheus/?token=s3cret@x", "s3cret"])
+def test_credentials_in_the_address_of_prometheus_are_refused_and_never_shown(monkeypatch, capsys, url):
+    monkeypatch.setenv("MODELPRESS_PROMETHEUS_URL", url)
+    with pytest.raises(SettingsError, match=r"^MODELPRESS_PROMETHEUS_URL: is no http:// or https:// URL, or holds"):
+        load_settings()
+    assert run_operator([]) == 2
+    told = capsys.readouterr()
+    assert "s3cret" not in told.out + told.err
+
+
+@pytest.mark.parametrize("url", ["", "http://prometheus:9090", "https://prometheus.example/a/prefix/"])
+def test_an_address_of_prometheus(monkeypatch, url):
+    monkeypatch.setenv("MODELPRESS_PROMETHEUS_URL", url)
+    assert load_settings().prometheus_url == url
+
+
 @pytest.mark.parametrize(("text", "found"), [("", ()), ("a", ("a",)), (" a, b,,", ("a", "b"))])
 def test_names_are_split(text, found):
     assert split_names(text) == found
@@ -82,21 +98,3 @@ def test_libraries_are_quiet_unless_everything_is_wanted(monkeypatch):
     monkeypatch.setattr(loggers[""], "handlers", [])
     start_log("INFO")
     assert (loggers["kopf"].level, loggers["urllib3"].level) == (logging.WARNING, logging.ERROR)
-
-
-def test_models_are_counted_by_their_ready_condition():
-    telemetry = Telemetry()
-    ready = [{"type": "Ready", "status": "True"}]
-    telemetry.note_models(
-        [
-            {"status": {"conditions": ready}},
-            {"status": {"conditions": [{"type": "Ready", "status": "False"}]}},
-            {"status": {"conditions": [{"type": "Stalled", "status": "True"}]}},
-            {},
-        ]
-    )
-    found = {
-        value: telemetry.registry.get_sample_value("modelpress_models", {"ready": value})
-        for value in ("true", "false", "unknown")
-    }
-    assert found == {"true": 1, "false": 1, "unknown": 2}

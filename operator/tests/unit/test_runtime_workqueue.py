@@ -124,6 +124,34 @@ def test_a_key_comes_again_after_the_time_the_work_names_and_a_sooner_add_wins()
     assert times == [0, 30, 40, 70, 100]
 
 
+def test_what_changed_goes_before_what_comes_round_and_does_not_displace_it():
+    seen, ages = [], []
+
+    async def scenario():
+        async def work(key):
+            seen.append(key[1])
+            ages.append((queue.depth, queue.age_seconds))
+            await asyncio.sleep(1)
+
+        queue = WorkQueue(work, workers=1)
+        for number in range(6):
+            queue.add(("press", f"round-{number}"), changed=False)
+            queue.add(("press", f"change-{number}"))
+        queue.add(("press", "round-5"))
+        await running(queue, 20)
+
+    play(scenario)
+    assert seen == [
+        *("round-0", "change-0", "change-1", "change-2"),
+        *("round-1", "change-3", "change-4", "change-5"),
+        *("round-2", "round-5", "round-3", "round-4"),
+    ]
+    ages = [(depth, round(age)) for depth, age in ages]
+    assert ages[0] == (11, 0)
+    assert ages[-1] == (0, 0)
+    assert ages[-2] == (1, 10)
+
+
 def test_a_key_that_is_gone_does_not_come_again():
     seen = []
 

@@ -16,8 +16,12 @@
 - {name: MODELPRESS_SIGNING_PUBLIC_KEYS, value: {{ include "modelpress.publicKeys" . | quote }}}
 - {name: MODELPRESS_SIGNING_SECRET_NAME, value: {{ .Values.signing.secretName | quote }}}
 - {name: MODELPRESS_PROMETHEUS_URL, value: {{ include "modelpress.prometheusUrl" . | quote }}}
+- {name: MODELPRESS_PROMETHEUS_CREDENTIALS_FOLDER, value: {{ include "modelpress.prometheusCredentials" . | quote }}}
+- {name: MODELPRESS_PROMETHEUS_INSECURE, value: {{ .Values.prometheus.insecure | quote }}}
 - {name: MODELPRESS_PROMETHEUS_TIMEOUT_SECONDS, value: {{ .Values.prometheus.timeoutSeconds | quote }}}
 - {name: MODELPRESS_KPI_SECONDS, value: {{ .Values.prometheus.kpiSeconds | quote }}}
+- {name: MODELPRESS_PRICE_CPU_CORE_HOUR, value: {{ .Values.prices.cpuCoreHour | quote }}}
+- {name: MODELPRESS_PRICE_MEMORY_GIBIBYTE_HOUR, value: {{ .Values.prices.memoryGibibyteHour | quote }}}
 - {name: MODELPRESS_HEALTH_PORT, value: {{ .Values.healthPort | quote }}}
 - {name: MODELPRESS_METRICS_PORT, value: {{ .Values.metricsPort | quote }}}
 {{- end }}

@@ -26,7 +26,7 @@ scrape_configs:
       - {source_labels: [__meta_kubernetes_pod_label_modelpress_dev_model], target_label: modelpress_dev_model}
     metric_relabel_configs:
       - source_labels: [__name__]
-        regex: ":tensorflow:serving:.*"
+        regex: ":tensorflow:serving:.*|modelpress_predict_duration_seconds_bucket"
         action: keep
   - job_name: modelpress-operator
     kubernetes_sd_configs:

@@ -30,7 +30,7 @@ _PRINTER_COLUMNS = (
     ("BITS", "integer", ".spec.compression.bits", "Bits of a weight's code.", 0),
     ("SIZE", "string", ".status.artifact.size", "Size of the artifact.", 0),
     ("RATIO", "number", ".status.artifact.ratio", "How many times smaller it is than its baseline.", 0),
-    ("QUALITY", "number", ".status.artifact.quality.value", "Quality; percent for Accuracy.", 0),
+    ("QUALITY", "number", ".status.artifact.quality.value", "Quality, by the metric of spec.objectives.quality.", 0),
     ("P95", "number", f"{_KPIS}.p95LatencyMilliseconds", "p95 latency in milliseconds.", 0),
     ("MCORES", "number", f"{_KPIS}.cpuMillicores", "Millicores that a pod uses.", 0),
     ("MIB", "number", f"{_KPIS}.memoryMebibytes", "MiB that a pod uses.", 0),
@@ -89,7 +89,9 @@ def _render_object_schema() -> Schema:
     schema = render_structural_schema(CompressedModel)
     envelope = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
     own = {name: field for name, field in schema["properties"].items() if name not in envelope}
-    properties = envelope | own | {"status": render_structural_schema(CompressedModelStatus)}
+    # Until the operator has looked, a new object belongs to no generation: else kstatus takes it for done.
+    status = render_structural_schema(CompressedModelStatus) | {"default": {"observedGeneration": -1}}
+    properties = envelope | own | {"status": status}
     return schema | {"required": list(own), "properties": properties}
 
 

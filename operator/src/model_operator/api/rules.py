@@ -11,8 +11,16 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from model_artifact.recipe import LARGEST_BITS, NOT_QUANTISED
+from model_artifact.recipe import (
+    FILE_URI_PATTERN,
+    LARGEST_BITS,
+    LARGEST_INTEGER_BITS,
+    NOT_QUANTISED,
+    SHADOW_FREEZE,
+    SHADOW_RAMP,
+)
 from model_operator import names
+from model_operator.api.quality import ERRORS, list_metrics
 from model_operator.api.structural import CEL_RULES, INT_OR_STRING
 
 SMALLEST_BITS = 2
@@ -20,8 +28,11 @@ ALPHA_LIMIT = 5.0
 _CLAIM = "pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
 _BUCKET = "s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9]"
 _PART = "(/[A-Za-z0-9_][-A-Za-z0-9_.]*)"
-URI_PATTERN = f"^({_CLAIM}|{_BUCKET}){_PART}+$"
+URI_PATTERN = FILE_URI_PATTERN
 STORE_URI_PATTERN = f"^({_CLAIM}|{_BUCKET}{_PART}*)?$"
+MODEL_URI_PATTERN = f"^({_CLAIM}|{_BUCKET}){_PART}*/[A-Za-z0-9_][-A-Za-z0-9_.]*[.]keras$"
+DATASET_URI_PATTERN = MODEL_URI_PATTERN.replace("keras", "npz")
+TENSORFLOW_IMAGE_PATTERN = "(^|/)tensorflow/serving([:@].*)?$"
 DIGEST_PATTERN = "^sha256:[0-9a-f]{64}$"
 WINDOW_PATTERN = "^[1-9][0-9]{0,4}[smh]$"
 QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][-+]?[0-9]+)?$"
@@ -87,30 +98,90 @@ BITS = ApiRule(
     f"bits must be {SMALLEST_BITS} to {LARGEST_BITS}, or {NOT_QUANTISED} to leave weights unquantised",
     lambda bits: SMALLEST_BITS <= bits <= LARGEST_BITS or bits == NOT_QUANTISED,
 )
+SHADOW_ONLY = ApiRule(
+    "self.rule == 'Shadow' || (!has(self.granularity) && !has(self.ramp) && !has(self.freeze))",
+    "granularity must be left out, and so must ramp and freeze, where rule is not Shadow",
+    lambda part: part.rule == "Shadow" or (part.granularity, part.ramp, part.freeze) == (None, None, None),
+)
+SHADOW_MASTERS = ApiRule(
+    "self.rule != 'Shadow' || ((!has(self.update) || self.update == 'Masters') && self.frequency == 'Step')",
+    "update must not be InPlace, nor frequency Epoch, where rule is Shadow, which keeps masters; leave both out",
+    lambda part: part.rule != "Shadow" or (part.update in {None, "Masters"} and part.frequency == "Step"),
+)
+EPOCH_IN_PLACE = ApiRule(
+    "self.frequency != 'Epoch' || !has(self.update) || self.update == 'InPlace'",
+    "update must be InPlace, or left out, where frequency is Epoch, which overwrites the weights",
+    lambda part: part.frequency != "Epoch" or part.update in {None, "InPlace"},
+)
+SHARES = ApiRule(
+    f"self.rule != 'Shadow' || (has(self.ramp) ? self.ramp : {SHADOW_RAMP})"
+    f" + (has(self.freeze) ? self.freeze : {SHADOW_FREEZE}) <= 1.0",
+    f"ramp must leave freeze its share of the training; make their sum at most 1 ({SHADOW_RAMP} and {SHADOW_FREEZE} are"
+    " those that are left out)",
+    lambda part: (
+        part.rule != "Shadow"
+        or (SHADOW_RAMP if part.ramp is None else part.ramp) + (SHADOW_FREEZE if part.freeze is None else part.freeze)
+        <= 1
+    ),
+)
+STRONG_SCHEDULE = ApiRule(
+    "self.recipe != 'Strong' || self.learningRateSchedule == 'Constant'",
+    "learningRateSchedule must be left out where recipe is Strong, which has a schedule of its own",
+    lambda training: training.recipe != "Strong" or training.learning_rate_schedule == "Constant",
+)
 URI = _matching(
     URI_PATTERN,
     "uri must be pvc://CLAIM/PATH, a file in a PersistentVolumeClaim of the same namespace, or s3://BUCKET/KEY",
+)
+MODEL_URI = _matching(
+    MODEL_URI_PATTERN,
+    "uri must be pvc://CLAIM/PATH.keras, a file in a PersistentVolumeClaim of the same namespace, or"
+    " s3://BUCKET/KEY.keras",
+)
+DATASET_URI = _matching(
+    DATASET_URI_PATTERN,
+    "uri must be pvc://CLAIM/PATH.npz, a file in a PersistentVolumeClaim of the same namespace, or s3://BUCKET/KEY.npz",
 )
 STORE_URI = _matching(
     STORE_URI_PATTERN,
     "uri must be s3://BUCKET/PREFIX, or pvc://CLAIM, a PersistentVolumeClaim of the same namespace; or leave store out",
 )
 DIGEST = _matching(DIGEST_PATTERN, "digest must be sha256: and 64 hexadecimal digits; model-artifact inspect prints it")
+FILE_DIGEST = _matching(DIGEST_PATTERN, "digest must be sha256: and the 64 hexadecimal digits that sha256sum prints")
 WINDOW = _matching(WINDOW_PATTERN, "window must be a whole number and s, m or h, for example 5m")
 IMAGE_SIZE = ApiRule(
     "!(self.architecture == 'VGG16' && self.dataset == 'Digits')",
     "dataset must have images that the architecture takes; VGG16 needs 32x32 images: use CIFAR10",
     lambda training: not (training.architecture == "VGG16" and training.dataset == "Digits"),
 )
+STRONG_TASK = ApiRule(
+    "self.recipe != 'Strong' || self.task == 'Classification'",
+    "recipe must be left out where task is not Classification; Strong smooths classes and moves images",
+    lambda model: model.recipe != "Strong" or model.task == "Classification",
+)
 ONE_SOURCE = ApiRule(
-    "has(self.training) != has(self.artifact)",
-    "source must be exactly one of training and artifact; state one and leave out the other",
-    lambda source: (source.training is None) != (source.artifact is None),
+    "[has(self.training), has(self.model), has(self.artifact)].exists_one(stated, stated)",
+    "source must be exactly one of training, model and artifact; state one and leave out the others",
+    lambda source: sum(part is not None for part in (source.training, source.model, source.artifact)) == 1,
 )
 COMPRESSION = ApiRule(
-    "has(self.compression) == has(self.source.training)",
-    "compression must be stated with source.training and only with it; an artifact is compressed already",
-    lambda spec: (spec.compression is None) == (spec.source.training is None),
+    "has(self.compression) != has(self.source.artifact)",
+    "compression must be stated with source.training or source.model, and only with them; an artifact is compressed"
+    " already",
+    lambda spec: (spec.compression is None) != (spec.source.artifact is None),
+)
+ENGINE = ApiRule(
+    f"!has(self.engine) || !has(self.image) || !self.image.matches('{TENSORFLOW_IMAGE_PATTERN}')",
+    "engine must be left out where image is TensorFlow Serving's, which has one of its own; name modelpress-server",
+    lambda serving: serving.engine is None or not re.search(TENSORFLOW_IMAGE_PATTERN, serving.image),
+)
+INTEGER_WEIGHTS = ApiRule(
+    "!has(self.serving) || !has(self.compression) || self.serving.precision != 'Int8'"
+    f" || self.compression.bits <= {LARGEST_INTEGER_BITS}",
+    f"serving.precision must not be Int8 where compression.bits is more than {LARGEST_INTEGER_BITS}; set it to Auto",
+    lambda spec: (
+        spec.compression is None or spec.serving.precision != "Int8" or spec.compression.bits <= LARGEST_INTEGER_BITS
+    ),
 )
 REPLICA_RANGE = ApiRule(
     "self.minReplicas <= self.maxReplicas",
@@ -118,9 +189,33 @@ REPLICA_RANGE = ApiRule(
     lambda autoscaling: autoscaling.min_replicas <= autoscaling.max_replicas,
 )
 QUALITY = ApiRule(
-    "has(self.minimum) || has(self.maximumLoss)",
-    "quality must state minimum, maximumLoss or both; leave quality out where none is asked for",
-    lambda quality: quality.minimum is not None or quality.maximum_loss is not None,
+    "has(self.minimum) || has(self.maximum) || has(self.maximumLoss)",
+    "quality must state minimum, maximum or maximumLoss; leave quality out where none is asked for",
+    lambda quality: (quality.minimum, quality.maximum, quality.maximum_loss) != (None, None, None),
+)
+QUALITY_MINIMUM = ApiRule(
+    f"!has(self.minimum) || !(self.metric in {list(ERRORS)})",
+    f"minimum must be left out where metric is {' or '.join(ERRORS)}, of which less is better; state maximum",
+    lambda quality: quality.minimum is None or quality.metric not in ERRORS,
+)
+QUALITY_MAXIMUM = ApiRule(
+    f"!has(self.maximum) || self.metric in {list(ERRORS)}",
+    f"maximum must be left out where metric is neither {' nor '.join(ERRORS)}: more is better; state minimum",
+    lambda quality: quality.maximum is None or quality.metric in ERRORS,
+)
+QUALITY_OF_TASK = ApiRule(
+    "!has(self.objectives) || !has(self.objectives.quality) || !has(self.source.model)"
+    " || self.source.model.task == 'Classification' || self.objectives.quality.metric in"
+    f" (self.source.model.task == 'Regression' ? {list(list_metrics('Regression'))}"
+    f" : {list(list_metrics('Segmentation'))})",
+    "objectives.quality.metric must judge source.model.task: state"
+    f" {' or '.join(list_metrics('Regression'))} for Regression, {' or '.join(list_metrics('Segmentation'))} for"
+    " Segmentation",
+    lambda spec: (
+        spec.objectives.quality is None
+        or spec.source.model is None
+        or spec.objectives.quality.metric in list_metrics(spec.source.model.task)
+    ),
 )
 LOSS = ApiRule(
     "!has(self.objectives) || !has(self.objectives.quality) || !has(self.objectives.quality.maximumLoss)"

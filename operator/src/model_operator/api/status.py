@@ -94,13 +94,15 @@ class QualityStatus(StatusObject):
     """How good the deployed model is, measured on the test images when it was built."""
 
     metric: str
-    """What is measured."""
+    """What is told here: the metric of spec.objectives.quality, or else that of the build."""
     value: float
-    """Its value, in the metric's unit (Accuracy: percent)."""
+    """Its value: percent, but MeanAbsoluteError and MeanSquaredError in the unit of the targets."""
     baseline_value: float | None = None
     """The baseline's value."""
     loss: float | None = None
-    """The baseline's value minus this one's, in the metric's unit (Accuracy: points); above 0 is worse."""
+    """How much worse it is than the baseline's value, in the metric's unit (percent: points); below 0 it is better."""
+    measures: dict[str, float] | None = None
+    """Every metric that was measured when it was built; absent where that was one."""
 
 
 class ArtifactStatus(StatusObject):
@@ -136,6 +138,10 @@ class ServingStatus(StatusObject):
 
     revision: str | None = None
     """The first 12 hexadecimal digits of the content digest of the artifact that answers."""
+    digest: str | None = None
+    """That content digest, whole: spec.source.artifact takes it to serve the same artifact again."""
+    since: Time | None = None
+    """When it took the place of what was served before."""
     candidate_revision: str | None = None
     """Those of the artifact that is being rolled out."""
     replicas: int = 0
@@ -184,6 +190,8 @@ class SavingsStatus(StatusObject):
     """CPU time of a request."""
     memory: float | None = None
     """Working set of a pod."""
+    cost_percent: float | None = None
+    """By how much a pod is cheaper, in percent, at the same requests a second and the prices of the settings."""
     requests: int
     """Requests of the model in the window."""
     baseline_requests: int
@@ -201,6 +209,8 @@ class Revision(StatusObject):
 
     digest: str
     """Content digest of its artifact."""
+    served_at: Time | None = None
+    """When it took the place of what was served before; absent where that was not noted."""
     replaced_at: Time
     """When another revision took its place."""
     reason: str
@@ -223,7 +233,7 @@ class CompressedModelStatus(StatusObject):
     kpis: KpiStatus | None = None
     savings: SavingsStatus | None = None
     history: Annotated[tuple[Revision, ...], Field(strict=False, json_schema_extra={LIST_TYPE: "atomic"})] = ()
-    """The last revisions that were served before."""
+    """The last ten revisions that were served before, oldest first."""
 
     def to_json(self) -> dict[str, Any]:
         """As the API server takes it; what is absent is left out."""

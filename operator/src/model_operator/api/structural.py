@@ -51,6 +51,8 @@ def _render_node(node: Schema, definitions: dict[str, Schema], path: str) -> Sch
     kept = (*_KEPT, "anyOf", INT_OR_STRING) if INT_OR_STRING in flat else _KEPT
     # Copies, since YAML would write anchors for what stands in a definition that is inlined twice.
     rendered = {keyword: copy.deepcopy(flat[keyword]) for keyword in kept if keyword in flat}
+    if "description" in flat:
+        rendered["description"] = " ".join(flat["description"].split())
     if "const" in flat:
         rendered["enum"] = [flat["const"]]
     for exclusive, limit in _EXCLUSIVE.items():

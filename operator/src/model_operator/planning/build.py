@@ -23,6 +23,7 @@ from model_operator.planning.artifact import (
 )
 from model_operator.planning.decision import Reference
 from model_operator.planning.job import hash_build, render_job, render_record
+from model_operator.planning.pending import format_pending
 from model_operator.planning.reasons import Reason
 from model_operator.planning.store import (
     CLAIM_SCHEME,
@@ -62,6 +63,9 @@ def plan_build(
     active = _find_active(case)
     if active is not None:
         return _plan_active(case, active)
+    ending = next((attempt for attempt in observation.attempts if attempt.ending), None)
+    if ending is not None:
+        return _plan_after_end(ending)
     failed = [attempt for attempt in observation.attempts if attempt.build_hash == case.build_hash]
     if not failed:
         return _plan_start(case, 0)
@@ -85,7 +89,9 @@ def _plan_built(case: _Case) -> ArtifactDecision | None:
         create = (render_record(case.model, observation.uid, digest, summary, store),)
         return replace(decision, attempt=built, create=create, reasons=(gave,))
     adopt = _plan_adoption(case, record.owners, Reference("ConfigMap", names.record_name(digest)))
-    return replace(decision, attempt=built, adopt=adopt, reasons=_format_adoption(adopt))
+    # Pods are not looked at where there is a record; the Job alone tells which build it was.
+    ended = next((attempt for attempt in reversed(observation.attempts) if attempt.state == "Succeeded"), None)
+    return replace(decision, attempt=ended, adopt=adopt, reasons=_format_adoption(adopt))
 
 
 def _find_built_store(case: _Case, record: Record | None, built: BuildAttempt | None) -> str:
@@ -115,9 +121,16 @@ def _find_active(case: _Case) -> BuildAttempt | None:
     def is_awaited(attempt: BuildAttempt) -> bool:
         starting = attempt.state == "Pending" and not attempt.reason
         waiting = attempt.state in {"Pending", "Suspended"} and attempt.build_hash == case.build_hash
-        return attempt.state == "Running" or starting or waiting
+        return not attempt.ending and (attempt.state == "Running" or starting or waiting)
 
     return max(filter(is_awaited, case.observation.attempts), key=rank, default=None)
+
+
+def _plan_after_end(ending: BuildAttempt) -> ArtifactDecision:
+    """Nothing, until the pods of a build that was ended are gone: what they save is gone on with."""
+    message = f"Job {ending.job} is being ended; the next one is made when its pods are gone."
+    verdict = Verdict("False", Reason.BUILD_PENDING, message)
+    return ArtifactDecision(verdict, "Reconciling", attempt=ending, requeue_after_seconds=BUILDING_SECONDS)
 
 
 def _plan_active(case: _Case, attempt: BuildAttempt) -> ArtifactDecision:
@@ -143,7 +156,7 @@ def _format_active(case: _Case, attempt: BuildAttempt) -> Verdict:
         waits = f"waits in the queue {queue}" if queue else "is suspended; set its spec.suspend to false"
         return Verdict("False", Reason.BUILD_QUEUED, format_sentence(f"{job} {waits}{why}"))
     if attempt.state == "Pending":
-        return Verdict("False", Reason.BUILD_PENDING, format_sentence(f"{job} has no pod that runs yet{why}"))
+        return Verdict("False", *format_pending(attempt, case.model.spec.build))
     progress = attempt.progress
     phase = f": {progress.phase}" if progress is not None else ""
     epoch = f", epoch {progress.epoch} of {progress.epochs}" if progress is not None and progress.epoch else ""
@@ -211,7 +224,21 @@ def _find_missing_claim(case: _Case) -> Verdict | None:
             "builds download what they need."
         )
         return Verdict("False", Reason.DATA_MISSING, message)
-    return None
+    return _find_missing_input(case)
+
+
+def _find_missing_input(case: _Case) -> Verdict | None:
+    """A claim with the user's own files that is not there."""
+    lacking = next((claim for claim in case.observation.inputs if is_lacking(claim)), None)
+    if lacking is None:
+        return None
+    namespace = case.model.metadata.namespace
+    found = "has lost its volume" if lacking.phase == "Lost" else "does not exist"
+    message = (
+        f"The PersistentVolumeClaim {lacking.name}, in which spec.source.model says that files are, {found} in the"
+        f" namespace {namespace}; make it and put them there, or correct the uri. The build then begins by itself."
+    )
+    return Verdict("False", Reason.DATA_MISSING, message)
 
 
 def _find_missing_secret(case: _Case, attempt: BuildAttempt) -> Verdict | None:

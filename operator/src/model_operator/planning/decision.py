@@ -31,6 +31,8 @@ class Plan:
     """Replicas to give the Deployment through its scale subresource; None leaves them alone."""
     delete: tuple[Reference, ...] = ()
     """The model's own objects that are no longer wanted."""
+    leave: tuple[Reference, ...] = ()
+    """Builds that the model asks for no longer: it is taken off their owners, and who is the last ends them."""
     status: Mapping[str, Any] | None = None
     """The whole status to write; None when the one that stands is still right."""
     reasons: tuple[str, ...] = ()

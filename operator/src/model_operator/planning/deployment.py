@@ -9,6 +9,7 @@ from model_operator import names
 from model_operator.api.v1alpha1 import CompressedModel
 from model_operator.observation import Object
 from model_operator.planning.artifact import Artifact
+from model_operator.planning.engine import choose_image, render_engine_arguments
 from model_operator.planning.ownership import render_labels, render_own_metadata, render_selector
 from model_operator.planning.pod import Amounts, render_container, render_pod, render_resources
 from model_operator.planning.signing import Signing, render_trust
@@ -122,10 +123,10 @@ def _render_unpack(
 
 
 def _render_server(model: CompressedModel, settings: Settings) -> dict[str, Any]:
-    name, serving = model.metadata.name, model.spec.serving
-    resources = render_resources(serving.resources, SERVER_RESOURCES)
+    name = model.metadata.name
+    resources = render_resources(model.spec.serving.resources, SERVER_RESOURCES)
     return {
-        **render_container(names.SERVER_CONTAINER, serving.image or settings.server_image, settings, resources),
+        **render_container(names.SERVER_CONTAINER, choose_image(model, settings), settings, resources),
         "command": ["/usr/bin/tensorflow_model_server"],
         "args": [
             f"--port={names.GRPC_PORT}",
@@ -133,6 +134,7 @@ def _render_server(model: CompressedModel, settings: Settings) -> dict[str, Any]
             f"--model_name={name}",
             f"--model_base_path={MODELS_FOLDER}/{name}",
             f"--monitoring_config_file={_CONFIGURATION_FOLDER}/{_MONITORING_FILE}",
+            *render_engine_arguments(model),
         ],
         "ports": [
             {"name": "http", "containerPort": names.HTTP_PORT, "protocol": "TCP"},

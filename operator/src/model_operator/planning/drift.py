@@ -18,6 +18,8 @@ _HASH_DIGITS = 16
 _ITEM_KEYS = ("uid", "mountPath", "name")
 _UNCOMPARED = ("apiVersion", "kind")
 _EMPTY: tuple[Any, ...] = ({}, [], None)
+# These are applied whole: a key that someone adds to a selector makes it select something else.
+_WHOLE = ("selector", "nodeSelector")
 
 
 def hash_object(wanted: Any) -> str:
@@ -49,16 +51,32 @@ def _find_difference(wanted: Any, live: Any, path: str) -> str | None:
     if wanted in _EMPTY and live in _EMPTY:
         return None
     if isinstance(wanted, Mapping):
-        if not isinstance(live, Mapping):
-            return path
-        for key, value in wanted.items():
-            different = _find_difference(value, live.get(key), f"{path}.{key}".lstrip("."))
-            if different is not None:
-                return different
-        return None
+        return _find_map_difference(wanted, live, path)
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
         return _find_list_difference(wanted, live, path)
     return None if _is_same(wanted, live) else path
+
+
+def _find_map_difference(wanted: Mapping[str, Any], live: Any, path: str) -> str | None:
+    """Keys that are not stated are others' own, but for those of a map that is applied whole."""
+    if not isinstance(live, Mapping):
+        return path
+    for key, value in wanted.items():
+        inner = f"{path}.{key}".lstrip(".")
+        different = _find_difference(value, live.get(key), inner)
+        if different is not None:
+            return different
+        if key in _WHOLE and _has_more(value, live.get(key)):
+            return inner
+    return None
+
+
+def _has_more(wanted: Any, live: Any) -> bool:
+    """Whether a live map has a key, however deep, that is not wanted."""
+    if not isinstance(live, Mapping):
+        return False
+    known = wanted if isinstance(wanted, Mapping) else {}
+    return any(key not in known or _has_more(known[key], value) for key, value in live.items())
 
 
 def _find_list_difference(wanted: Sequence[Any], live: Any, path: str) -> str | None:

@@ -1,5 +1,7 @@
 """The parts of the status that repeat what was observed: build, artifact, serving, KPIs. Pure."""
 
+from datetime import datetime
+
 from model_artifact.summary import ArtifactSummary
 from model_operator import names
 from model_operator.api.status import (
@@ -14,7 +16,9 @@ from model_operator.api.v1alpha1 import CompressedModel
 from model_operator.observation import Baseline, BuildAttempt, KpiProblem, Kpis
 from model_operator.planning.artifact import Artifact
 from model_operator.planning.failure import format_cause
+from model_operator.planning.history import find_since
 from model_operator.planning.ownership import render_selector
+from model_operator.planning.quality import read_measures, render_quality
 from model_operator.planning.rollout import Rollout
 from model_operator.planning.rounding import format_window, round_optional, round_significant
 
@@ -60,7 +64,10 @@ def _keep_build(recipe_digest: str, previous: CompressedModelStatus | None) -> B
 
 
 def render_artifact(
-    artifact: Artifact | None, baseline: Baseline | None, previous: CompressedModelStatus | None
+    model: CompressedModel,
+    artifact: Artifact | None,
+    baseline: Baseline | None,
+    previous: CompressedModelStatus | None,
 ) -> ArtifactStatus | None:
     """The facts of the spec's artifact; those that were known stay when the pod that told them is gone."""
     if artifact is None:
@@ -68,7 +75,7 @@ def render_artifact(
     summary = artifact.summary
     if summary is None:
         known = previous.artifact if previous is not None else None
-        return known if known is not None and (known.uri, known.digest) == (artifact.uri, artifact.digest) else None
+        return _keep_artifact(model, artifact, baseline, known) if known is not None else None
     theirs = baseline.artifact if baseline is not None else {}
     baseline_bytes = int(theirs.get("sizeBytes") or summary.float_bytes)
     return ArtifactStatus(
@@ -82,34 +89,42 @@ def render_artifact(
         sparsity_percent=round_significant(summary.sparsity_percent),
         trained=summary.trained,
         dataset=summary.dataset,
-        quality=_render_quality(summary, baseline),
+        quality=_render_quality(model, summary, baseline),
     )
 
 
-def _render_quality(summary: ArtifactSummary, baseline: Baseline | None) -> QualityStatus | None:
+def _keep_artifact(
+    model: CompressedModel, artifact: Artifact, baseline: Baseline | None, known: ArtifactStatus
+) -> ArtifactStatus | None:
+    """What was told of the same artifact, its quality by the metric that is asked for now."""
+    if (known.uri, known.digest) != (artifact.uri, artifact.digest):
+        return None
+    if known.quality is None or known.quality.measures is None:
+        return known
+    return known.model_copy(update={"quality": render_quality(model, known.quality.measures, baseline)})
+
+
+def _render_quality(
+    model: CompressedModel, summary: ArtifactSummary, baseline: Baseline | None
+) -> QualityStatus | None:
     """The quality of a model that was trained in full; of another it means nothing."""
     if summary.quality is None or not summary.trained:
         return None
-    value, theirs = summary.quality.value, None
-    if baseline is not None and baseline.artifact.get("trained"):
-        quality = baseline.artifact.get("quality") or {}
-        theirs = quality.get("value") if quality.get("metric") == summary.quality.metric else None
-    return QualityStatus(
-        metric=summary.quality.metric,
-        value=round_significant(value),
-        baseline_value=theirs,
-        loss=None if theirs is None else round_significant(theirs - value),
-    )
+    return render_quality(model, read_measures(summary.quality), baseline)
 
 
-def render_serving(model: CompressedModel, rollout: Rollout) -> ServingStatus | None:
-    """What is served, and under which addresses; None before there is a Deployment."""
+def render_serving(
+    model: CompressedModel, rollout: Rollout, previous: CompressedModelStatus | None, now: datetime
+) -> ServingStatus | None:
+    """What is served, since when, and under which addresses; None before there is a Deployment."""
     if not rollout.exists:
         return None
     template = names.short_digest(rollout.artifact.digest) if rollout.artifact is not None else None
     host = f"{model.metadata.name}.{model.metadata.namespace}.svc"
     return ServingStatus(
         revision=rollout.served,
+        digest=rollout.served_digest,
+        since=find_since(previous, rollout.served, now),
         candidate_revision=template if template != rollout.served else None,
         replicas=len(rollout.pods),
         ready_replicas=rollout.ready_pods,
@@ -121,7 +136,7 @@ def render_serving(model: CompressedModel, rollout: Rollout) -> ServingStatus | 
 
 def render_kpis(kpis: Kpis | KpiProblem | None) -> KpiStatus | None:
     """What was measured, rounded; None where nothing could be."""
-    if not isinstance(kpis, Kpis):
+    if not isinstance(kpis, Kpis) or kpis.unread:
         return None
     requests = round_optional(kpis.requests)
     return KpiStatus(

@@ -4,14 +4,15 @@ from model_operator.api.v1alpha1 import Build
 from model_operator.observation import BuildAttempt
 from model_operator.planning.job import DEFAULT_RESOURCES
 from model_operator.planning.pod import render_resources
+from model_operator.planning.redaction import redact
 from model_operator.planning.verdict import format_sentence
 
 
 def format_cause(attempt: BuildAttempt, build: Build) -> str:
     """The build's own sentence; else Kubernetes' word with its remedy; else where to look."""
     if attempt.failure is not None:
-        return format_sentence(attempt.failure.error)
-    said = f" ({attempt.message})" if attempt.message else ""
+        return format_sentence(redact(attempt.failure.error))
+    said = f" ({redact(attempt.message)})" if attempt.message else ""
     if attempt.state == "Succeeded":
         return format_sentence(f"it ended well, but what it handed over cannot be read{said}")
     known = _format_known(attempt.reason, build)

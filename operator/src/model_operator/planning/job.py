@@ -1,5 +1,6 @@
 """The Job that builds a recipe, and the record of what it gave: the objects that models share. Pure."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from model_artifact.recipe import Recipe
@@ -7,6 +8,7 @@ from model_artifact.summary import ArtifactSummary, format_document
 from model_operator import names
 from model_operator.api.v1alpha1 import Build, CompressedModel, CompressedModelSpec
 from model_operator.planning.drift import hash_object
+from model_operator.planning.inputs import CLAIMS_VARIABLE, render_inputs
 from model_operator.planning.ownership import render_owner
 from model_operator.planning.pod import Amounts, render_container, render_pod, render_resources
 from model_operator.planning.signing import Signing, render_signing_key
@@ -79,10 +81,43 @@ def recipe_label(recipe_digest: str) -> str:
     return names.short_digest(recipe_digest, _RECIPE_LABEL_DIGITS)
 
 
+@dataclass(frozen=True)
+class _Needs:
+    """What a build's container is given beside its recipe."""
+
+    store: StoreAccess
+    data: StoreAccess
+    inputs: StoreAccess
+    signing: Signing
+
+    @property
+    def accesses(self) -> tuple[StoreAccess, ...]:
+        """In the order of the pod's volumes."""
+        return self.store, self.data, self.inputs
+
+
+def _plan_needs(recipe: Recipe, spec: CompressedModelSpec, settings: Settings) -> _Needs:
+    store = render_access(choose_store(spec, settings), settings, read_only=False)
+    data = _render_data(recipe, settings)
+    claims = [(each["persistentVolumeClaim"]["claimName"], each["name"]) for each in (*store.volumes, *data.volumes)]
+    return _Needs(store, data, render_inputs(spec, settings, dict(reversed(claims))), render_signing_key(settings))
+
+
+def _render_data(recipe: Recipe, settings: Settings) -> StoreAccess:
+    """The claim with the known data sets, where there is one and the recipe names one of them."""
+    claim = settings.data_claim_name
+    if not claim or recipe.training.dataset is None:
+        return StoreAccess("")
+    return StoreAccess(
+        DATA_FOLDER,
+        mounts=({"name": "data", "mountPath": DATA_FOLDER, "readOnly": True},),
+        volumes=({"name": "data", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}},),
+    )
+
+
 def _render_job_spec(recipe: Recipe, spec: CompressedModelSpec, settings: Settings) -> dict[str, Any]:
     """The Job's spec, equal for every attempt; retries are further Jobs, so that each keeps its own story."""
-    build, signing = spec.build, render_signing_key(settings)
-    access = render_access(choose_store(spec, settings), settings, read_only=False)
+    build, needs = spec.build, _plan_needs(recipe, spec, settings)
     return {
         "backoffLimit": 0,
         "activeDeadlineSeconds": build.timeout_seconds,
@@ -94,18 +129,22 @@ def _render_job_spec(recipe: Recipe, spec: CompressedModelSpec, settings: Settin
         "template": {
             "spec": {
                 **render_pod(build, settings),
+                **({"priorityClassName": build.priority_class_name} if build.priority_class_name else {}),
                 "restartPolicy": "Never",
-                "containers": [_render_build_container(recipe, build, settings, access, signing)],
-                "volumes": _render_volumes(settings, access, signing),
+                "containers": [_render_build_container(recipe, build, settings, needs)],
+                "volumes": [
+                    *(volume for access in needs.accesses for volume in access.volumes),
+                    *needs.signing.volumes,
+                    {"name": "tmp", "emptyDir": {}},
+                ],
             }
         },
     }
 
 
-def _render_build_container(
-    recipe: Recipe, build: Build, settings: Settings, access: StoreAccess, signing: Signing
-) -> dict[str, Any]:
-    data = settings.data_claim_name
+def _render_build_container(recipe: Recipe, build: Build, settings: Settings, needs: _Needs) -> dict[str, Any]:
+    places = {"MODELPRESS_DATA": needs.data.place, CLAIMS_VARIABLE: needs.inputs.place}
+    environment_from = needs.store.environment_from or needs.inputs.environment_from
     return {
         **render_container(
             names.BUILD_CONTAINER,
@@ -116,25 +155,14 @@ def _render_build_container(
         "command": ["model-builder-job"],
         "env": [
             {"name": "MODELPRESS_RECIPE", "value": recipe.canonical_json()},
-            {"name": "MODELPRESS_STORE", "value": access.place},
-            *([{"name": "MODELPRESS_DATA", "value": DATA_FOLDER}] if data else []),
-            *signing.environment,
+            {"name": "MODELPRESS_STORE", "value": needs.store.place},
+            *({"name": name, "value": place} for name, place in places.items() if place),
+            *needs.signing.environment,
         ],
-        **({"envFrom": list(access.environment_from)} if access.environment_from else {}),
+        **({"envFrom": list(environment_from)} if environment_from else {}),
         "volumeMounts": [
-            *access.mounts,
-            *([{"name": "data", "mountPath": DATA_FOLDER, "readOnly": True}] if data else []),
-            *signing.mounts,
+            *(mount for access in needs.accesses for mount in access.mounts),
+            *needs.signing.mounts,
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  the container's own, an emptyDir
         ],
     }
-
-
-def _render_volumes(settings: Settings, access: StoreAccess, signing: Signing) -> list[dict[str, Any]]:
-    data = {"name": "data", "persistentVolumeClaim": {"claimName": settings.data_claim_name, "readOnly": True}}
-    return [
-        *access.volumes,
-        *([data] if settings.data_claim_name else []),
-        *signing.volumes,
-        {"name": "tmp", "emptyDir": {}},
-    ]

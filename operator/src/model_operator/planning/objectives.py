@@ -60,7 +60,11 @@ def _judge_kpis(objectives: Objectives, kpis: Kpis | KpiProblem | None, served: 
             value = getattr(kpis, attribute)
             if value is None:
                 window = format_window(kpis.window_seconds)
-                text = f"{name} has no data in the last {window}; it needs requests to the model"
+                text = (
+                    f"{name} was not measured yet"
+                    if kpis.unread
+                    else f"{name} has no data in the last {window}; it needs requests to the model"
+                )
                 yield _unknown(Reason.INSUFFICIENT_DATA, text)
             else:
                 yield _judge(name, value, bound, at_most=True)
@@ -77,8 +81,14 @@ def _judge_quality(
         why = "was not measured" if artifact.trained else "means nothing: the model was not trained in full"
         yield _unknown(reason, f"The quality of the artifact {why}")
         return
-    if objective.minimum is not None:
-        yield _judge(f"quality ({objective.metric})", artifact.quality.value, objective.minimum, at_most=False)
+    if artifact.quality.metric != objective.metric:
+        known = ", ".join(artifact.quality.measures or [artifact.quality.metric])
+        text = f"The artifact was not measured by {objective.metric}; it has {known}"
+        yield _unknown(Reason.INSUFFICIENT_DATA, text)
+        return
+    for bound, at_most in ((objective.minimum, False), (objective.maximum, True)):
+        if bound is not None:
+            yield _judge(f"quality ({objective.metric})", artifact.quality.value, bound, at_most=at_most)
     if objective.maximum_loss is not None:
         yield _judge_loss(objective.maximum_loss, artifact.quality.loss, observation)
 

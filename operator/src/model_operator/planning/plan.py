@@ -6,17 +6,21 @@ from model_operator.api.status import CompressedModelStatus, ConditionType
 from model_operator.api.v1alpha1 import CompressedModel
 from model_operator.observation import Observation
 from model_operator.planning.artifact import WAITING_SECONDS, ArtifactDecision
+from model_operator.planning.build_log import render_build_logs
 from model_operator.planning.decision import Plan
 from model_operator.planning.facts import render_artifact, render_build, render_kpis, render_serving
+from model_operator.planning.history import render_history
+from model_operator.planning.leaving import plan_leaving
 from model_operator.planning.objectives import plan_objectives
 from model_operator.planning.readiness import plan_available, plan_ready, plan_reconciling, plan_stalled
 from model_operator.planning.reasons import Reason
 from model_operator.planning.refusal import add_refusals
 from model_operator.planning.rollout import Rollout, parse_rollout
-from model_operator.planning.savings import plan_savings
+from model_operator.planning.savings import Prices, plan_savings
 from model_operator.planning.serving import plan_serving
 from model_operator.planning.source import plan_artifact
-from model_operator.planning.status import parse_status, plan_status_write, render_conditions, render_history
+from model_operator.planning.status import parse_status, plan_status_write, render_conditions
+from model_operator.planning.unread import keep_measures
 from model_operator.planning.verdict import Course, Verdict
 from model_operator.settings import Settings
 
@@ -32,19 +36,23 @@ def plan(model: CompressedModel, observation: Observation, settings: Settings, n
     serving = plan_serving(model, observation, artifact.artifact if artifact.deployable else None, settings)
     rollout = parse_rollout(model, observation)
     ready, course = plan_ready(model, artifact, serving, rollout)
-    status = _render_status(model, observation, artifact, rollout, (ready, course), now=now)
-    written = plan_status_write(observation.status, status, now)
+    status = _render_status(model, observation, artifact, rollout, (ready, course), settings=settings, now=now)
+    written = plan_status_write(observation.status, status)
     requeue = _plan_requeue(observation, artifact, rollout, (ready, course), settings)
+    leave = plan_leaving(model, observation, artifact)
+    left = tuple(f"leave {each.kind} {each.name}: the model does not ask for it any more" for each in leave)
+    logs = render_build_logs(model, observation.attempts)
     if model.spec.suspend:
-        return Plan(status=written, requeue_after_seconds=requeue)
+        return Plan(create=logs, leave=leave, status=written, reasons=left, requeue_after_seconds=requeue)
     return Plan(
-        create=artifact.create,
+        create=(*artifact.create, *logs),
         adopt=artifact.adopt,
         apply=serving.apply,
         scale=serving.scale,
         delete=serving.delete,
+        leave=leave,
         status=written,
-        reasons=(*artifact.reasons, *serving.reasons),
+        reasons=(*artifact.reasons, *serving.reasons, *left),
         requeue_after_seconds=requeue,
     )
 
@@ -63,7 +71,7 @@ def plan_invalid(observation: Observation, error_message: str, now: datetime) ->
     kept = previous or CompressedModelStatus(observed_generation=observation.generation)
     others = tuple(condition for condition in kept.conditions if condition.type not in verdicts)
     update = {"observed_generation": observation.generation, "conditions": (*conditions, *others)}
-    status = plan_status_write(observation.status, kept.model_copy(update=update), now)
+    status = plan_status_write(observation.status, kept.model_copy(update=update))
     return Plan(status=status, reasons=(error_message,))
 
 
@@ -74,12 +82,15 @@ def _render_status(
     rollout: Rollout,
     readiness: tuple[Verdict, Course],
     *,
+    settings: Settings,
     now: datetime,
 ) -> CompressedModelStatus:
     previous = parse_status(observation.status)
-    facts = render_artifact(artifact.artifact, observation.baseline, previous)
+    facts = render_artifact(model, artifact.artifact, observation.baseline, previous)
     kpis = observation.kpis if rollout.exists else None
-    comparison = plan_savings(observation.baseline, facts, kpis)
+    serving = render_serving(model, rollout, previous, now)
+    prices = Prices(settings.price_cpu_core_hour, settings.price_memory_gibibyte_hour)
+    comparison = plan_savings(observation.baseline, facts, kpis, prices)
     verdicts: dict[ConditionType, Verdict | None] = {
         "Ready": readiness[0],
         "ArtifactReady": artifact.verdict,
@@ -89,16 +100,17 @@ def _render_status(
         "WithinObjectives": plan_objectives(model, observation, facts, rollout.ready_pods > 0),
         "Compared": comparison.verdict if comparison is not None else None,
     }
-    return CompressedModelStatus(
+    status = CompressedModelStatus(
         observed_generation=observation.generation,
         conditions=render_conditions(verdicts, previous, observation.generation, now),
         build=render_build(model, artifact.attempt, previous),
         artifact=facts,
-        serving=render_serving(model, rollout),
+        serving=serving,
         kpis=render_kpis(kpis),
         savings=comparison.savings if comparison is not None else None,
-        history=render_history(previous, rollout.served, now),
+        history=render_history(previous, serving, observation.generation, now),
     )
+    return keep_measures(status, previous, kpis)
 
 
 def _plan_requeue(

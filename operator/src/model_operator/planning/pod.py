@@ -45,13 +45,16 @@ def render_container(name: str, image: str, settings: Settings, resources: Amoun
 
 
 def render_resources(stated: Resources | None, default: Amounts) -> Amounts:
-    """What the spec states, whole, or else the default."""
+    """What the spec states of CPU and memory, whole, or else the default; other resources come on top of either."""
     if stated is None:
         return default
     amounts = {"requests": stated.requests, "limits": stated.limits}
-    return {
-        kind: {resource: str(amount) for resource, amount in given.items()} for kind, given in amounts.items() if given
+    given = {
+        kind: {resource: str(amount) for resource, amount in each.items()} for kind, each in amounts.items() if each
     }
+    if any(resource in each for each in given.values() for resource in default["requests"]):
+        return given
+    return {kind: {**default.get(kind, {}), **given.get(kind, {})} for kind in ("requests", "limits")}
 
 
 def _render_placement(placement: Placement) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def plan_ready(
     """The condition Ready, and whether work goes on; what hinders first is told."""
     hindrance = (
         _find_conflict(serving)
+        or ((serving.unsuitable, "Stalled") if serving.unsuitable is not None else None)
         or _find_artifact_hindrance(artifact)
         or _find_write(model, artifact, serving)
         or _find_rollout_hindrance(model, rollout)

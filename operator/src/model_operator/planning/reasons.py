@@ -45,6 +45,7 @@ class Reason(StrEnum):
     STORE_MISSING = "StoreMissing"
     STORE_UNAVAILABLE = "StoreUnavailable"
     SUSPENDED = "Suspended"
+    UNSUITABLE_IMAGE = "UnsuitableImage"
     UNTRAINED = "Untrained"
     VERIFIED = "Verified"
     VERIFYING = "Verifying"

@@ -9,6 +9,7 @@ from model_operator.api.v1alpha1 import CompressedModel
 from model_operator.observation import Observation, Pod
 from model_operator.planning.artifact import Artifact
 from model_operator.planning.deployment import parse_live_artifact
+from model_operator.planning.history import match_digest
 from model_operator.planning.ownership import is_controlled
 
 _PENDING_REASONS = frozenset(
@@ -33,6 +34,8 @@ class Rollout:
     """Kubernetes' words when it may not make pods."""
     served: str | None = None
     """Revision (12 digits) that answers, or that answered last."""
+    served_digest: str | None = None
+    """Its content digest; None where nothing tells it any more."""
     pods: tuple[Pod, ...] = ()
     """Those that are not ending."""
 
@@ -61,11 +64,14 @@ def parse_rollout(model: CompressedModel, observation: Observation) -> Rollout:
         return Rollout()
     artifact = parse_live_artifact(deployment)
     replicas = deployment.get("spec", {}).get("replicas", 1)
-    status = _parse_fresh_status(deployment)
-    complete = _is_complete(status, replicas, _least_available(model, replicas))
+    status, least = _parse_fresh_status(deployment), _least_available(model, replicas)
     pods = tuple(pod for pod in observation.pods if not pod.terminating)
+    complete = _is_complete(status, replicas, least) and _is_borne_out(artifact, pods, least)
     conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
     progressing, failure = conditions.get("Progressing", {}), conditions.get("ReplicaFailure", {})
+    serving = observation.status.get("serving") or {}
+    served = _find_served(artifact, complete, pods, serving.get("revision"))
+    digests = (artifact.digest if artifact is not None else None, *(pod.revision for pod in observation.pods))
     return Rollout(
         exists=True,
         artifact=artifact,
@@ -73,7 +79,8 @@ def parse_rollout(model: CompressedModel, observation: Observation) -> Rollout:
         complete=complete,
         stuck=progressing.get("message", "") if progressing.get("reason") == "ProgressDeadlineExceeded" else "",
         refusal=failure.get("message", "") if failure.get("status") == "True" else "",
-        served=_find_served(artifact, complete, pods, (observation.status.get("serving") or {}).get("revision")),
+        served=served,
+        served_digest=match_digest(served, *digests, serving.get("digest")) if served is not None else None,
         pods=pods,
     )
 
@@ -95,6 +102,15 @@ def _is_complete(status: Mapping[str, Any], replicas: int, least: int) -> bool:
         return False
     counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas")]
     return counts == [replicas, replicas] and status.get("availableReplicas", 0) >= least
+
+
+def _is_borne_out(artifact: Artifact | None, pods: tuple[Pod, ...], least: int) -> bool:
+    """Whether the pods say the same as the Deployment's status, which may be older than they are, or newer."""
+    if artifact is None:
+        return False
+    fresh = [pod for pod in pods if pod.revision == artifact.digest]
+    others = [pod for pod in pods if pod.revision and pod.revision != artifact.digest]
+    return not others and sum(pod.ready for pod in fresh) >= least
 
 
 def _find_served(artifact: Artifact | None, complete: bool, pods: tuple[Pod, ...], previous: str | None) -> str | None:

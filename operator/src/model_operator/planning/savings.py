@@ -12,6 +12,18 @@ LEAST_REQUESTS = 1000
 """On each side, in the window: fewer say too little of a 95th percentile."""
 LARGEST_RATE_RATIO = 2.0
 """Between the requests per second of a pod on both sides: latency and CPU depend on the load."""
+_MEBIBYTES_IN_GIBIBYTE = 1024
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What a pod's use costs, in any currency; both 0 where nobody said."""
+
+    cpu_core_hour: float = 0.0
+    memory_gibibyte_hour: float = 0.0
+
+
+NO_PRICES = Prices()
 
 
 @dataclass(frozen=True)
@@ -33,12 +45,15 @@ class _Side:
 
 
 def plan_savings(
-    baseline: Baseline | None, artifact: ArtifactStatus | None, kpis: Kpis | KpiProblem | None
+    baseline: Baseline | None,
+    artifact: ArtifactStatus | None,
+    kpis: Kpis | KpiProblem | None,
+    prices: Prices = NO_PRICES,
 ) -> Comparison | None:
     """The comparison with the baseline; None where the spec names none."""
     if baseline is None:
         return None
-    own = _measure("This model", kpis)
+    own = _measure("This model", kpis if kpis is None or baseline.compared is None else baseline.compared)
     other = _measure_baseline(baseline)
     if isinstance(other, Comparison):
         return other
@@ -46,7 +61,7 @@ def plan_savings(
         return own
     if artifact is None:
         return _refuse("Unknown", Reason.INSUFFICIENT_DATA, "The artifact of this model is not known yet.")
-    return _compare(own, other, baseline, artifact)
+    return _compare(own, other, baseline, artifact, prices)
 
 
 def _measure_baseline(baseline: Baseline) -> _Side | Comparison:
@@ -58,7 +73,7 @@ def _measure_baseline(baseline: Baseline) -> _Side | Comparison:
     return _measure(f"The baseline {baseline.name}", baseline.kpis)
 
 
-def _compare(own: _Side, other: _Side, baseline: Baseline, artifact: ArtifactStatus) -> Comparison:
+def _compare(own: _Side, other: _Side, baseline: Baseline, artifact: ArtifactStatus, prices: Prices) -> Comparison:
     if own.kpis.window_seconds != other.kpis.window_seconds:
         return _refuse("Unknown", Reason.INSUFFICIENT_DATA, "Both models were not measured over the same window.")
     theirs = f"{format_number(other.rate)} of the baseline {baseline.name}"
@@ -68,9 +83,10 @@ def _compare(own: _Side, other: _Side, baseline: Baseline, artifact: ArtifactSta
         return _refuse("False", Reason.RATES_DIFFER, message)
     savings = SavingsStatus(
         size=round_significant(float(baseline.artifact["sizeBytes"]) / artifact.size_bytes),
-        latency=_divide(other.kpis.p95_latency_milliseconds, own.kpis.p95_latency_milliseconds),
+        latency=_compare_latency(own.kpis, other.kpis),
         cpu=_divide(other.kpis.cpu_milliseconds_per_request, own.kpis.cpu_milliseconds_per_request),
         memory=_divide(other.kpis.memory_mebibytes, own.kpis.memory_mebibytes),
+        cost_percent=_compare_cost(own, other, prices),
         requests=int(round_significant(own.requests)),
         baseline_requests=int(round_significant(other.requests)),
         requests_per_second_per_pod=round_significant(own.rate),
@@ -86,14 +102,39 @@ def _measure(who: str, kpis: Kpis | KpiProblem | None) -> _Side | Comparison:
         return _refuse("Unknown", Reason(kpis.reason), kpis.message)
     if kpis is None:
         return _refuse("Unknown", Reason.NOT_SERVING, f"{who} serves nothing that could be measured.")
-    requests, rate = kpis.requests, kpis.requests_per_second
-    if requests is None or rate is None or rate <= 0 or requests < LEAST_REQUESTS or kpis.pods < 1:
+    if kpis.unread:
+        return _refuse("Unknown", Reason.INSUFFICIENT_DATA, f"{who} was not measured yet.")
+    requests, rate = kpis.requests, kpis.requests_per_second_per_pod
+    if requests is None or rate is None or rate <= 0 or requests < LEAST_REQUESTS:
         answered = format_number(requests) if requests is not None else "no"
         message = (
             f"{who} had {answered} requests in {kpis.window_seconds} s; {LEAST_REQUESTS} are needed on both sides."
         )
         return _refuse("Unknown", Reason.INSUFFICIENT_DATA, message)
-    return _Side(kpis, requests, rate / kpis.pods)
+    return _Side(kpis, requests, rate)
+
+
+def _compare_latency(own: Kpis, other: Kpis) -> float | None:
+    """The ratio of two p95 that were read from the same buckets: what other buckets say differs by itself."""
+    if own.p95_is_fine and other.p95_is_fine:
+        return _divide(other.p95_latency_milliseconds, own.p95_latency_milliseconds)
+    return _divide(other.p95_standard_milliseconds, own.p95_standard_milliseconds)
+
+
+def _compare_cost(own: _Side, other: _Side, prices: Prices) -> float | None:
+    """By how many percent a pod costs less than one of the baseline that answers as many requests; below 0: more."""
+    costs = [_plan_cost(each.kpis, own.rate, prices) for each in (own, other)]
+    if costs[0] is None or not costs[1]:
+        return None
+    return round_significant(100 * (1 - costs[0] / costs[1]))
+
+
+def _plan_cost(kpis: Kpis, rate: float, prices: Prices) -> float | None:
+    """What a pod costs in an hour at so many requests per second; None where it was not measured or has no price."""
+    cpu, memory = kpis.cpu_milliseconds_per_request, kpis.memory_mebibytes
+    if cpu is None or memory is None or not (prices.cpu_core_hour or prices.memory_gibibyte_hour):
+        return None
+    return prices.cpu_core_hour * cpu / 1000 * rate + prices.memory_gibibyte_hour * memory / _MEBIBYTES_IN_GIBIBYTE
 
 
 def _divide(baseline: float | None, own: float | None) -> float | None:

@@ -11,6 +11,7 @@ from model_operator.planning.autoscaling import render_autoscaler
 from model_operator.planning.decision import Reference
 from model_operator.planning.deployment import parse_live_artifact, render_deployment
 from model_operator.planning.drift import find_drift, render_applied
+from model_operator.planning.engine import find_unsuitable
 from model_operator.planning.ownership import (
     Conflict,
     is_controlled,
@@ -19,6 +20,7 @@ from model_operator.planning.ownership import (
     render_own_metadata,
     render_selector,
 )
+from model_operator.planning.verdict import Verdict
 from model_operator.settings import Settings
 
 _NEW_REPLICAS = 1
@@ -33,6 +35,8 @@ class ServingDecision:
     scale: int | None = None
     delete: tuple[Reference, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
+    unsuitable: Verdict | None = None
+    """Why nothing is written: the image or the artifact cannot serve as the spec asks."""
     reasons: tuple[str, ...] = ()
 
     @property
@@ -46,15 +50,17 @@ def plan_serving(
 ) -> ServingDecision:
     """The writes that serve `artifact`; without one, those that serve the live one as the rest of the spec says.
 
-    An object that is not the model's is left alone, and nothing is made that would act on a foreign Deployment.
+    An object that is not the model's is left alone, and nothing is made that would act on a foreign Deployment, or that
+    could not serve as the spec asks.
     """
     conflicts = list_conflicts(model, observation.uid, observation.children)
     foreign = {conflict.reference.kind for conflict in conflicts}
     deployment = observation.children.deployment
     if deployment is not None and artifact is None and "Deployment" not in foreign:
         artifact = parse_live_artifact(deployment)
-    if artifact is None or "Deployment" in foreign:
-        return ServingDecision(conflicts=conflicts)
+    unsuitable = find_unsuitable(model, settings, artifact)
+    if artifact is None or "Deployment" in foreign or unsuitable is not None:
+        return ServingDecision(conflicts=conflicts, unsuitable=unsuitable)
     live = list_children(observation.children)
     drifts = [
         (applied, drift)
@@ -65,7 +71,7 @@ def plan_serving(
     reasons = [f"apply {applied['kind']} {model.metadata.name}: {drift}" for applied, drift in drifts]
     reasons += [f"scale Deployment {model.metadata.name} to {scale}"] if scale is not None else []
     reasons += [f"delete {gone.kind} {gone.name}: the spec has no autoscaling" for gone in delete]
-    return ServingDecision(tuple(applied for applied, _ in drifts), scale, delete, conflicts, tuple(reasons))
+    return ServingDecision(tuple(applied for applied, _ in drifts), scale, delete, conflicts, reasons=tuple(reasons))
 
 
 def _render_wanted(

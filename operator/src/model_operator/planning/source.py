@@ -33,8 +33,11 @@ def plan_artifact(
 
 def _hold(decision: ArtifactDecision) -> ArtifactDecision:
     """What is said of the artifact when nothing may be made for it."""
-    if not decision.create or decision.artifact is not None:
+    waits = decision.course == "Reconciling" and (decision.create or decision.attempt is not None)
+    if not waits or decision.artifact is not None:
         return decision
-    message = "The build does not start while spec.suspend is true; set it to false to go on."
+    runs = decision.attempt is not None and decision.attempt.state != "Failed" and not decision.create
+    what = "is ended" if runs else "does not start"
+    message = f"The build {what} while spec.suspend is true; set it to false to go on."
     verdict = Verdict("False", Reason.SUSPENDED, message)
     return replace(decision, verdict=verdict, course="Settled", attempt=None, requeue_after_seconds=None)

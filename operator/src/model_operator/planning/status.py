@@ -8,11 +8,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from model_operator.api.status import CompressedModelStatus, Condition, ConditionType, Revision
+from model_operator.api.status import CompressedModelStatus, Condition, ConditionType
 from model_operator.planning.rounding import is_moved
 from model_operator.planning.verdict import Verdict
 
-KEPT_REVISIONS: Final = 5
 NUMBERS_AGE: Final = timedelta(seconds=60)
 """After so long measured numbers are written again even where none moved."""
 
@@ -60,20 +59,7 @@ def render_condition(
     )
 
 
-def render_history(previous: CompressedModelStatus | None, served: str | None, now: datetime) -> tuple[Revision, ...]:
-    """The last revisions, oldest first; the one that was served joins when another takes its place."""
-    if previous is None:
-        return ()
-    before = previous.serving.revision if previous.serving is not None else None
-    if before is None or served is None or before == served:
-        return previous.history
-    replaced = Revision(digest=before, replaced_at=now, reason=f"spec changed: replaced by {served}")
-    return (*previous.history, replaced)[-KEPT_REVISIONS:]
-
-
-def plan_status_write(
-    previous: Mapping[str, Any], status: CompressedModelStatus, now: datetime
-) -> Mapping[str, Any] | None:
+def plan_status_write(previous: Mapping[str, Any], status: CompressedModelStatus) -> Mapping[str, Any] | None:
     """The status to write, or None: when only measured numbers changed, by less than 5 %, within a minute."""
     new = status.to_json()
     if previous == new:
@@ -82,9 +68,16 @@ def plan_status_write(
         return new
     if any(is_moved(old, number) for old, number in _list_numbers(previous, new)):
         return new
-    measured_at = (previous.get("kpis") or {}).get("measuredAt")
-    is_old = measured_at is not None and now - datetime.fromisoformat(measured_at) >= NUMBERS_AGE
-    return new if is_old else None
+    return new if _is_newer(previous, new) else None
+
+
+def _is_newer(previous: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether what was measured is so much newer than what stands; a window without a number is not worth a write."""
+    kpis, standing = new.get("kpis") or {}, previous.get("kpis") or {}
+    if not any(isinstance(value, int | float) for value in kpis.values()):
+        return False
+    measured_at, before = (datetime.fromisoformat(each["measuredAt"]) for each in (kpis, standing))
+    return measured_at - before >= NUMBERS_AGE
 
 
 def _drop_measured(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,8 +60,7 @@ def render_access(uri: str, settings: Settings, *, read_only: bool) -> StoreAcce
     """How a container comes to a store, or to an artifact in one."""
     in_claim = split_claim(uri)
     if in_claim is None:
-        secret = settings.store_secret_name
-        return StoreAccess(uri, ({"secretRef": {"name": secret}},) if secret else ())
+        return StoreAccess(uri, render_environment(settings))
     claim, path = in_claim
     stated: dict[str, Any] = {"readOnly": True} if read_only else {}
     return StoreAccess(
@@ -69,6 +68,12 @@ def render_access(uri: str, settings: Settings, *, read_only: bool) -> StoreAcce
         mounts=({"name": "store", "mountPath": STORE_FOLDER, **stated},),
         volumes=({"name": "store", "persistentVolumeClaim": {"claimName": claim, **stated}},),
     )
+
+
+def render_environment(settings: Settings) -> tuple[dict[str, Any], ...]:
+    """Where a container that uses a bucket gets its environment from."""
+    secret = settings.store_secret_name
+    return ({"secretRef": {"name": secret}},) if secret else ()
 
 
 def format_place(uri: str) -> str:

@@ -1,0 +1,245 @@
+"""Known situations on the simulated cluster, from the first object to rest, with the cluster's order by chance."""
+
+import pytest
+from simulated_controllers import is_ready, summarise
+from simulated_life import PERMANENT, TRANSIENT, Life
+
+SEEDS = range(2)
+
+
+@pytest.fixture(params=SEEDS)
+def life(request):
+    """A namespace with a store and nothing else."""
+    fresh = Life(request.param)
+    fresh.make_store()
+    return fresh
+
+
+@pytest.fixture
+def served(life):
+    """One with a model that is served by two pods."""
+    life.make_model(replicas=2)
+    life.settle()
+    assert life.tell("Ready") == ("True", "Serving")
+    assert life.promised["small"] == 2
+    return life
+
+
+def read_events(life):
+    return [event["reason"] for event in life.api.list_live("Event").values()]
+
+
+def test_a_new_model_is_built_once_and_served(served):
+    assert len(served.api.list_live("Job")) == 1
+    assert sorted(read_events(served)) == ["BuildStarted", "BuildSucceeded", "RolledOut"]
+
+
+def test_a_change_of_the_recipe_and_back_builds_twice_and_never_stops_serving(served):
+    first = served.read_status()["serving"]["digest"]
+    served.edit_model(compression={"alpha": 0.5, "bits": 8})
+    served.settle()
+    second = served.read_status()["serving"]["digest"]
+    served.edit_model(compression={"alpha": 1, "bits": 8})
+    served.settle()
+    assert served.read_status()["serving"]["digest"] == first
+    assert [entry["digest"] for entry in served.read_status()["history"]] == [first, second]
+    assert len(served.api.list_live("Job")) == 2
+
+
+def test_a_change_in_the_middle_of_a_rollout_ends_at_the_last_one(served):
+    for alpha in (0.25, 0.5, 0.75):
+        served.edit_model(compression={"alpha": alpha, "bits": 8})
+        for _ in range(12):
+            served.run_round(["small"])
+    served.settle()
+    wanted = summarise(served.recipe_digest("small")).digest
+    assert served.read_status()["serving"]["digest"] == wanted
+    assert served.tell("Ready") == ("True", "Serving")
+
+
+@pytest.mark.parametrize("replicas", [0, 1, 4])
+def test_it_is_scaled_without_a_dip_below_what_was_and_is_asked_for(served, replicas):
+    served.edit_model(replicas=replicas)
+    served.settle()
+    assert len(served.list_servers("small")) == replicas
+    assert served.tell("Ready") == ("True", "Serving" if replicas else "ScaledToZero")
+
+
+def test_an_autoscaler_takes_over_and_gives_back_without_a_dip(served):
+    served.edit_model(autoscaling={"minReplicas": 2, "maxReplicas": 4})
+    served.settle()
+    assert ("HorizontalPodAutoscaler", "small") in served.api.live
+    served.edit_model(autoscaling=None)
+    served.settle()
+    assert ("HorizontalPodAutoscaler", "small") not in served.api.live
+    assert len(served.list_servers("small")) == 2
+
+
+def test_a_suspended_model_is_left_as_it_is(served):
+    served.edit_model(suspend=True, compression={"alpha": 0.5, "bits": 8}, replicas=3)
+    served.settle()
+    assert served.tell("Reconciling") == ("False", "Suspended")
+    assert served.tell("Available") == ("True", "PreviousRevision")
+    assert (len(served.api.list_live("Job")), len(served.list_servers("small"))) == (1, 2)
+    served.edit_model(suspend=None)
+    served.settle()
+    assert served.tell("Ready") == ("True", "Serving")
+    assert len(served.list_servers("small")) == 3
+
+
+def test_a_build_that_is_suspended_is_ended_and_begun_anew(life):
+    life.make_model()
+    while not [pod for pod in life.api.list_live("Pod").values() if pod["status"]["phase"] == "Running"]:
+        life.run_round(["small"])
+    life.edit_model(suspend=True)
+    life.settle()
+    assert life.api.list_live("Job") == {}
+    life.edit_model(suspend=None)
+    life.settle()
+    assert life.tell("Ready") == ("True", "Serving")
+
+
+def test_builds_that_fail_are_tried_again_and_then_no_more(life):
+    life.controllers.failures = [TRANSIENT, "Evicted", "OOMKilled"]
+    life.make_model()
+    life.settle()
+    assert life.tell("Stalled") == ("True", "BuildFailed")
+    assert len(life.api.list_live("Job")) == 3
+    assert sorted(read_events(life)) == [*["BuildFailed"] * 3, *["BuildStarted"] * 3, "Stalled"]
+    life.edit_model(build={"resources": {"limits": {"memory": "12Gi"}}})
+    life.settle()
+    assert life.tell("Ready") == ("True", "Serving")
+
+
+def test_a_permanent_failure_keeps_the_old_revision_serving(served):
+    first = served.read_status()["serving"]["digest"]
+    served.controllers.failures = [PERMANENT]
+    served.edit_model(compression={"alpha": 0.5, "bits": 8})
+    served.settle()
+    assert served.tell("Stalled") == ("True", "BuildFailed")
+    assert served.tell("Available") == ("True", "PreviousRevision")
+    assert served.read_status()["serving"]["digest"] == first
+
+
+def test_pods_that_crash_make_it_unready_until_they_run_again(served):
+    served.begin_crashing()
+    served.settle()
+    assert served.tell("Ready") == ("False", "PodsFailing")
+    assert "NotReady" in read_events(served)
+    served.end_crashing()
+    served.settle()
+    assert served.tell("Ready") == ("True", "Serving")
+
+
+def test_pods_that_are_gone_count_before_the_deployment_tells_so(served):
+    served.promised.clear()
+    for name in served.api.list_live("Pod"):
+        served.api.remove("Pod", name)
+    served.api.tell()
+    served.run_pass()
+    assert served.tell("Ready") == ("False", "RollingOut")
+    assert served.tell("Available") == ("False", "NoReadyPods")
+
+
+def test_a_deployment_that_has_not_seen_its_change_is_not_taken_for_done(served):
+    served.edit_model(serving={"resources": {"requests": {"cpu": "2"}}})
+    served.api.tell()
+    served.run_pass()
+    assert served.tell("Ready") == ("False", "Applying")
+    served.run_pass()
+    assert served.tell("Ready") == ("False", "RollingOut")
+    served.settle()
+    assert served.tell("Ready") == ("True", "Serving")
+
+
+def test_a_new_revision_that_crashes_never_replaces_the_old_one(served):
+    first = served.read_status()["serving"]["digest"]
+    served.begin_crashing(only_new=True)
+    served.edit_model(compression={"alpha": 0.5, "bits": 8})
+    served.settle()
+    assert served.tell("Reconciling") == ("True", "PodsFailing")
+    served.wait(minutes=11)
+    served.settle()
+    assert served.tell("Stalled") == ("True", "RolloutStuck")
+    assert served.tell("Available") == ("True", "PreviousRevision")
+    assert served.read_status()["serving"]["digest"] == first
+
+
+def test_a_file_that_is_another_one_is_never_served(served):
+    first = served.read_status()["serving"]["digest"]
+    served.edit_model(compression={"alpha": 0.5, "bits": 8})
+    served.controllers.bad_revisions = {summarise(served.recipe_digest("small")).digest}
+    served.settle()
+    assert served.tell("Stalled") == ("True", "ArtifactMismatch")
+    assert served.read_status()["serving"]["digest"] == first
+    assert all(is_ready(pod) for pod in served.list_servers("small") if first in str(pod["metadata"]["annotations"]))
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget"])
+def test_a_child_that_is_deleted_or_edited_is_put_back(served, kind):
+    wanted = served.api.live[kind, "small"]["spec"]
+    served.remove_child(kind, "small")
+    served.settle()
+    served.edit_child(kind, "small", lambda body: body["metadata"]["labels"].clear())
+    served.settle()
+    assert served.api.live[kind, "small"]["spec"] == wanted
+    assert served.tell("Ready") == ("True", "Serving")
+
+
+def test_a_store_and_a_baseline_that_come_late_are_waited_for():
+    life = Life(0)
+    life.make_model(baseline={"name": "base"}, objectives={"quality": {"maximumLoss": 1}})
+    life.settle()
+    assert life.tell("Reconciling") == ("True", "StoreMissing")
+    life.make_store("Pending")
+    life.settle()
+    assert life.tell("Ready") == ("True", "Serving")
+    assert life.tell("Compared") == ("False", "BaselineMissing")
+    life.make_model("base", compression={"alpha": 0, "bits": 32})
+    life.settle()
+    assert life.tell("Ready", "base") == ("True", "Serving")
+    assert life.tell("Compared") == ("Unknown", "PrometheusNotConfigured")
+
+
+def test_two_models_of_one_recipe_share_one_build_and_one_of_them_may_go(life):
+    life.make_model()
+    life.make_model("twin")
+    life.settle()
+    assert len(life.api.list_live("Job")) == 1
+    life.api.remove("CompressedModel", "small")
+    life.settle()
+    assert life.tell("Ready", "twin") == ("True", "Serving")
+    assert len(life.api.list_live("Job")) == 1
+    life.api.remove("CompressedModel", "twin")
+    life.settle()
+    assert {kind for kind, _ in life.api.live} <= {"PersistentVolumeClaim", "Event"}
+
+
+def test_a_model_that_is_made_anew_waits_for_what_goes_and_is_served(served):
+    gone = served.api.live.pop(("CompressedModel", "small"))
+    served.api._note(("CompressedModel", "small"))
+    served.make_model()
+    for _ in range(5):
+        served.run_round(["small"])
+    assert served.tell("Reconciling") == ("True", "NameConflict")
+    served.api.collect(gone["metadata"]["uid"])
+    served.settle()
+    assert served.tell("Ready") == ("True", "Serving")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_ended_at_any_write_it_arrives_at_the_same_with_one_build_and_one_event_each(seed):
+    for lives_for in range(14):
+        life = Life(seed)
+        life.make_store()
+        life.make_model()
+        killed = False
+        while not killed and life.tell("Ready") != ("True", "Serving"):
+            left = lives_for - life.written
+            life.run_round([])
+            killed = len(life.run_pass(lives_for=left)) == left
+            life.written += len(life.api.writes)
+        life.settle()
+        assert life.tell("Ready") == ("True", "Serving")
+        assert len(life.api.list_live("Job")) == 1
+        assert sorted(read_events(life)) == ["BuildStarted", "BuildSucceeded", "RolledOut"], lives_for
