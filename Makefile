@@ -65,6 +65,9 @@ fuzz-artifact: init ## a million hostile artifacts by atheris
 bench-server: init ## the server beside TensorFlow, LiteRT and OpenVINO: latency, CPU, memory, saturation, cold start
 	@PYTHONPATH=e2e $(RUN) python e2e/bench/server.py
 
+bench-operator: init ## the operator with many models (MODELS=1000) beside a bare loop of the same writes
+	@PYTHONPATH=e2e:e2e/apiserver $(RUN) python -m bench.operator_scale --models $(or $(MODELS),1000)
+
 nightly: init ## what takes longer than a test may: every test on JAX, the server under 200,000 requests of every kind
 	@$(RUN) scripts/stages nightly
 
@@ -92,4 +95,4 @@ fmt: init ## format and mend what ruff can mend
 clean: ## remove what was built here: environments, caches, demo artifacts
 	@rm -rf .venv .envs .uv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: bench-artifact bench-server fuzz-server nightly bench-training fuzz-artifact gpu-bundle clean-room help init check test cluster cluster-status cluster-down demo demo-local images crds protos fmt clean
+.PHONY: bench-artifact bench-operator bench-server fuzz-server nightly bench-training fuzz-artifact gpu-bundle clean-room help init check test cluster cluster-status cluster-down demo demo-local images crds protos fmt clean
