@@ -1,7 +1,11 @@
 """An API server with the CRD, once for all tests of a session, and operators that serve it."""
 
 import pytest
+from forked_operator import Nursery
+from lived import live
 from operator_play import ROOT, Cluster, OperatorProcess, write_operator_kubeconfig
+from survival_server import SurvivalServer
+from survival_stage import Stage
 
 CRD = ROOT / "crds" / "compressedmodels.yaml"
 
@@ -43,3 +47,38 @@ def cluster(crd_server, api_namespace, request):
         if name in request.fixturenames:
             print(request.getfixturevalue(name).words())
     played.kubectl("delete", "cmod", "--all", "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def survival_server(binaries, tmp_path_factory):
+    """An API server of their own for the tests that end things, with garbage collection."""
+    with SurvivalServer(binaries, tmp_path_factory.mktemp("survival-server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory):
+    """Starts operators of this checkout in milliseconds."""
+    with Nursery(tmp_path_factory.mktemp("nursery") / "log") as nursery:
+        yield nursery
+
+
+@pytest.fixture(scope="session")
+def new_stage(survival_server, nursery, tmp_path_factory):
+    """Makes a stage of its own for each life."""
+    folder = tmp_path_factory.mktemp("lives")
+    return lambda **settings: Stage(survival_server, nursery, folder, **settings)
+
+
+@pytest.fixture(scope="session")
+def unharmed(new_stage):
+    """What is left of a life in which nothing fails."""
+    return live(new_stage())
+
+
+@pytest.fixture
+def stage(survival_server, nursery, tmp_path):
+    """A namespace with an operator behind a proxy; a failure shows the operator's log."""
+    with Stage(survival_server, nursery, tmp_path) as stage:
+        yield stage
+        print(stage.operator.words())

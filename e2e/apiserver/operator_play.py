@@ -192,15 +192,16 @@ class Cluster:
         self.end_build(job, json.dumps(SUMMARY))
 
     def serve(self, name, template_hash="6d4cf56db6"):
-        """Be the Deployment's controller and kubelet: its one pod runs and is ready."""
+        """Be the Deployment's controller and kubelet: its pods run and are ready; the first one's name."""
         deployment = wait_until(lambda: self.read("deployment", name), bool, 15, f"Deployment {name}")
         template = deployment["spec"]["template"]
-        pod = f"{name}-{template_hash}-abcde"
         labels = {**template["metadata"]["labels"], "pod-template-hash": template_hash}
-        self._make_pod(pod, labels, template["metadata"]["annotations"], None, template["spec"])
-        self._put_container(pod, "server", {"running": {"startedAt": NOW}}, "Running", ready=True)
+        pods = [f"{name}-{template_hash}-abcd{ending}" for ending in "efghijk"[: deployment["spec"]["replicas"]]]
+        for pod in pods:
+            self._make_pod(pod, labels, template["metadata"]["annotations"], None, template["spec"])
+            self._put_container(pod, "server", {"running": {"startedAt": NOW}}, "Running", ready=True)
         self.report_deployment(name)
-        return pod
+        return pods[0]
 
     def report_deployment(self, name):
         """Be the Deployment's controller: every wanted pod is there."""
@@ -235,18 +236,29 @@ def training_model(name="small", **spec):
     }
 
 
-def write_operator_kubeconfig(server, folder):
-    """A kubeconfig of a service account that has the chart's rules and nothing else."""
-    rules = yaml.safe_load("\n".join(line for line in RULES.read_text().splitlines() if not line.startswith("{{")))
-    meta = {"name": "modelpress-operator"}
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": meta, "rules": rules}
+def render_rights(name, rules=RULES):
+    """The role and the binding by which the operator's service account has the rules of a chart's template."""
+    lines = [line for line in rules.read_text().splitlines() if not line.startswith("{{")]
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": name},
+        "rules": yaml.safe_load("\n".join(lines)),
+    }
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
-        "metadata": meta,
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": meta["name"]},
-        "subjects": [{"kind": "ServiceAccount", "name": meta["name"], "namespace": "default"}],
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "modelpress-operator", "namespace": "default"}],
     }
+    return role, binding
+
+
+def write_operator_kubeconfig(server, folder):
+    """A kubeconfig of a service account that has the chart's rules and nothing else."""
+    meta = {"name": "modelpress-operator"}
+    role, binding = render_rights(meta["name"])
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {**meta, "namespace": "default"}}
     made = server.kubectl(
         "apply", "-f", "-", text=json.dumps({"kind": "List", "apiVersion": "v1", "items": [role, binding, account]})

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CRD = ROOT / "crds" / "compressedmodels.yaml"
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 ARTIFACT = {"uri": "pvc://store/artifacts/a.zip", "digest": "sha256:" + "0" * 64}
+OWN = {"uri": "s3://models/own.keras", "dataset": {"uri": "pvc://sets/own.npz"}}
 STATUS = {
     "observedGeneration": 1,
     "conditions": [
@@ -36,7 +37,7 @@ STATUS = {
         "entropyBitsPerWeight": 2.33,
         "sparsityPercent": 74.2,
         "trained": True,
-        "quality": {"metric": "Accuracy", "value": 71.5},
+        "quality": {"metric": "Accuracy", "value": 71.5, "measures": {"Accuracy": 71.5, "F1": 70.9}},
     },
     "serving": {
         "revision": "81f03c362b1a",
@@ -136,7 +137,7 @@ def test_the_server_fills_in_the_defaults_that_the_types_have(path, kubectl):
 def test_defaults_are_stored_and_nothing_empty_is(kubectl):
     kubectl("apply", "-f", "-", text=json.dumps(model()))
     assert read(kubectl)["spec"] == {
-        "compression": {"alpha": 1.25, "bits": 8, "rule": "Floor"},
+        "compression": {"alpha": 1.25, "bits": 8, "rule": "Floor", "frequency": "Step"},
         "source": {
             "training": {
                 "task": "Classification",
@@ -148,9 +149,14 @@ def test_defaults_are_stored_and_nothing_empty_is(kubectl):
                 "learningRateSchedule": "Constant",
                 "momentum": 0.9,
                 "seed": 0,
+                "recipe": "Published",
+                "validationImages": 0,
+                "keep": "Last",
+                "precision": "Float32",
             }
         },
         "build": {"timeoutSeconds": 86_400, "retries": 2},
+        "serving": {"precision": "Auto"},
         "replicas": 1,
         "objectives": {"window": "5m"},
         "rollout": {"strategy": "Rolling"},
@@ -165,6 +171,43 @@ def test_an_empty_autoscaling_gets_its_defaults(kubectl):
         "maxReplicas": 5,
         "targetCPUUtilizationPercentage": 70,
     }
+
+
+def test_every_field_of_a_build_is_kept_as_it_is(kubectl):
+    fields = {
+        "compression": {
+            "alpha": 1,
+            "bits": 4,
+            "rule": "Shadow",
+            "granularity": "Channel",
+            "ramp": 0.75,
+            "freeze": 0.25,
+        },
+        "source__training__recipe": "Strong",
+        "source__training__precision": "BFloat16",
+        "source__training__patience": 3,
+        "source__training__keep": "Best",
+        "source__training__validationImages": 5000,
+        "build": {"priorityClassName": "batch-low", "resources": {"limits": {"nvidia.com/gpu": 1}}},
+    }
+    asked = model(**fields)
+    kubectl("apply", "-f", "-", text=json.dumps(asked))
+    stored = read(kubectl)
+    assert contains(stored["spec"], asked["spec"]), stored["spec"]
+    assert parse_model(stored).recipe() == parse_model(asked).recipe()
+
+
+@pytest.mark.parametrize("task", ["Classification", "Regression", "Segmentation"])
+def test_a_model_of_ones_own_is_kept_as_it_is(task, kubectl):
+    own = OWN | {"task": task, "digest": "sha256:" + "1" * 64, "epochs": 3, "keep": "Best"}
+    quality = (
+        {"metric": "MeanSquaredError", "maximum": 2.5} if task == "Regression" else {"metric": "F1", "minimum": 80}
+    )
+    asked = model(source={"model": own}, objectives__quality=quality)
+    kubectl("apply", "-f", "-", text=json.dumps(asked))
+    stored = read(kubectl)
+    assert contains(stored["spec"], asked["spec"]), stored["spec"]
+    assert parse_model(stored).recipe() == parse_model(asked).recipe()
 
 
 def test_what_kubernetes_defines_is_kept_as_it_is(kubectl):
@@ -192,16 +235,93 @@ BROKEN_RULES = [
     ({"compression__bits": 17}, "bits must be 2 to 16, or 32 to leave weights unquantised"),
     ({"name": "1st"}, "metadata.name must be a DNS label that begins with a letter"),
     ({"name": "a" * 46}, "has at most 45 characters (a-z, 0-9, -); create the object under such a name"),
-    ({"source": {}}, "source must be exactly one of training and artifact; state one and leave out the other"),
-    ({"source__artifact": ARTIFACT}, "source must be exactly one of training and artifact"),
-    ({"compression": None}, "compression must be stated with source.training and only with it"),
-    ({"source": {"artifact": ARTIFACT}}, "compression must be stated with source.training and only with it"),
+    ({"source": {}}, "source must be exactly one of training, model and artifact; state one and leave out the others"),
+    ({"source__artifact": ARTIFACT}, "source must be exactly one of training, model and artifact"),
+    ({"source__model": OWN}, "source must be exactly one of training, model and artifact"),
+    (
+        {"source__model": OWN, "source__artifact": ARTIFACT},
+        "source must be exactly one of training, model and artifact",
+    ),
+    ({"compression": None}, "compression must be stated with source.training or source.model, and only with them"),
+    (
+        {"source": {"model": OWN}, "compression": None},
+        "compression must be stated with source.training or source.model",
+    ),
+    ({"source": {"artifact": ARTIFACT}}, "compression must be stated with source.training or source.model, and only"),
+    (
+        {"source": {"model": OWN | {"uri": "s3://models/own.h5"}}},
+        "uri must be pvc://CLAIM/PATH.keras, a file in a PersistentVolumeClaim of the same namespace, or s3://BUCKET/KEY.k",
+    ),
+    (
+        {"source": {"model": OWN | {"dataset": {"uri": "pvc://sets/../own.npz"}}}},
+        "uri must be pvc://CLAIM/PATH.npz, a file in a PersistentVolumeClaim of the same namespace, or s3://BUCKET/KEY.npz",
+    ),
+    (
+        {"source": {"model": OWN | {"digest": "0" * 64}}},
+        "digest must be sha256: and the 64 hexadecimal digits that sha256sum prints",
+    ),
+    (
+        {"source": {"model": OWN | {"task": "Segmentation", "recipe": "Strong"}}},
+        "recipe must be left out where task is not Classification; Strong smooths classes and moves images",
+    ),
+    (
+        {"source": {"model": OWN | {"task": "Regression"}}, "objectives__quality": {"minimum": 90}},
+        "objectives.quality.metric must judge source.model.task: state MeanAbsoluteError or MeanSquaredError for",
+    ),
+    (
+        {"source": {"model": OWN | {"task": "Segmentation"}}, "objectives__quality": {"metric": "AUC", "minimum": 90}},
+        "objectives.quality.metric must judge source.model.task: state MeanAbsoluteError or MeanSquaredError for",
+    ),
+    (
+        {"objectives__quality": {"metric": "MeanAbsoluteError", "minimum": 1}},
+        "minimum must be left out where metric is MeanAbsoluteError or MeanSquaredError, of which less is better",
+    ),
+    (
+        {"objectives__quality": {"metric": "F1", "maximum": 90}},
+        "maximum must be left out where metric is neither MeanAbsoluteError nor MeanSquaredError: more is better",
+    ),
     (
         {"source__training": {"architecture": "VGG16", "dataset": "Digits"}},
         "dataset must have images that the architecture takes; VGG16 needs 32x32 images: use CIFAR10",
     ),
+    (
+        {"compression__granularity": "Channel"},
+        "granularity must be left out, and so must ramp and freeze, where rule is not Shadow",
+    ),
+    (
+        {"compression__freeze": 0.1},
+        "granularity must be left out, and so must ramp and freeze, where rule is not Shadow",
+    ),
+    (
+        {"compression__rule": "Shadow", "compression__update": "InPlace"},
+        "update must not be InPlace, nor frequency Epoch, where rule is Shadow, which keeps masters; leave both out",
+    ),
+    (
+        {"compression__update": "Masters", "compression__frequency": "Epoch"},
+        "update must be InPlace, or left out, where frequency is Epoch, which overwrites the weights",
+    ),
+    (
+        {"compression__rule": "Shadow", "compression__ramp": 0.8},
+        "ramp must leave freeze its share of the training; make",
+    ),
+    (
+        {"compression__rule": "Shadow", "compression__freeze": 0.6},
+        "ramp must leave freeze its share of the training; make",
+    ),
+    (
+        {"source__training__recipe": "Strong", "source__training__learningRateSchedule": "Cosine"},
+        "learningRateSchedule must be left out where recipe is Strong, which has a schedule of its own",
+    ),
+    (
+        {"serving": {"engine": "LiteRT", "image": "tensorflow/serving:2.20.0"}},
+        "engine must be left out where image is TensorFlow Serving's, which has one of its own; name modelpress-server",
+    ),
+    (
+        {"serving": {"precision": "Int8"}, "compression__bits": 16},
+        "serving.precision must not be Int8 where compression.bits is more than 8; set it to Auto",
+    ),
     ({"autoscaling": {"minReplicas": 6}}, "minReplicas must be at most maxReplicas; lower the one or raise the other"),
-    ({"objectives__quality": {"metric": "Accuracy"}}, "quality must state minimum, maximumLoss or both"),
+    ({"objectives__quality": {"metric": "Accuracy"}}, "quality must state minimum, maximum or maximumLoss"),
     (
         {"objectives__quality": {"maximumLoss": 7}},
         "objectives.quality.maximumLoss must have a baseline to compare with; state baseline.name, or use minimum",
@@ -250,8 +370,14 @@ def test_the_server_and_the_types_refuse_in_the_same_words(fields, sentence, ref
             'architecture: Unsupported value: "ResNet50": supported values: "CNN", "SmallCNN", "VGG16"',
         ),
         ({"source__training__dataset": "MNIST"}, 'Unsupported value: "MNIST": supported values: "CIFAR10", "Digits"'),
+        ({"serving": {"engine": "TPU"}}, 'Unsupported value: "TPU": supported values: "LiteRT", "OpenVINO"'),
         ({"rollout__strategy": "Canary"}, 'Unsupported value: "Canary": supported values: "Rolling", "Recreate"'),
         ({"source__training__epochs": -1}, "spec.source.training.epochs in body should be greater than or equal to 0"),
+        (
+            {"source__training__patience": 0},
+            "spec.source.training.patience in body should be greater than or equal to 1",
+        ),
+        ({"compression__ramp": 1.5}, "spec.compression.ramp in body should be less than or equal to 1"),
         ({"source__training__maximumSteps": 0}, "maximumSteps in body should be greater than or equal to 1"),
         ({"source__training__learningRate": 0}, "spec.source.training.learningRate in body should be greater than 0"),
         ({"source__training__dataset": None}, "spec.source.training.dataset: Required value"),
@@ -269,7 +395,7 @@ def test_the_server_refuses_what_a_field_may_not_be_and_says_what_it_may(fields,
 
 def test_the_status_is_written_apart_from_the_spec(kubectl):
     kubectl("apply", "-f", "-", text=json.dumps(model() | {"status": {"observedGeneration": 7}}))
-    assert "status" not in read(kubectl)
+    assert read(kubectl)["status"] == {"observedGeneration": -1}, "that of nobody, until the operator has looked"
     patch = {"spec": {"replicas": 5}, "status": STATUS}
     kubectl("patch", "cmod", "cnn", "--subresource=status", "--type=merge", "-p", json.dumps(patch))
     stored = read(kubectl)
@@ -362,8 +488,9 @@ def test_kubectl_explains_fields(path, words, kubectl):
 def test_applying_twice_changes_nothing(kubectl):
     text = (ROOT / "examples" / "vgg16-a125-b8.yaml").read_text()
     versions = []
-    for _ in range(2):
+    # The first write after the object was made stores the status that it has by default.
+    for _ in range(3):
         kubectl("apply", "--server-side", "--field-manager=user", "-f", "-", text=text)
         metadata = read(kubectl, "vgg16-a125-b8")["metadata"]
         versions.append((metadata["resourceVersion"], metadata["generation"]))
-    assert versions[1] == versions[0] == (versions[0][0], 1)
+    assert versions[2] == versions[1] == (versions[1][0], 1)

@@ -19,6 +19,9 @@ SERVING_PAGE = """# TYPE :tensorflow:serving:request_count counter
 :tensorflow:serving:request_count{model_name="digits",status="OK"} 12
 # TYPE process_open_fds gauge
 process_open_fds 7
+# TYPE modelpress_predict_duration_seconds histogram
+modelpress_predict_duration_seconds_bucket{model_name="digits",le="+Inf"} 12
+modelpress_predict_duration_seconds_count{model_name="digits"} 12
 """
 KUBELET_PAGE = """# TYPE container_cpu_usage_seconds_total counter
 container_cpu_usage_seconds_total{container="server",id="/a",namespace="NAMESPACE",pod="digits-1"} 3
@@ -83,6 +86,49 @@ def test_the_operator_is_told_where_it_is(helm, select):
         if each["name"] == "MODELPRESS_PROMETHEUS_URL"
     ]
     assert url == f"http://modelpress-prometheus.modelpress-system:{service['spec']['ports'][0]['port']}"
+
+
+OUTSIDE = {"url": "https://prometheus.example/prefix", "credentialsSecretName": "prometheus-reader"}
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Pod"])
+def test_what_prometheus_asks_for_is_mounted_and_never_in_the_environment(kind, helm, select):
+    (found,) = select(helm.render({"prometheus": OUTSIDE}), kind)
+    spec = found["spec"]["template"]["spec"] if kind == "Deployment" else found["spec"]
+    (container,) = spec["containers"]
+    settings = {each["name"]: each["value"] for each in container["env"]}
+    folder = settings["MODELPRESS_PROMETHEUS_CREDENTIALS_FOLDER"]
+    assert {"name": "prometheus", "mountPath": folder, "readOnly": True} in container["volumeMounts"]
+    secret = {"secretName": "prometheus-reader", "defaultMode": 0o440}
+    assert {"name": "prometheus", "secret": secret} in spec["volumes"]
+    assert "prometheus-reader" not in settings.values()
+    assert "envFrom" not in container
+    assert settings["MODELPRESS_PROMETHEUS_INSECURE"] == "false"
+
+
+def test_without_a_secret_none_is_mounted(helm, select):
+    (operator,) = select(helm.render({"prometheus": {"url": "http://prometheus:9090"}}), "Deployment", "modelpress")
+    assert [each["name"] for each in operator["spec"]["template"]["spec"]["volumes"]] == ["tmp"]
+
+
+def test_every_certificate_is_taken_by_an_explicit_value_alone(helm, select):
+    (operator,) = select(helm.render({"prometheus": OUTSIDE | {"insecure": True}}), "Deployment", "modelpress")
+    environment = operator["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "MODELPRESS_PROMETHEUS_INSECURE", "value": "true"} in environment
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"url": "https://reader:s3cret@prometheus"}, "put them into a Secret and name it in"),
+        ({"enabled": True, "credentialsSecretName": "reader"}, "the chart's own, prometheus.enabled, asks for none"),
+    ],
+)
+def test_credentials_in_the_wrong_place_are_refused_and_not_shown(values, words, helm):
+    refused = helm.template({"prometheus": values})
+    assert refused.returncode != 0
+    assert words in refused.stderr
+    assert "s3cret" not in refused.stdout + refused.stderr
 
 
 @pytest.mark.parametrize("name", ["modelpress-serving", "modelpress"])
@@ -179,7 +225,8 @@ def test_it_finds_and_keeps_what_kpis_need(
             (served,) = prometheus.wait_for_series('{__name__=":tensorflow:serving:request_count"}', bool)
             of_kubelet = prometheus.wait_for_series('{job="kubelet-cadvisor",__name__=~"container_.*"}', bool)
             (of_operator,) = prometheus.wait_for_series("modelpress_queue_depth", bool)
-            others = prometheus.read_series("process_open_fds")
+            others = prometheus.read_series('{__name__=~"process_open_fds|modelpress_predict_duration_seconds_count"}')
+            (fine,) = prometheus.read_series("modelpress_predict_duration_seconds_bucket")
     found = {key: served[0][key] for key in ("namespace", "pod", "container", "modelpress_dev_model")}
     assert found == {
         "namespace": api_namespace,
@@ -195,6 +242,7 @@ def test_it_finds_and_keeps_what_kpis_need(
     assert set(kubelet.asked) == {("/metrics/cadvisor", f"Bearer {token}")}
     assert (of_operator[0]["pod"], of_operator[1]) == ("operator-1", 2)
     assert (others, stranger.asked) == ([], [])
+    assert (fine[0]["pod"], fine[0]["namespace"], fine[1]) == ("digits-1", api_namespace, 12)
 
 
 def write_config_outside_a_pod(text, api_server, token, folder):

@@ -75,6 +75,17 @@ def test_the_operator_is_one_replica_that_never_meets_another(objects):
     assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (1, {"type": "Recreate"})
 
 
+def test_the_preflight_pod_is_the_operators_in_all_but_its_command(objects, select):
+    (pod,) = select(objects, "Pod")
+    operator = workloads(objects)["modelpress"]["spec"]
+    (checking,), (running,) = pod["spec"].pop("containers"), operator.pop("containers")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert (checking["args"], pod["spec"].pop("restartPolicy")) == (["preflight"], "Never")
+    assert pod["spec"].items() <= operator.items()
+    for key in ("image", "env", "resources", "securityContext", "volumeMounts"):
+        assert checking[key] == running[key]
+
+
 def test_settings_come_from_the_values_in_the_operators_order(objects):
     assert list(settings_of(objects)) == [f"MODELPRESS_{name.upper()}" for name in Settings.model_fields]
 

@@ -15,7 +15,7 @@ from cluster.node import Node
 from cluster.places import Places
 from cluster.preflight import read_problems
 from cluster.processes import ClusterError, read_resident_mebibytes
-from cluster.toolchain import binaries_folder, build_cel_check, build_programs
+from cluster.toolchain import binaries_folder, build_cel_check, build_health_check, build_programs
 
 _begun = time.monotonic()
 
@@ -63,6 +63,7 @@ def _preflight(node: Node) -> int:
 def _build(_: Node) -> int:
     print(build_programs(_say))
     print(build_cel_check(_say))
+    print(build_health_check(_say))
     return 0
 
 

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -27,8 +28,15 @@ class ApiServer:
         seconds_to_ready: from start to a server that answers.
     """
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, options: Sequence[str] = ()) -> None:
+        """Start nothing yet.
+
+        Args:
+            binaries: the folder of the cluster's programs.
+            options: further ones of kube-apiserver.
+        """
         self._binaries = binaries
+        self._options = options
         self._open = ExitStack()
         self.seconds_to_ready = 0.0
 
@@ -48,7 +56,8 @@ class ApiServer:
         begun = time.monotonic()
         try:
             self._start("etcd", render_etcd(places, client_port, peer_port))
-            self._start("kube-apiserver", render_apiserver(places, api_port, client_port) + loopback)
+            own = [*loopback, *self._options]
+            self._start("kube-apiserver", render_apiserver(places, api_port, client_port) + own)
             self._wait_until_ready(begun + READY_SECONDS)
         except BaseException:
             self._open.close()

@@ -15,6 +15,7 @@ from cluster.processes import ClusterError
 HERE = Path(__file__).resolve().parent
 MODULES = ("go", "metrics")
 CEL_MODULE = "cel"
+HEALTH_MODULE = "health"
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl")
 PROGRAMS = (*COMPONENTS, "helm", "coredns", "metrics-server", "pause")
 LEAST_GO = (1, 24)
@@ -66,12 +67,27 @@ def build_cel_check(progress: Progress) -> Path:
     Raises:
         ClusterError: when there is no Go, or the build fails.
     """
-    target = _folder_of((CEL_MODULE,))
-    program = target / "cel-check"
+    return _build_check(CEL_MODULE, "cel-check", "the check of CRDs for Kubernetes 1.26", progress)
+
+
+def build_health_check(progress: Progress) -> Path:
+    """Build kstatus and the CEL of Flux' health checks when they are not there yet, and return the program's path.
+
+    Its modules have the versions of the node's, which are compiled already where both are built.
+
+    Raises:
+        ClusterError: when there is no Go, or the build fails.
+    """
+    return _build_check(HEALTH_MODULE, "health-check", "the check of health by kstatus", progress)
+
+
+def _build_check(module: str, name: str, what: str, progress: Progress) -> Path:
+    target = _folder_of((module,))
+    program = target / name
     if not program.exists():
         with _replacing(target) as half:
-            progress("building the check of CRDs for Kubernetes 1.26")
-            _build(find_go(progress), CEL_MODULE, ["-o", f"{half}/cel-check", "-ldflags", "-s -w", "."], progress)
+            progress(f"building {what}")
+            _build(find_go(progress), module, ["-o", f"{half}/{name}", "-ldflags", "-s -w", "."], progress)
     return program
 
 

@@ -27,15 +27,17 @@ class RunningPrometheus:
     Attributes:
         url: its base.
         log: where its output goes.
+        opener: how it is asked.
     """
 
     url: str
     log: Path
+    opener: urllib.request.OpenerDirector
 
     def read(self, path: str, **parameters: str) -> Any:
         """The `data` of an answer of its HTTP interface."""
         query = urllib.parse.urlencode(parameters)
-        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=5) as answer:  # noqa: S310 - loopback
+        with self.opener.open(f"{self.url}/api/v1/{path}?{query}", timeout=5) as answer:
             return json.load(answer)["data"]
 
     def read_series(self, selector: str) -> list[tuple[dict[str, str], float]]:
@@ -61,13 +63,21 @@ class RunningPrometheus:
 
 
 @contextmanager
-def running_prometheus(program: Sequence[str | Path], config: Path, data: Path) -> Iterator[RunningPrometheus]:
+def running_prometheus(
+    program: Sequence[str | Path],
+    config: Path,
+    data: Path,
+    web_config: Path | None = None,
+    opener: urllib.request.OpenerDirector | None = None,
+) -> Iterator[RunningPrometheus]:
     """Run it while the block runs; SIGTERM afterwards.
 
     Args:
         program: the start of the command line.
         config: its prometheus.yml.
         data: folder for its data and its log.
+        web_config: its `--web.config.file`, by which it answers over TLS.
+        opener: how it is to be asked then.
 
     Raises:
         MonitoringError: when it does not become ready; with its last words.
@@ -75,9 +85,11 @@ def running_prometheus(program: Sequence[str | Path], config: Path, data: Path) 
     data.mkdir(parents=True, exist_ok=True)
     port, log = free_ports(1)[0], data / "prometheus.log"
     options = [f"--config.file={config}", f"--storage.tsdb.path={data}", f"--web.listen-address={HOST}:{port}"]
+    options += [f"--web.config.file={web_config}"] if web_config is not None else []
     with log.open("wb") as out:
         process = subprocess.Popen([*program, *options], stdout=out, stderr=subprocess.STDOUT)
-    prometheus = RunningPrometheus(f"http://{HOST}:{port}", log)
+    scheme = "http" if web_config is None else "https"
+    prometheus = RunningPrometheus(f"{scheme}://{HOST}:{port}", log, opener or urllib.request.build_opener())
     try:
         _wait_until_ready(prometheus, process)
         yield prometheus
@@ -94,7 +106,7 @@ def _wait_until_ready(prometheus: RunningPrometheus, process: subprocess.Popen[b
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
-            with urllib.request.urlopen(f"{prometheus.url}/-/ready", timeout=2):  # noqa: S310 - loopback
+            with prometheus.opener.open(f"{prometheus.url}/-/ready", timeout=2):
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
             if process.poll() is not None or time.monotonic() > deadline:

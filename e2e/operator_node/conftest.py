@@ -10,6 +10,19 @@ from demo_cluster.loading import Pictures
 from images.building import write_archives
 from monitoring.image import write_image as write_prometheus_image
 
+ABSENT_SECONDS = 60
+
+
+def pytest_addoption(parser):
+    """How long the operator is away in the test that goes by it."""
+    parser.addoption("--absent-seconds", type=int, default=ABSENT_SECONDS, help="how long models serve alone")
+
+
+@pytest.fixture
+def absent_seconds(request):
+    """How long the operator is away; the option is there only where this folder is named on the command line."""
+    return request.config.getoption("--absent-seconds", default=ABSENT_SECONDS)
+
 
 def _tell(message):
     print(message, file=sys.stderr, flush=True)

@@ -4,7 +4,11 @@ The tests stand in the order of one story, on one node with one installation; ea
 """
 
 import json
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import yaml
 from demo_cluster.installation import CHART, RELEASE, SYSTEM_NAMESPACE
@@ -70,6 +74,37 @@ def test_the_columns_show_what_was_measured(models):
     assert row.split()[1:4] == ["True", "1.25", "8"]
 
 
+def run_plugin(models, *arguments):
+    """What `kubectl cmod …` prints."""
+    places = models.node.node.places
+    command = [Path(sys.executable).with_name("kubectl-cmod"), *arguments]
+    environment = {
+        **os.environ,
+        "PATH": f"{places.binaries}:{os.environ['PATH']}",
+        "KUBECONFIG": str(places.kubeconfig),
+    }
+    done = subprocess.run(
+        [*command, "-n", models.namespace], env=environment, check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    print(f"$ kubectl cmod {' '.join(arguments)}\n{done.stdout}")
+    return done.stdout
+
+
+def test_the_plugin_tells_what_was_measured(models):
+    name, plain = "digits-a125-b8", "digits-a0-b32"
+    tree = run_plugin(models, "status", name)
+    assert tree.startswith(f"{models.namespace}/{name}: ready (Serving), ")
+    assert "├─ KPIs       p95 " in tree
+    assert f"└─ savings    {plain} takes " in tree
+    rows = {line.split("   ")[0]: line for line in run_plugin(models, "compare", name, plain).splitlines()}
+    assert {"artifact", "quality", "p95 latency", "CPU of a pod", "memory of a pod"} <= set(rows)
+    assert run_plugin(models, "why", name).startswith(f"{models.namespace}/{name} is ready: ")
+    assert [line.split()[:2] for line in run_plugin(models, "list").splitlines()[1:]] == [[plain, "yes"], [name, "yes"]]
+    assert run_plugin(models, "logs", name, "build", "--tail=3").count("\n") == 3
+    assert run_plugin(models, "logs", name, "server", "--tail=3")
+
+
 def test_a_known_recipe_is_served_again_without_a_build(models):
     changed = example("digits-a125-b8")
     changed["spec"]["compression"]["bits"] = 6
@@ -126,6 +161,7 @@ def test_a_build_without_its_data_fails_with_cause_and_remedy(models):
         bare_model("no-data", {key: spec[key] for key in ("compression", "source")} | {"build": {"retries": 0}})
     )
     message = models.wait_for("no-data", "ArtifactReady", "False", "BuildFailed")
+    assert "End of the log" in run_plugin(models, "why", "no-data")
     assert "cifar-10-binary.tar.gz: cannot be downloaded" in message
     assert "data.claimName" in message
     assert models.condition("no-data", "Stalled")[0] == "True"
@@ -157,6 +193,45 @@ def test_the_operator_restarted_in_the_middle_of_a_build_builds_once(models):
     models.wait_for(name, "Ready", "True", seconds=240)
     recipe = models.read(name)["status"]["build"]["recipeDigest"].removeprefix("sha256:")[:32]
     assert len(models.names("jobs", f"{RECIPE_LABEL}={recipe}")) == 1
+
+
+def test_a_suspended_build_ends_and_goes_on_from_where_it_was_saved(models):
+    name = "paused"
+    spec = example("digits-a125-b8", seed=8, epochs=2000)["spec"]
+    models.apply(bare_model(name, {key: spec[key] for key in ("compression", "source")}))
+    models.node.wait_until(
+        lambda: (models.read(name).get("status", {}).get("build") or {}).get("epoch") or 0,
+        lambda epoch: epoch > 2,
+        120,
+        "training",
+    )
+    recipe = models.read(name)["status"]["build"]["recipeDigest"].removeprefix("sha256:")
+    made = f"{RECIPE_LABEL}={recipe[:32]}"
+
+    def left():
+        return models.names("jobs,pods", made)
+
+    def suspend(*, suspended):
+        patch = json.dumps({"spec": {"suspend": suspended}})
+        models.node.kubectl("patch", "cmod", name, "-n", models.namespace, "--type=merge", "-p", patch)
+
+    run_plugin(models, "status", name)
+    suspend(suspended=True)
+    models.wait_for(name, "Ready", "False", "Suspended")
+    run_plugin(models, "why", name)
+    models.node.wait_until(left, lambda names: names == [], 60, "the build's Job and pod")
+    saved = models.installation.folder / "store" / f".build-{recipe}"
+    assert [path.name for path in saved.glob("*.npz")] == ["checkpoint.npz"]
+    suspend(suspended=False)
+    told = models.node.wait_until(
+        lambda: models.node.kubectl("logs", "-n", models.namespace, "-l", made, "--tail=-1", check=False).stdout,
+        lambda log: "going on after step" in log,
+        120,
+        "the log of the build that goes on",
+    )
+    print(told.splitlines()[0])
+    models.delete(name)
+    models.node.wait_until(left, lambda names: names == [], 60, "the Job and pod of a model that is deleted")
 
 
 def test_helm_upgrades_and_uninstalls_while_models_keep_serving(models, image_names, digit_pictures):

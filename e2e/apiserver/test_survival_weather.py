@@ -1,0 +1,131 @@
+"""An API server that is slow, overloaded, broken or away for a while: lives go on, and come to the same end.
+
+All these lives run at once, since they mostly wait; each test looks at one of them.
+"""
+
+import itertools
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from api_proxy import Answer, Lose, Wait
+from lived import describe, live
+from model_life import Life
+
+KOPF_TRIES_SECONDS = 30
+LONGER_THAN_KOPF_TRIES_SECONDS = 34
+OUTAGE_SECONDS = 4
+LONG = "500 for longer than kopf tries"
+WATCHED_KINDS = ("models", "deployments", "services", "hpas", "pdbs", "jobs", "configmaps", "pods")
+SLOW, SLOW_SECONDS = "an answer takes 2 s", 2.0
+
+
+def after(write, seconds, outcome):
+    """A harm: from this write on, and for so long, every request meets the outcome; watches are cut as it begins."""
+
+    def harm(stage):
+        stage.life.patience_seconds += 2 * seconds
+        begun = []
+
+        def rule(asked):
+            if not begun and asked.write == write:
+                begun.append(time.monotonic())
+                threading.Thread(target=stage.proxy.cut_watches).start()
+            return outcome if begun and time.monotonic() - begun[0] < seconds else None
+
+        return rule
+
+    return harm
+
+
+def from_first_watch(choose):
+    """A harm: what is chosen for each request, once the operator has found that it may work here."""
+    watched = threading.Event()
+
+    def rule(asked):
+        if asked.watches:
+            watched.set()
+        return choose() if watched.is_set() else None
+
+    return lambda _: rule
+
+
+def one_in_three(seed):
+    """Chooses failures for one request in three, each time another one."""
+    chance, lock = random.Random(seed), threading.Lock()  # noqa: S311 - it decides nothing secret
+    ways = (Answer(500), Answer(429, {"Retry-After": "1"}), Answer(503), Lose(done=False), Lose(done=True), Wait(0.5))
+
+    def choose():
+        with lock:
+            return chance.choice(ways) if chance.random() < 1 / 3 else None
+
+    return choose
+
+
+def cutting(stage):
+    """A harm: the watches are cut at every tenth request."""
+    count = itertools.count(1)
+
+    def rule(_):
+        if next(count) % 10 == 0:
+            threading.Thread(target=stage.proxy.cut_watches).start()
+
+    return rule
+
+
+WEATHER = {
+    "429 with Retry-After": after(2, OUTAGE_SECONDS, Answer(429, {"Retry-After": "2"})),
+    "429 without": after(5, OUTAGE_SECONDS, Answer(429)),
+    "500 for a moment": after(3, OUTAGE_SECONDS, Answer(500)),
+    LONG: after(4, LONGER_THAN_KOPF_TRIES_SECONDS, Answer(500)),
+    "one request in three fails": from_first_watch(one_in_three(20)),
+    "watches are cut again and again": cutting,
+}
+
+
+@pytest.fixture(scope="module")
+def lives(new_stage):
+    """A life in every weather, all at once."""
+    with ThreadPoolExecutor(len(WEATHER) + 1) as pool:
+        begun = {name: pool.submit(live, new_stage(), harm) for name, harm in WEATHER.items()}
+        yield begun | {SLOW: pool.submit(live, new_stage(), from_first_watch(lambda: Wait(SLOW_SECONDS)), Life.begin)}
+
+
+@pytest.mark.parametrize("name", WEATHER)
+@pytest.mark.timeout(600)
+def test_it_comes_to_the_same_end_in_one_process(lives, unharmed, name):
+    lived = lives[name].result()
+    # An Event that the API server did not take is not told again; one too many would be a fault.
+    faults = [each for each in lived.find_faults(unharmed) if each[0] != "events" or each[1]]
+    assert faults == [], "\n".join(map(describe, lived.writes)) + lived.log
+    assert lived.begun == 1
+
+
+def test_watches_come_back_after_the_longest_outage(lives):
+    asked = lives[LONG].result().asked
+    refused = [each.at for each in asked if each.status == 500]
+    assert max(refused) - min(refused) > KOPF_TRIES_SECONDS
+    watched = {each.path for each in asked if each.watches and each.at < min(refused)}
+    again = {each.path for each in asked if each.watches and each.at > max(refused) and each.status == 200}
+    assert len(watched) == len(WATCHED_KINDS)
+    assert again == watched
+
+
+def test_an_api_server_that_takes_two_seconds_for_everything_only_delays(lives):
+    lived = lives[SLOW].result()
+    assert (lived.begun, len(lived.built)) == (1, 1)
+    assert all(each.status < 300 for each in lived.writes)
+    print(lived.writes[-1].at - lived.asked[0].at)
+
+
+def test_what_the_server_asks_to_wait_is_waited(lives):
+    """No request is repeated before the time that the 429 named, whoever made it."""
+    refused = {}
+    for asked in lives["429 with Retry-After"].result().asked:
+        key = asked.method, asked.path, asked.query
+        if key in refused:
+            assert asked.at - refused.pop(key) >= 1.9, key
+        if asked.status == 429:
+            refused[key] = asked.at
