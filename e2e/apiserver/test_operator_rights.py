@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
@@ -129,6 +130,9 @@ def wait_until_ready(operator):
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{operator.health_port}/readyz", timeout=5) as answer:
                 return answer.status == 200
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
         except OSError:
             return False
 

@@ -6,6 +6,7 @@ The words are those of the API server's own admission; the Job controller, which
 import json
 
 import pytest
+from cluster.client import wait_until
 from operator_play import NOW, training_model
 
 OURS = "registry.example/modelpress-server:1"
@@ -93,7 +94,7 @@ def test_a_priority_class_that_is_not_there_is_named_with_the_remedy(operator, c
     assert "no PriorityClass with name batch-high was found" in try_pod(cluster, job)
     cluster.wait_for("small", Ready="False/BuildPending", Reconciling="True/BuildPending")
     expected = "Make it: kubectl create priorityclass batch-high --value=0; or correct spec.build.priorityClassName."
-    assert cluster.message("small", "Ready").endswith(expected)
+    wait_until(lambda: cluster.message("small", "Ready"), lambda said: said.endswith(expected), 20, "the remedy")
     cluster.patch("cmod", "small", {"spec": {"build": {"priorityClassName": ""}}})
     assert len(cluster.wait_for_jobs(2, seconds=20)) == 2, "a corrected name begins anew"
 

@@ -40,7 +40,8 @@ def health(stage):
         with urllib.request.urlopen(f"http://127.0.0.1:{stage.operator.health_port}/healthz", timeout=5) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:
+            return error.code
     except OSError:
         return 0
 

@@ -201,7 +201,10 @@ def wait_until_ready(port, process, log, seconds=30):
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as response:
                 assert response.status == 200
                 return
-        except (urllib.error.URLError, OSError) as error:
+        except urllib.error.HTTPError as error:
+            seen = error.code
+            error.close()
+        except OSError as error:
             seen = error
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, f"after {seconds} s still {seen!r}\n{log.read_text()}"

@@ -88,7 +88,10 @@ class Server:
         try:
             with urllib.request.urlopen(f"http://{HOST}:{self.rest_port}/readyz", timeout=1) as response:
                 return bool(response.status == 200)
-        except (urllib.error.URLError, OSError):
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+        except OSError:
             return False
 
     def _last_words(self) -> str:

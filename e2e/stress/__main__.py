@@ -151,7 +151,10 @@ class _Server:
         try:
             with urllib.request.urlopen(f"http://{HOST}:{self.rest_port}/readyz", timeout=20) as response:
                 return bool(response.status == 200)
-        except (urllib.error.URLError, OSError):
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+        except OSError:
             return False
 
     def resident_mebibytes(self) -> float:
