@@ -1,7 +1,7 @@
 """Unary calls over gRPC's core, taken and answered by one thread: bytes in, bytes or a status out.
 
 grpcio's own server changes threads four times for each call, which costs more than the rest of the call; its asyncio
-server costs more still. So this uses the layer that both of them stand on, `grpc._cython.cygrpc`, and is the only
+server costs as much. So this uses the layer that both of them stand on, `grpc._cython.cygrpc`, and is the only
 module that does. HTTP/2, TLS, compression, deadlines and channel arguments are the core's.
 """
 
