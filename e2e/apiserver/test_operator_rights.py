@@ -249,6 +249,8 @@ def test_what_admission_asks_for_is_needed_where_it_asks(access, words, place, t
         place.make(training_model("first"))
         wait_until_ready(operator)
         place.build()
+        # Before it, the second model would be an owner of the record from the first, and nothing would be asked.
+        place.wait_for("first", ArtifactReady="True/Built")
         place.make(training_model("second"))
         place.wait_for("second", Ready="False/Refused")
         assert "OwnerReferencesPermissionEnforcement" in operator.words()
