@@ -3,12 +3,10 @@
 import json
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
+from first_answer import START_SECONDS, wait_for_answer
 from local_servers import ROOT
 from loopback import HOST, free_ports
 
@@ -20,7 +18,6 @@ from model_operator.settings import Settings
 
 MODELS = ROOT / "model_server" / "tests" / "data"
 WITHOUT_OPENVINO = ROOT / ".envs" / "server" / "bin" / "python"
-START_SECONDS = 60
 
 
 def render_arguments(**serving):
@@ -71,17 +68,8 @@ def start(tmp_path):
 
 def predict(process, port, log):
     """The answer to one prediction, once there is one."""
-    deadline = time.monotonic() + START_SECONDS
     url = f"http://{HOST}:{port}/v1/models/half-plus-two:predict"
-    while True:
-        try:
-            with urllib.request.urlopen(url, b'{"instances": [2.0]}', timeout=10) as response:
-                return json.load(response)
-        except (urllib.error.URLError, ConnectionError) as error:
-            observation = error
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, f"{url} after {START_SECONDS} s: {observation}; {log.read_text()}"
-        time.sleep(0.05)
+    return json.loads(wait_for_answer(process, url, log, b'{"instances": [2.0]}'))
 
 
 @pytest.mark.parametrize(

@@ -5,18 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
+from first_answer import START_SECONDS, wait_for_answer
 from loopback import free_ports
 
 from model_artifact.packing import pack
 
 ROOT = Path(__file__).resolve().parents[2]
 HALF_PLUS_TWO = ROOT / "model_server/tests/data/half_plus_two"
-START_SECONDS = 60
 
 
 def start(log, environment, *flags):
@@ -35,17 +32,8 @@ def start(log, environment, *flags):
 
 def predict(process, port, log):
     """The answer to one prediction, once there is one."""
-    deadline = time.monotonic() + START_SECONDS
     url = f"http://127.0.0.1:{port}/v1/models/m:predict"
-    while True:
-        try:
-            with urllib.request.urlopen(url, b'{"instances": [2.0]}', timeout=10) as response:
-                return json.load(response)
-        except (urllib.error.URLError, ConnectionError) as error:
-            observation = error
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, f"{url} after {START_SECONDS} s: {observation}; {log.read_text()}"
-        time.sleep(0.05)
+    return json.loads(wait_for_answer(process, url, log, b'{"instances": [2.0]}'))
 
 
 def test_an_artifact_in_a_bucket_is_served_by_its_uri(bucket, environment, tmp_path):

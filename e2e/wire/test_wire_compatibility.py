@@ -6,13 +6,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 import requests
+from first_answer import wait_for_answer
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "model_server/tests/data"
@@ -20,7 +18,6 @@ ENVIRONMENTS = {
     "client": "uv sync --locked --only-group client",
     "server": "uv sync --locked --no-default-groups --package modelpress-server",
 }
-START_SECONDS = 60.0
 DT_FLOAT = 1
 
 
@@ -30,20 +27,6 @@ def environment(name):
     if not (folder / "bin/python").exists():
         pytest.fail(f".envs/{name} is missing: run `UV_PROJECT_ENVIRONMENT=.envs/{name} {ENVIRONMENTS[name]}`.")
     return folder / "bin"
-
-
-def wait_for_status(process, url, log):
-    """Poll until the URL answers 200; the last observation is in the failure text."""
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5) as response:
-                return response.read()
-        except (urllib.error.URLError, ConnectionError) as error:
-            observation = error
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, f"{url} after {START_SECONDS} s: {observation}; {log.read_text()}"
-        time.sleep(0.05)
 
 
 class Servers:
@@ -64,7 +47,7 @@ class Servers:
                 [environment("server") / "tensorflow_model_server", *ports, *flags], stdout=stream, stderr=stream
             )
         self.processes.append(process)
-        wait_for_status(process, f"http://127.0.0.1:{rest_port}/v1/models/m/metadata", log)
+        wait_for_answer(process, f"http://127.0.0.1:{rest_port}/v1/models/m/metadata", log)
         return grpc_port, rest_port
 
     def stop(self):

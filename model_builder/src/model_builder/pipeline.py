@@ -83,12 +83,7 @@ def build(
         ArtifactError: when packing fails.
     """
     begun = time.monotonic()
-    given, given_facts = _read_given_model(recipe, environment, progress)
-    data = load_data(recipe.training, environment, progress) if _needs_data(recipe) else None
-    shape, classes = _plan_interface(recipe, given, data)
-    if given is not None and data is not None:
-        data = fit_to_given(data, given)
-    model = build_model(recipe, shape, classes, given=given)
+    model, given_facts, data = _load(recipe, environment, progress)
     progress(BuildProgress(phase="Loading", message=_describe(recipe, model, data)))
     check_deployable(model)
     trains = data is not None and recipe.training.epochs > 0
@@ -133,6 +128,18 @@ def _export(
     deployment = write_version(folder, network, recipe.export, _choose_images(recipe, network, data), class_names)
     progress(BuildProgress(phase="Exporting", message=_describe_export(deployment)))
     return deployment, _layer_facts(recipe, kernels, codes, deployment)
+
+
+def _load(
+    recipe: Recipe, environment: Mapping[str, str], progress: Progress
+) -> tuple[CompressedTraining, GivenModel | None, LabelledImages | None]:
+    """The network before training, what to say of the file that it came from, and the images, where there are any."""
+    given, given_facts = _read_given_model(recipe, environment, progress)
+    data = load_data(recipe.training, environment, progress) if _needs_data(recipe) else None
+    shape, classes = _plan_interface(recipe, given, data)
+    if given is not None and data is not None:
+        data = fit_to_given(data, given)
+    return build_model(recipe, shape, classes, given=given), given_facts, data
 
 
 def _read_given_model(

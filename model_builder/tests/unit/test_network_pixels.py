@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from ai_edge_litert.interpreter import Interpreter
 from keras import layers
+from plain_litert import plain_answers
 
 from model_artifact.recipe import Compression
 from model_builder.errors import ModelError
@@ -61,18 +62,6 @@ def prepared(model, bits=8, **rule):
     return fuse_activations(fold_normalisation(read_network(model, kernels)))
 
 
-def plain_answers(data):
-    """LiteRT without XNNPACK."""
-    kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = Interpreter(model_content=data, experimental_op_resolver_type=kernels)
-    source = interpreter.get_input_details()[0]["index"]
-    interpreter.resize_tensor_input(source, IMAGES.shape)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(source, IMAGES.astype(np.float32))
-    interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-
-
 def test_numpy_and_tensorflow_answer_as_keras_does(model):
     expected = model.predict(IMAGES.astype(np.float32), verbose=0)
     network = prepared(model, bits=32, alpha=0)
@@ -97,8 +86,8 @@ def test_every_form_answers_as_numpy_with_either_kernels(model, bits, activation
     exact = activations == "Float" or bits > 8
     assert found < (FLOAT_TOLERANCE if exact else ROUNDED_TOLERANCE) / 2
     floats = run_forward(network, IMAGES)
-    assert relative_difference(plain_answers(data), floats, probabilities=True) < (1e-4 if exact else 0.1)
-    assert np.mean(plain_answers(data).argmax(-1) == floats.argmax(-1)) > 0.96
+    assert relative_difference(plain_answers(data, IMAGES), floats, probabilities=True) < (1e-4 if exact else 0.1)
+    assert np.mean(plain_answers(data, IMAGES).argmax(-1) == floats.argmax(-1)) > 0.96
 
 
 @pytest.mark.parametrize("activations", ["Float", "Integer"])
