@@ -3,7 +3,7 @@
 import pytest
 from forked_operator import Nursery
 from lived import live
-from operator_play import ROOT, Cluster, OperatorProcess, write_operator_kubeconfig
+from operator_play import ROOT, Cluster, OperatorProcess, training_model, write_operator_kubeconfig
 from survival_server import SurvivalServer
 from survival_stage import Stage
 
@@ -82,3 +82,15 @@ def stage(survival_server, nursery, tmp_path):
     with Stage(survival_server, nursery, tmp_path) as stage:
         yield stage
         print(stage.operator.words())
+
+
+@pytest.fixture
+def served(operator, cluster):
+    """A model named small that is served."""
+    assert operator
+    cluster.make_claim()
+    cluster.make(training_model())
+    cluster.build()
+    cluster.serve("small")
+    cluster.wait_for("small", Ready="True/Serving")
+    return cluster

@@ -10,18 +10,6 @@ from operator_play import DIGEST, SUMMARY, training_model
 SHORT = DIGEST.removeprefix("sha256:")[:12]
 
 
-@pytest.fixture
-def served(operator, cluster):
-    """A model named small that is served."""
-    assert operator
-    cluster.make_claim()
-    cluster.make(training_model())
-    cluster.build()
-    cluster.serve("small")
-    cluster.wait_for("small", Ready="True/Serving")
-    return cluster
-
-
 def resource_versions(cluster):
     kinds = ("cmod", "deployment", "service", "hpa", "pdb", "jobs", "configmaps")
     return {

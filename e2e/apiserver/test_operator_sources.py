@@ -131,13 +131,8 @@ def test_an_accelerator_is_asked_for_in_requests_and_limits(operator, cluster):
 
 
 @pytest.mark.parametrize("asked", [{"engine": "LiteRT"}, {"precision": "Float32", "image": OURS}])
-def test_an_image_that_cannot_serve_so_is_told_and_what_is_served_stays(asked, operator, cluster):
-    assert operator
-    cluster.make_claim()
-    cluster.make(training_model())
-    cluster.build()
-    cluster.serve("small")
-    cluster.wait_for("small", Ready="True/Serving")
+def test_an_image_that_cannot_serve_so_is_told_and_what_is_served_stays(asked, served):
+    cluster = served
     before = cluster.read("deployment", "small")["spec"]
     cluster.patch("cmod", "small", {"spec": {"serving": asked}})
     cluster.wait_for("small", Ready="False/UnsuitableImage", Stalled="True/UnsuitableImage", Available="True/Serving")
