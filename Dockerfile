@@ -51,6 +51,7 @@ COPY operator/pyproject.toml operator/
 COPY model_artifact/pyproject.toml model_artifact/
 COPY model_builder/pyproject.toml model_builder/
 COPY model_server/pyproject.toml model_server/
+COPY e2e/pyproject.toml e2e/
 
 # Dependencies first: a change of our own code leaves this layer alone.
 FROM tools AS builder-dependencies

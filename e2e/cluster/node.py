@@ -78,6 +78,8 @@ class Node:
         elif name == "containerd":
             self._wait_until(name, lambda: _accepts(self.places.containerd_socket))
             import_image(self.places, pause_archive(self.places))
+        elif name == "loopback-outer":  # the last link of the way by which everything below reaches the API server
+            self._wait_until(name, lambda: self._kubectl("get", "--raw", "/readyz").returncode == 0)
 
     def _wait_until(self, name: str, is_so: Callable[[], bool]) -> None:
         deadline = time.monotonic() + READY_SECONDS
