@@ -13,12 +13,7 @@ CRD = ROOT / "crds" / "compressedmodels.yaml"
 @pytest.fixture(scope="session")
 def crd_server(api_server):
     """An API server that knows CompressedModel."""
-    applied = api_server.kubectl("apply", "--server-side", "-f", str(CRD))
-    assert applied.returncode == 0, applied.stderr
-    waited = api_server.kubectl(
-        "wait", "--for=condition=Established", "crd/compressedmodels.modelpress.dev", "--timeout=20s"
-    )
-    assert waited.returncode == 0, waited.stderr
+    api_server.apply_crd(CRD.read_text())
     return api_server
 
 

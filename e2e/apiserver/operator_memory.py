@@ -39,8 +39,7 @@ def has_status(cluster: Cluster, count: int) -> bool:
 def main() -> None:
     """Measure with a new operator each time."""
     with ApiServer(build_programs(lambda message: print(message, file=sys.stderr))) as server:
-        server.kubectl("apply", "--server-side", "-f", str(CRD))
-        server.kubectl("wait", "--for=condition=Established", f"crd/{CRD.stem}.modelpress.dev", "--timeout=20s")
+        server.apply_crd(CRD.read_text())
         server.kubectl("create", "namespace", "press")
         cluster = Cluster(server, "press")
         cluster.make_claim()

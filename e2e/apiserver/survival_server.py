@@ -12,7 +12,6 @@ from loopback import HOST, free_ports
 from operator_play import ROOT, render_rights, write_operator_kubeconfig
 
 CRD = ROOT / "crds" / "compressedmodels.yaml"
-CRD_NAME = "compressedmodels.modelpress.dev"
 _CONTROLLERS = "garbage-collector-controller,namespace-controller"
 
 
@@ -28,7 +27,7 @@ class SurvivalServer(ApiServer):
     def __enter__(self) -> Self:
         """Start it, with the CRD of this checkout and an account that has the chart's rights."""
         super().__enter__()
-        self.apply_crd(CRD)
+        self.apply_crd(CRD.read_text())
         self.operator_kubeconfig = write_operator_kubeconfig(self, self._folder)
         program = str(Path(self._commands["kube-apiserver"][0]).with_name("kube-controller-manager"))
         (port,) = free_ports(1)
@@ -53,13 +52,6 @@ class SurvivalServer(ApiServer):
         items = {"apiVersion": "v1", "kind": "List", "items": list(render_rights(name, rules))}
         applied = self.kubectl("apply", "-f", "-", text=json.dumps(items))
         assert applied.returncode == 0, applied.stderr
-
-    def apply_crd(self, crd: Path) -> None:
-        """Bring this CRD in, as an upgrade of the chart does, and wait until it is served."""
-        applied = self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(crd))
-        assert applied.returncode == 0, applied.stderr
-        waited = self.kubectl("wait", "--for=condition=Established", f"crd/{CRD_NAME}", "--timeout=20s")
-        assert waited.returncode == 0, waited.stderr
 
     def end(self, name: str) -> None:
         """End one of its programs."""

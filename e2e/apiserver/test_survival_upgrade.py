@@ -34,14 +34,14 @@ def earlier_nursery(release, tmp_path_factory):
 @pytest.fixture
 def earlier_stage(survival_server, earlier_nursery, release, tmp_path):
     """A stage with the earlier tree's CRD and operator."""
-    survival_server.apply_crd(release.crd)
+    survival_server.apply_crd(release.crd.read_text())
     survival_server.grant(release.rules, "modelpress-operator-earlier")
     try:
         with Stage(survival_server, earlier_nursery, tmp_path) as stage:
             yield stage
             print(stage.operator.words())
     finally:
-        survival_server.apply_crd(CRD)
+        survival_server.apply_crd(CRD.read_text())
 
 
 def uids(cluster, kind):
@@ -64,12 +64,12 @@ def specs(cluster):
 
 
 def test_models_of_an_earlier_crd_stay_valid_and_keep_their_recipes(survival_server, new_stage):
-    survival_server.apply_crd(EARLIER / "compressedmodels.yaml")
+    survival_server.apply_crd((EARLIER / "compressedmodels.yaml").read_text())
     try:
         with new_stage() as stage:
-            check_upgrade_of_crd(stage, lambda: survival_server.apply_crd(CRD))
+            check_upgrade_of_crd(stage, lambda: survival_server.apply_crd(CRD.read_text()))
     finally:
-        survival_server.apply_crd(CRD)
+        survival_server.apply_crd(CRD.read_text())
 
 
 def check_upgrade_of_crd(stage, upgrade):
@@ -137,7 +137,7 @@ def test_an_operator_is_upgraded_from_the_previous_commit_with_builds_running(
     stage, cluster = earlier_stage, earlier_stage.cluster
     running = play(stage)
     built, records, before = uids(cluster, "job"), uids(cluster, "configmap"), specs(cluster)
-    survival_server.apply_crd(CRD)
+    survival_server.apply_crd(CRD.read_text())
     assert [name for name, spec in specs(cluster).items() if not is_within(before[name], spec)] == []
     stage.operator.replace_by(nursery)
     cluster.end_build(running, json.dumps({**SUMMARY, "digest": "sha256:" + "cd" * 32, "path": "artifacts/cd.zip"}))

@@ -79,13 +79,7 @@ def main() -> int:
 def api_server(binaries: Path, options: argparse.Namespace) -> Iterator[tuple[ApiServer, BenchCluster]]:
     """An API server with the CRD and the namespaces, and who works on it."""
     with ApiServer(binaries) as server:
-        for arguments in (
-            ("apply", "--server-side", "-f", str(CRD)),
-            ("wait", "--for=condition=Established", "crd/compressedmodels.modelpress.dev", "--timeout=20s"),
-        ):
-            done = server.kubectl(*arguments)
-            if done.returncode != 0:
-                raise RuntimeError(done.stderr)
+        server.apply_crd(CRD.read_text())
         cluster = BenchCluster(server.kubeconfig, options.models, options.namespaces)
         try:
             cluster.make_namespaces()

@@ -57,10 +57,7 @@ PROMETHEUS_RIGHTS = {("", "pods"): {"list", "watch"}, ("", "nodes"): {"list", "w
 @pytest.fixture(scope="module")
 def server(api_server):
     """An API server that knows PodMonitors."""
-    applied = api_server.kubectl("apply", "--server-side", "-f", "-", text=PODMONITOR_CRD)
-    assert applied.returncode == 0, applied.stderr
-    waited = api_server.kubectl("wait", "--for=condition=Established", "crd/podmonitors.monitoring.coreos.com")
-    assert waited.returncode == 0, waited.stderr
+    api_server.apply_crd(PODMONITOR_CRD)
     return api_server
 
 

@@ -18,6 +18,7 @@ from cluster.places import Places
 from cluster.processes import ClusterError, Processes
 
 READY_SECONDS = 60
+CRD_SECONDS = 30
 
 
 class ApiServer:
@@ -87,3 +88,21 @@ class ApiServer:
         cache = self.kubeconfig.with_name("kubectl")
         command = [self._kubectl, f"--kubeconfig={self.kubeconfig}", f"--cache-dir={cache}", *arguments]
         return subprocess.run(command, input=text, check=False, capture_output=True, text=True)
+
+    def apply_crd(self, crd: str) -> None:
+        """Bring a CRD in, given as YAML, and wait until the server serves it.
+
+        `kubectl wait` alone ends with an error when it looks before the CRD has any conditions.
+
+        Raises:
+            ClusterError: when it is refused, or not served in time.
+        """
+        applied = self.kubectl("apply", "--server-side", "--force-conflicts", "-o", "name", "-f", "-", text=crd)
+        if applied.returncode != 0:
+            raise ClusterError(f"the CRD was refused: {applied.stderr.strip()}")
+        deadline = time.monotonic() + CRD_SECONDS
+        established = ("wait", "--for=condition=Established", applied.stdout.strip(), "--timeout=5s")
+        while (waited := self.kubectl(*established)).returncode != 0:
+            if time.monotonic() > deadline:
+                raise ClusterError(f"the CRD is not served after {CRD_SECONDS} s: {waited.stderr.strip()}")
+            time.sleep(0.05)

@@ -23,7 +23,6 @@ from model_artifact.packing import pack
 USER = 65532
 VENV = "/opt/modelpress/venv"
 PYTHON = f"{VENV}/bin/python"
-CRD_NAME = "compressedmodels.modelpress.dev"
 CRD = ROOT / "crds" / "compressedmodels.yaml"
 HALF_PLUS_TWO = ROOT / "model_server" / "tests" / "data" / "half_plus_two"
 CONTENTS = {"operator": b"model_operator/", "builder": b"model_builder/", "server": b"exec tensorflow_model_server"}
@@ -151,9 +150,7 @@ def test_the_operator_image_says_what_it_lacks(operator_root, tmp_path):
 
 
 def test_the_operator_image_serves_a_cluster_and_ends_by_sigterm(operator_root, api_server, tmp_path):
-    assert api_server.kubectl("apply", "--server-side", "-f", str(CRD)).returncode == 0
-    wait = api_server.kubectl("wait", "--for=condition=Established", f"crd/{CRD_NAME}", "--timeout=20s")
-    assert wait.returncode == 0, wait.stderr
+    api_server.apply_crd(CRD.read_text())
     folder = own_folder(tmp_path / "config")
     flat = api_server.kubectl("config", "view", "--flatten", "--minify", "--raw").stdout
     (folder / "kubeconfig").write_text(flat)
