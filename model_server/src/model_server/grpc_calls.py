@@ -5,6 +5,7 @@ server costs as much. So this uses the layer that both of them stand on, `grpc._
 module that does. HTTP/2, TLS, compression, deadlines and channel arguments are the core's.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -24,12 +25,16 @@ _AT_ONCE = 0.0
 
 
 class Call:
-    """One call with its whole request. It is answered once, from any thread."""
+    """One call with its whole request. It is answered once, from any thread; what is sent after that is not."""
 
-    __slots__ = ("_core", "_deadline_seconds", "arrived_seconds", "cancelled", "due", "ended", "message", "method")
+    __slots__ = (
+        *("_answered", "_core", "_deadline_seconds", "arrived_seconds"),
+        *("cancelled", "due", "ended", "message", "method"),
+    )
 
     def __init__(self, core: Any, method: str, deadline_seconds: float) -> None:
         self._core = core
+        self._answered = False
         self._deadline_seconds = deadline_seconds
         self.method = method
         self.arrived_seconds = 0.0
@@ -53,7 +58,11 @@ class Call:
         self._send(code=code, details=details)
 
     def _send(self, *message: Any, code: grpc.StatusCode, details: str) -> None:
-        status = cygrpc.SendStatusFromServerOperation(None, code.value[0], details.encode(), _NO_FLAGS)
+        if self._answered:
+            return
+        self._answered = True
+        encoded = details.encode(errors="replace")
+        status = cygrpc.SendStatusFromServerOperation(None, code.value[0], encoded, _NO_FLAGS)
         operations = (cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS), *message, status)
         self._core.start_server_batch(operations, (_STATUS_SENT, self))
 
@@ -73,6 +82,9 @@ class CallServer:
         self._server.register_completion_queue(self._queue)
         self._thread = threading.Thread(target=self._serve, name="grpc", daemon=True)
         self._ended = threading.Event()
+        # The core tells the server's thread that all is over while `stop` is still in its midst, where it must not be
+        # destroyed.
+        self._destroying = threading.Lock()
         self._running = True
         # Calls that are not through, and the core's promise of the next one.
         self._open = 0
@@ -98,15 +110,22 @@ class CallServer:
         self._thread.start()
 
     def stop(self, grace_seconds: float) -> None:
-        """Refuse new calls, and wait at most the grace for those under way; it may be called once, after `start`."""
-        self._server.shutdown(self._queue, _SHUTDOWN)
+        """Refuse new calls, and wait for those under way, which are cancelled after the grace.
+
+        What is being computed then is waited for, since nothing can end it. It may be called once, after `start`.
+        """
+        with self._destroying:
+            self._server.shutdown(self._queue, _SHUTDOWN)
         if not self._ended.wait(grace_seconds):
-            self._server.cancel_all_calls()
+            with self._destroying:
+                if not self._ended.is_set():
+                    self._server.cancel_all_calls()
             self._ended.wait()
 
     def _request_call(self) -> None:
-        self._server.request_call(self._queue, self._queue, _CALL)
-        self._open += 1
+        with contextlib.suppress(ValueError):  # `stop` was called, from another thread: there are no further calls
+            self._server.request_call(self._queue, self._queue, _CALL)
+            self._open += 1
 
     def _serve(self) -> None:
         while self._running or self._open:
@@ -118,8 +137,9 @@ class CallServer:
                 _LOGGER.exception("a gRPC call failed")
             # An event keeps its call alive.
             del event
-        self._server.destroy()
-        self._ended.set()
+        with self._destroying:
+            self._server.destroy()
+            self._ended.set()
 
     def _handle(self, event: Any) -> None:
         if event.completion_type == cygrpc.CompletionType.queue_timeout:
@@ -160,7 +180,12 @@ class CallServer:
             call.refuse(grpc.StatusCode.UNIMPLEMENTED, f'"{call.method}" requires exactly one request message.')
         else:
             call.message, call.arrived_seconds = message, time.perf_counter()
-            self._methods[call.method](call)
+            try:
+                self._methods[call.method](call)
+            except Exception:
+                # A call that nobody answers would never end, nor would the server.
+                _LOGGER.exception("a gRPC call failed")
+                call.refuse(grpc.StatusCode.INTERNAL, "The server failed: its log says where.")
 
     def _finish(self, call: Call) -> None:
         call.due -= 1
