@@ -67,6 +67,13 @@ RUN touch /stamp \
     && uv sync --locked --no-default-groups --no-editable --package modelpress-builder --compile-bytecode --offline \
     && copy-newer
 
+# The baseline of the load experiment: the builder's own TensorFlow, and Flask beside it.
+FROM builder-dependencies AS flask-dependencies
+RUN --mount=type=secret,id=ca --mount=type=secret,id=index \
+    touch /stamp \
+    && online uv sync --locked --inexact --only-group flask --compile-bytecode --no-install-workspace \
+    && copy-newer
+
 FROM tools AS server-dependencies
 RUN --mount=type=secret,id=ca --mount=type=secret,id=index \
     online uv sync --locked --no-default-groups --no-editable --package modelpress-server --compile-bytecode \
@@ -156,3 +163,20 @@ COPY --from=operator-code /code/ /
 EXPOSE 8080 8081
 USER 65532:65532
 ENTRYPOINT ["/opt/modelpress/venv/bin/modelpress-operator"]
+
+FROM ${PYTHON_IMAGE} AS flask-baseline
+LABEL org.opencontainers.image.title="Modelpress load experiment's baseline" \
+      org.opencontainers.image.description="A float32 SavedModel in TensorFlow behind Flask" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV HOME=/tmp \
+    PATH=/opt/modelpress/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    TMPDIR=/tmp
+COPY LICENSE NOTICE /opt/modelpress/
+COPY --from=builder-dependencies /opt/modelpress/venv /opt/modelpress/venv
+COPY --from=flask-dependencies /code/ /
+COPY e2e/load/flask_baseline /opt/modelpress/flask_baseline
+EXPOSE 8501
+USER 65532:65532
+ENTRYPOINT ["/opt/modelpress/venv/bin/python", "/opt/modelpress/flask_baseline/app.py"]

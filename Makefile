@@ -65,6 +65,11 @@ fuzz-artifact: init ## a million hostile artifacts by atheris
 bench-server: init ## the server beside TensorFlow, LiteRT and OpenVINO: latency, CPU, memory, saturation, cold start
 	@PYTHONPATH=e2e $(RUN) python e2e/bench/server.py
 
+e2e-load: init ## the paper's load experiment on the embedded node: build/e2e-load/results.json and its report (ARGS=--short: minutes)
+	@scripts/bootstrap node
+	@PYTHONPATH=e2e $(RUN) python -m load.experiment run --state $(STATE) $(ARGS)
+	@PYTHONPATH=e2e $(RUN) python -m load.report build/e2e-load/results.json
+
 bench-operator: init ## the operator with many models (MODELS=1000) beside a bare loop of the same writes
 	@PYTHONPATH=e2e:e2e/apiserver $(RUN) python -m bench.operator_scale --models $(or $(MODELS),1000)
 
@@ -95,4 +100,4 @@ fmt: init ## format and mend what ruff can mend
 clean: ## remove what was built here: environments, caches, demo artifacts
 	@rm -rf .venv .envs .uv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-.PHONY: bench-artifact bench-operator bench-server fuzz-server nightly bench-training fuzz-artifact gpu-bundle clean-room help init check test cluster cluster-status cluster-down demo demo-local images crds protos fmt clean
+.PHONY: e2e-load bench-artifact bench-operator bench-server fuzz-server nightly bench-training fuzz-artifact gpu-bundle clean-room help init check test cluster cluster-status cluster-down demo demo-local images crds protos fmt clean

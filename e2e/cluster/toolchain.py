@@ -48,7 +48,7 @@ def build_programs(progress: Progress) -> Path:
     target = binaries_folder()
     if all((target / name).exists() for name in PROGRAMS):
         return target
-    with _replacing(target) as half:
+    with replacing(target) as half:
         go = find_go(progress)
         progress("building Kubernetes, kubectl, Helm and CoreDNS from Go modules (about 12 minutes on 2 cores, once)")
         _build(go, "go", ["-o", f"{half}/", "-ldflags", _version_flags(), "./kube", "./pause", "tool"], progress)
@@ -85,7 +85,7 @@ def _build_check(module: str, name: str, what: str, progress: Progress) -> Path:
     target = _folder_of((module,))
     program = target / name
     if not program.exists():
-        with _replacing(target) as half:
+        with replacing(target) as half:
             progress(f"building {what}")
             _build(find_go(progress), module, ["-o", f"{half}/{name}", "-ldflags", "-s -w", "."], progress)
     return program
@@ -101,7 +101,7 @@ def _folder_of(modules: tuple[str, ...]) -> Path:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path) -> Iterator[Path]:
     """A folder to build in, which becomes `target` at the end of the block and is removed when the block fails."""
     half = target.with_name(f".{target.name}.{os.getpid()}")
     half.mkdir(parents=True, exist_ok=True)

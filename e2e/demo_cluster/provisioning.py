@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from cluster.processes import ClusterError
@@ -24,14 +25,13 @@ class Provisioning:
         images: what was built: the images' names by target.
     """
 
-    STEPS = (
-        ("cluster programs", ("-m", "cluster", "build")),
-        ("images", ("-m", "images", *IMAGE_TARGETS)),
-        ("Prometheus image", ("-m", "monitoring")),
-    )
-
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, targets: Sequence[str] = IMAGE_TARGETS) -> None:
         self.log = log
+        self._steps = (
+            ("cluster programs", ("-m", "cluster", "build")),
+            ("images", ("-m", "images", *targets)),
+            ("Prometheus image", ("-m", "monitoring")),
+        )
         self.seconds: dict[str, float] = {}
         self.images: dict[str, str] = {}
         self._problem = ""
@@ -42,7 +42,7 @@ class Provisioning:
         self._thread.start()
 
     def _run(self) -> None:
-        for name, arguments in self.STEPS:
+        for name, arguments in self._steps:
             self._current = name
             begun = time.monotonic()
             with self.log.open("a") as log:

@@ -1,6 +1,6 @@
 """The clients of the stress: those that ask well and check the answers, and those that do everything else.
 
-The model halves and adds two. Each function does one thing to the server and says how many requests that was.
+The model halves and adds two. Each function does one thing to the server.
 """
 
 import json
@@ -9,21 +9,21 @@ import socket
 import struct
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import grpc
 import numpy as np
 
-from model_server._protos.tensorflow.core.framework import types_pb2
-from model_server._protos.tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+from stress.calls import TIMEOUT_SECONDS, Calls, Shed, WrongAnswerError, draw_values
+from stress.servers import HOST
 
-HOST = "127.0.0.1"
-TIMEOUT_SECONDS = 60
 LARGE_BODY_BYTES = 10_000_000
 _PATH = "/v1/models/m:predict"
+_Step = Callable[[], None]
 # What a server that sheds load may say instead of an answer.
 _SHED = {429, 503}
-_SHED_CODES = {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE}
 # Bodies, and the status that each must get.
 BAD_BODIES: tuple[tuple[bytes, int], ...] = (
     (b"", 400),
@@ -116,71 +116,73 @@ def _receive(connection: socket.socket) -> bytes:
 
 
 class Client:
-    """One client that asks well and ill by turns, drawn from its own seed."""
+    """One client that asks well and ill by turns, drawn from its own seed; it asks one server, by gRPC and REST."""
 
-    def __init__(self, rest_port: int, stub: prediction_service_pb2_grpc.PredictionServiceStub, seed: int) -> None:
+    def __init__(self, rest_port: int, calls: Calls, draw: random.Random, *, tls: bool) -> None:
         self.outcome = Outcome()
         self._rest = RestAsker(rest_port)
-        self._stub = stub
-        self._random = random.Random(seed)  # noqa: S311
-        self._choices = [
-            (self._ask_rest, 2500),
-            (self._ask_grpc, 2000),
-            (self._ask_badly, 300),
-            (self._ask_grpc_badly, 150),
-            (self._vanish, 50),
-            (self._cancel, 50),
-            (self._ask_slowly, 10),
-            (self._send_garbage, 25),
-            (self._ask_much, 1),
-        ]
+        self._random = draw
+        self._right_large_answers: list[bytes] = []
+        self._choices: dict[str, tuple[_Step, int]] = {
+            "ask by REST": (self._ask_rest, 250 if tls else 2500),
+            "ask by gRPC": (calls.ask, 2000),
+            "ask badly by REST": (self._ask_badly, 30 if tls else 300),
+            "ask badly by gRPC": (calls.ask_badly, 150),
+            "vanish from REST": (self._vanish, 50),
+            "cancel": (calls.cancel, 50),
+            "run out of time": (calls.run_out_of_time, 50),
+            "send no message": (calls.ask_without_message, 20),
+            "connect": (calls.connect, 10),
+            "hang up on gRPC": (calls.hang_up, 10),
+            "ask slowly": (self._ask_slowly, 10),
+            "send garbage to REST": (self._send_garbage, 25),
+            "send garbage to gRPC": (calls.send_garbage, 25),
+            "ask much by REST": (self._ask_much, 1),
+            "ask much by gRPC": (calls.ask_much, 1),
+        }
+        if tls:
+            self._choices["connect without a certificate"] = calls.connect_without_certificate, 10
+        self._names = list(self._choices)
+        self._weights = [weight for _, weight in self._choices.values()]
 
     def step(self) -> None:
         """One request of some kind; what the server should not have done is noted."""
-        actions, weights = zip(*self._choices, strict=True)
-        (action,) = self._random.choices(actions, weights)
+        (name,) = self._random.choices(self._names, self._weights)
         self.outcome.requests += 1
-        self.outcome.kinds[action.__name__.removeprefix("_")] += 1
+        self.outcome.kinds[name] += 1
         try:
-            action()
-        except (OSError, grpc.RpcError, ValueError, IndexError) as error:
+            self._choices[name][0]()
+        except Shed:
+            self.outcome.shed += 1
+        except (OSError, grpc.RpcError, ValueError, IndexError, WrongAnswerError) as error:
             self._rest.close()
-            self._note(action.__name__, f"{type(error).__name__}: {error}")
+            self.outcome.wrong.append(f"{name}: {type(error).__name__}: {str(error)[:300]}")
 
     def close(self) -> None:
         """End its connection."""
         self._rest.close()
 
-    def _note(self, what: str, seen: str) -> None:
-        self.outcome.wrong.append(f"{what}: {seen[:300]}")
-
-    def _values(self, count: int) -> np.ndarray:
-        return np.array([self._random.randrange(-1000, 1000) for _ in range(count)], np.float32)
-
     def _ask_rest(self, *, pause_seconds: float = 0.0) -> None:
-        values = self._values(self._random.randint(1, 20))
+        values = draw_values(self._random, self._random.randint(1, 20))
         body = json.dumps({"instances": values.tolist()}).encode()
-        self._check_rest(values, *self._rest.ask(body, pause_seconds=pause_seconds))
-
-    def _check_rest(self, values: np.ndarray, status: int, answer: bytes) -> None:
-        if status in _SHED:
-            self.outcome.shed += 1
-        elif status != 200 or json.loads(answer)["predictions"] != (values / 2 + 2).tolist():
-            self._note("REST", f"{status} {answer[:100]!r} for {values[:5]}")
+        _check_rest(values, *self._rest.ask(body, pause_seconds=pause_seconds))
 
     def _ask_slowly(self) -> None:
         self._ask_rest(pause_seconds=0.3)
 
     def _ask_much(self) -> None:
-        values = np.resize(self._values(1000), LARGE_BODY_BYTES // 6)
-        body = json.dumps({"instances": values.tolist()}).encode()
-        self._check_rest(values, *self._rest.ask(body))
+        values, body = _render_large()
+        status, answer = self._rest.ask(body)
+        # To read its numbers takes the client as long as the server: the bytes of an answer that was right are.
+        if status != 200 or answer not in self._right_large_answers:
+            _check_rest(values, status, answer)
+            self._right_large_answers.append(answer)
 
     def _ask_badly(self) -> None:
         body, expected = self._random.choice(BAD_BODIES)
         status, answer = self._rest.ask(body)
         if status not in {expected, *_SHED} or b'"error"' not in answer:
-            self._note("bad body", f"{status} {answer[:100]!r} for {body[:40]!r}")
+            raise WrongAnswerError(f"{status} {answer[:100]!r} for {body[:40]!r}")
 
     def _send_garbage(self) -> None:
         try:
@@ -189,49 +191,18 @@ class Client:
             self.outcome.kinds["hung up"] += 1
 
     def _vanish(self) -> None:
-        self._rest.vanish(json.dumps({"instances": self._values(20).tolist()}).encode())
-
-    def _ask_grpc(self) -> None:
-        values = self._values(self._random.randint(1, 20))
-        try:
-            response = self._stub.Predict(_render_request(values), timeout=TIMEOUT_SECONDS)
-        except grpc.RpcError as error:
-            if error.code() not in _SHED_CODES:
-                raise
-            self.outcome.shed += 1
-        else:
-            if list(response.outputs["y"].float_val) != (values / 2 + 2).tolist():
-                self._note("gRPC", f"{response} for {values[:5]}")
-
-    def _ask_grpc_badly(self) -> None:
-        request = _render_request(self._values(4))
-        tensor = request.inputs["x"]
-        kind = self._random.randrange(4)
-        if kind == 0:
-            tensor.dtype = types_pb2.DT_DOUBLE
-        elif kind == 1:
-            tensor.tensor_shape.dim[0].size = self._random.choice([-1, 5, 2**40, 0])
-        elif kind == 2:
-            tensor.tensor_content = tensor.tensor_content[:-1]
-        else:
-            request.model_spec.name = "nobody"
-        expected = grpc.StatusCode.NOT_FOUND if kind == 3 else grpc.StatusCode.INVALID_ARGUMENT
-        try:
-            self._stub.Predict(request, timeout=TIMEOUT_SECONDS)
-            self._note("bad call", f"answered for kind {kind}")
-        except grpc.RpcError as error:
-            if error.code() not in {expected, *_SHED_CODES}:
-                self._note("bad call", f"{error.code()} {error.details()} for kind {kind}")
-
-    def _cancel(self) -> None:
-        self._stub.Predict.future(_render_request(self._values(20)), timeout=TIMEOUT_SECONDS).cancel()
+        self._rest.vanish(json.dumps({"instances": draw_values(self._random, 20).tolist()}).encode())
 
 
-def _render_request(values: np.ndarray) -> predict_pb2.PredictRequest:
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = "m"
-    tensor = request.inputs["x"]
-    tensor.dtype = types_pb2.DT_FLOAT
-    tensor.tensor_content = values.tobytes()
-    tensor.tensor_shape.dim.add().size = len(values)
-    return request
+@cache
+def _render_large() -> tuple[np.ndarray, bytes]:
+    """The same for everybody: what it is made of does not matter, and the stress is not about its own time."""
+    values = np.resize(draw_values(random.Random(0), 1000), LARGE_BODY_BYTES // 6)  # noqa: S311
+    return values, json.dumps({"instances": values.tolist()}).encode()
+
+
+def _check_rest(values: np.ndarray, status: int, answer: bytes) -> None:
+    if status in _SHED:
+        raise Shed
+    if status != 200 or json.loads(answer)["predictions"] != (values / 2 + 2).tolist():
+        raise WrongAnswerError(f"{status} {answer[:100]!r} for {values[:5]}")

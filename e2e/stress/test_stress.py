@@ -1,19 +1,49 @@
-"""The short form of the stress: everything at once for a quarter of a minute."""
+"""The short form of the stress: everything at once for a quarter of a minute; and how memory is judged."""
 
-from stress.__main__ import Run, stress
+import pytest
+
+from stress.__main__ import stress
+from stress.figures import Run, measure_slope
 
 
 def test_nothing_that_clients_and_files_do_at_once_breaks_the_server():
-    run = stress(requests=20_000, clients=6, idle_connections=200, seed=7, longest_seconds=15)
+    run = stress(requests=20_000, clients=8, idle_connections=200, seed=7, longest_seconds=15)
     assert (run.problems, run.wrong) == ([], [])
     assert run.requests > 500
     assert run.reloads >= 3
-    assert {"ask_rest", "ask_grpc", "ask_badly", "ask_grpc_badly", "vanish", "cancel"} <= run.kinds.keys()
+    assert {"ask by REST", "ask by gRPC", "ask badly by REST", "ask badly by gRPC", "cancel"} <= run.kinds.keys()
+    assert run.rests.keys() == run.peak_mebibytes.keys() == {"plain", "TLS"}
+
+
+def make_rests(requests, mebibytes_per_100000):
+    """A server that grows evenly after its first half, in which it grows a lot."""
+    half = requests // 2
+    return [
+        (n, 100 + min(n, half) / 1000 + mebibytes_per_100000 * max(n - half, 0) / 100_000)
+        for n in range(0, requests + 1, requests // 40)
+    ]
 
 
 def test_the_slope_is_that_of_the_last_half():
-    run = Run(requests=200_000)
-    run.samples = [
-        (n, 100 + n / 1000 if n < 100_000 else 200 + 3 * (n - 100_000) / 100_000) for n in range(0, 200_001, 1000)
-    ]
-    assert abs(run.slope_mebibytes() - 3) < 1e-6
+    assert measure_slope(make_rests(200_000, 3.0)) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("requests", "growth", "found"),
+    [
+        (200_000, 0.9, False),
+        (200_000, 1.1, True),
+        (1_000_000, 1.1, True),
+        # Ten thousand requests that take 7 MiB more may be the first of their kind; 10 MiB are a leak.
+        (20_000, 70.0, False),
+        (20_000, 100.0, True),
+    ],
+)
+def test_growth_is_found(requests, growth, found):
+    run = Run(requests=requests, rests={"plain": make_rests(requests, growth)})
+    assert bool(run.find_growth()) is found
+
+
+def test_one_server_that_grows_is_enough():
+    run = Run(requests=200_000, rests={"plain": make_rests(200_000, 0.0), "TLS": make_rests(200_000, 2.0)})
+    assert run.find_growth() == ["the TLS server's memory grows by 2.00 MiB for 100000 requests"]

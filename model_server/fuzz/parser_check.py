@@ -4,6 +4,7 @@
 The first byte of an input says which parser and which model; the rest is what the client sends.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from model_server.engine import ignore_times
 from model_server.errors import ServingError
 from model_server.inference import Inference
 from model_server.json_numbers import format_tensor
+from model_server.predict_forms import PredictForms
 from model_server.servable import EngineSettings, Servable, load_servable
 from model_server.wire_rest import format_outputs, parse_body, parse_inputs
 
@@ -35,6 +37,7 @@ class ParserCheck:
     def __init__(self) -> None:
         settings = EngineSettings(interpreters=1, threads=1)
         self._servables = [load_servable(name, 1, _DATA / name, settings) for name in MODELS]
+        self._forms = {servable.name: PredictForms(_INFERENCE) for servable in self._servables}
 
     def check(self, data: bytes) -> bool:
         """Whether the input was answered.
@@ -45,7 +48,9 @@ class ParserCheck:
         if not data:
             return False
         servable = self._servables[(data[0] >> 1) % len(MODELS)]
-        return (_check_rest if data[0] & 1 else _check_grpc)(servable, data[1:])
+        if data[0] & 1:
+            return _check_rest(servable, data[1:])
+        return _check_grpc(servable, data[1:], self._forms[servable.name])
 
 
 def _check_rest(servable: Servable, body: bytes) -> bool:
@@ -71,10 +76,11 @@ def _check_rest(servable: Servable, body: bytes) -> bool:
     return True
 
 
-def _check_grpc(servable: Servable, message: bytes) -> bool:
+def _check_grpc(servable: Servable, message: bytes, forms: PredictForms) -> bool:
     try:
         request = predict_pb2.PredictRequest.FromString(message)
     except DecodeError:
+        _expect_refusal(lambda: forms.read(message), DecodeError)
         return False
 
     def run(signature: Any, inputs: dict[str, Any], _: Any) -> dict[str, Any]:
@@ -85,9 +91,23 @@ def _check_grpc(servable: Servable, message: bytes) -> bool:
     try:
         response = _INFERENCE.predict(servable, request, run)
     except ServingError:
+        _expect_refusal(lambda: forms.answer(servable, forms.read(message), run), ServingError)
         return False
-    response.SerializeToString()
+    # The first time the form is learnt, the second time it is known, and its answer's form is learnt, and so on.
+    for _ in range(3):
+        answer = predict_pb2.PredictResponse.FromString(forms.answer(servable, forms.read(message), run))
+        # As text, since there are many NaN.
+        if str(answer) != str(response):
+            raise FaultError(f"by its form it is answered with {answer}, otherwise with {response}"[:1000])
     return bool(response.outputs)
+
+
+def _expect_refusal(answer: Callable[[], object], error: type[Exception]) -> None:
+    try:
+        answer()
+    except error:
+        return
+    raise FaultError("what is refused otherwise is answered by its form")
 
 
 def _run(servable: Servable, signature: Any, inputs: dict[str, Any]) -> dict[str, Any] | None:

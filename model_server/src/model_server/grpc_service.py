@@ -38,7 +38,7 @@ from model_server.grpc_calls import Call, CallServer, Take
 from model_server.inference import Inference, Run
 from model_server.metadata import check_fields, render_metadata, render_status
 from model_server.model_config import plan_models
-from model_server.predict import DataPlane, ModelSpec
+from model_server.predict import LARGE_BYTES, DataPlane, ModelSpec
 from model_server.predict_forms import PredictForms, Question, parse_model_spec, parse_request_spec
 from model_server.servable import Servable
 from model_server.turns import Turns
@@ -130,7 +130,7 @@ class GrpcService:
             ) from error
 
     def stop(self, grace_seconds: float) -> None:
-        """Refuse new calls, and wait at most the grace for those under way."""
+        """Refuse new calls, and wait for those under way, which are cancelled after the grace."""
         self._server.stop(grace_seconds)
         self._threads.shutdown(wait=False)
 
@@ -189,6 +189,8 @@ class GrpcService:
             call.refuse(grpc.StatusCode.CANCELLED, "")
         else:
             answer(call)
+        if len(call.message) > LARGE_BYTES:
+            self._data_plane.tidy()
 
     def _end_prediction(self) -> None:
         self._under_way -= 1

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from model_server.access_log import AccessLog
 from model_server.errors import ResourceExhaustedError, StartupError
 from model_server.http_connection import Connection
-from model_server.memory import release_free_memory
+from model_server.predict import LARGE_BYTES
 from model_server.rest_routes import CORS_HEADERS, PREDICTION_PATH, RestRequest, RestResponse, RestRoutes, RestSettings
 from model_server.turns import Turns
 from model_server.wire_rest import format_error
@@ -23,8 +23,6 @@ IDLE_SECONDS = 620.0
 # A client that has begun a request and sends nothing more.
 STALLED_SECONDS = 60.0
 _SWEEP_SECONDS = 5.0
-# After a request of this size, its memory is given back to the system.
-LARGE_BYTES = 1024 * 1024
 _BACKLOG = 2048
 
 Jobs: TypeAlias = "queue.SimpleQueue[tuple[RestRequest, Connection] | None]"
@@ -179,7 +177,7 @@ class HttpService:
             # Not kept until the next request comes.
             del job, request, connection, response
             if large:
-                release_free_memory()
+                self._routes.tidy()
 
     def _end(self, request: RestRequest, connection: Connection, response: RestResponse) -> None:
         self._under_way -= 1

@@ -32,6 +32,11 @@ class _Noted:
             with self._lock:
                 self._settle()
 
+    def settle(self) -> None:
+        """Add up what was noted."""
+        with self._lock:
+            self._settle()
+
     def _settle(self) -> None:
         """Add up what was noted; the lock is held."""
         while self._notes:

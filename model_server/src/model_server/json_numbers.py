@@ -2,11 +2,15 @@
 
 import base64
 import json
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
+
+# So many numbers have texts of their own at once: each takes six times what it adds to the answer.
+BLOCK_VALUES = 16_384
 
 # Digits that always survive a decimal round trip, and digits that always restore the binary value.
 _FORMATS = {
@@ -18,12 +22,25 @@ _FORMATS = {
 
 def format_tensor(array: Array, *, as_bytes: bool = False) -> str:
     """The array as nested JSON lists; `as_bytes` writes strings as base64 objects."""
-    values = _format_values(array.reshape(-1), as_bytes=as_bytes)
-    return _nest(values, array.shape, 0)[0]
+    if array.size <= BLOCK_VALUES:
+        values = _format_values(array.reshape(-1), as_bytes=as_bytes)
+        return _nest(values, array.shape, 0)[0]
+    blocks = (", ".join(format_rows(block, as_bytes=as_bytes)) for (block,) in cut_blocks([array]))
+    return "[" + ", ".join(blocks) + "]"
+
+
+def cut_blocks(arrays: Sequence[Array]) -> Iterator[tuple[Array, ...]]:
+    """Arrays of as many items in the same parts along their first dimension: `BLOCK_VALUES` values each, or an item."""
+    largest_item = max((array[:1].size for array in arrays), default=0)
+    step = max(BLOCK_VALUES // max(largest_item, 1), 1)
+    for start in range(0, len(arrays[0]) if arrays else 0, step):
+        yield tuple(array[start : start + step] for array in arrays)
 
 
 def format_rows(array: Array, *, as_bytes: bool = False) -> list[str]:
     """The items of the first dimension, each as nested JSON lists."""
+    if array[:1].size > BLOCK_VALUES:
+        return [format_tensor(item, as_bytes=as_bytes) for item in array]
     values = _format_values(array.reshape(-1), as_bytes=as_bytes)
     rows, start = [], 0
     for _ in range(array.shape[0]):

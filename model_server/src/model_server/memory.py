@@ -15,8 +15,12 @@ _MADV_COLLAPSE = 25
 _LEAST_RESIDENT = 0.9
 # Blocks of weights. What is smaller is read from the caches, or comes and goes, and is given back page by page.
 _FEWEST_HUGE_PAGES = 8
-# glibc's number of the setting.
-_ARENA_MAX = -8
+# glibc's numbers of the settings.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+# Larger blocks are mapped, and go back to the system when they are freed, whatever stands behind them.
+_SMALLEST_MAPPED_BYTES = 1024 * 1024
+# What is kept at the end of the heap for the next request.
+_MOST_KEPT_BYTES = 2 * 1024 * 1024
 
 
 def release_mapped(file: Path) -> int:
@@ -99,10 +103,13 @@ def release_free_memory() -> None:
 
 
 def limit_arenas() -> None:
-    """Have all threads allocate from two places, where the C library can.
+    """Have all threads allocate from two places, and large blocks from none of them, where the C library can.
 
-    With one for each thread, what a large request leaves behind is of no use to the next one, on another thread.
+    With one for each thread, what a large request leaves behind is of no use to the next one, on another thread. And
+    left to itself, the C library takes ever larger blocks from there once it has seen some freed.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_ARENA_MAX, 2)
+        mallopt(_MMAP_THRESHOLD, _SMALLEST_MAPPED_BYTES)
+        mallopt(_TRIM_THRESHOLD, _MOST_KEPT_BYTES)

@@ -53,6 +53,12 @@ class Metrics:
         self._batch_inputs = Histogram(f"{batching}:input_batch_size", ("model_name",), EXAMPLE_EDGES)
         self._batch_sizes = Histogram(f"{batching}:processed_batch_size", ("model_name",), EXAMPLE_EDGES)
         self._batch_padding = Histogram(f"{batching}:padding_size", ("model_name",), EXAMPLE_EDGES)
+        # In the order of the page.
+        self._metrics: tuple[Counter | Histogram, ...] = (
+            *(self._requests, self._latency, self._runtime, self._example_counts, self._examples),
+            *(self._batch_queue, self._batch_runs, self._batch_inputs, self._batch_sizes, self._batch_padding),
+            *(self._warmup, self._warmup_records, self._predict, self._queue, self._run, self._threads),
+        )
 
     def count_request(self, model: str, status: str) -> None:
         """One request ended with this status, such as OK or INVALID_ARGUMENT."""
@@ -118,15 +124,17 @@ class Metrics:
                 return
             add(*values)
 
+    def settle(self) -> None:
+        """Add everything up: a note keeps the memory that was allocated around it, which is much in a large request."""
+        self._settle()
+        for metric in self._metrics:
+            metric.settle()
+
     def format_page(self) -> str:
         """The Prometheus text format, version 0.0.4."""
         self._settle()
         lines: list[str] = []
-        for metric in (
-            *(self._requests, self._latency, self._runtime, self._example_counts, self._examples),
-            *(self._batch_queue, self._batch_runs, self._batch_inputs, self._batch_sizes, self._batch_padding),
-            *(self._warmup, self._warmup_records, self._predict, self._queue, self._run, self._threads),
-        ):
+        for metric in self._metrics:
             samples = metric.format_samples()
             if samples:
                 lines += [f"# TYPE {metric.name} {metric.kind}", *samples]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from model_server.engine import DEFAULT_SIGNATURE
 from model_server.errors import InvalidArgumentError, NotFoundError
+from model_server.memory import release_free_memory
 from model_server.metrics import Metrics
 from model_server.model_config import ModelConfig
 from model_server.repository import Repository
@@ -19,6 +20,9 @@ from model_server.signatures import Signature
 from model_server.wire_grpc import parse_tensor
 
 Array = NDArray[np.generic]
+
+# Of a request: after it, its memory is given back.
+LARGE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class DataPlane:
     def busy(self) -> bool:
         """Whether a graph is running, or a request waits to have it run."""
         return bool(self._runs)
+
+    def tidy(self) -> None:
+        """After a large request: what it leaves in memory is given back to the system."""
+        self.metrics.settle()
+        release_free_memory()
 
     def drain(self) -> None:
         """From now on nobody should send anything; what comes is still answered."""

@@ -86,6 +86,10 @@ class RestRoutes:
         """Whether a graph is running now, for any wire."""
         return self._data_plane.busy
 
+    def tidy(self) -> None:
+        """After a large request."""
+        self._data_plane.tidy()
+
     def observe_queue(self, seconds: float) -> None:
         """A prediction waited so long for a thread."""
         self._data_plane.metrics.observe_thread_wait("REST", seconds)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model_server.errors import InvalidArgumentError, LoadError, NotFoundError
+from model_server.memory import release_free_memory
 from model_server.servable import Servable
 from model_server.versions import (
     LATEST,
@@ -256,6 +257,7 @@ class ServedModel:
             if servable.version not in self._loaded:
                 self._statuses[servable.version] = VersionStatus(servable.version, "END")
         servable.engine.close()
+        release_free_memory()
         _LOGGER.info("%s version %d is unloaded", self.name, servable.version)
 
     def _set_status(self, status: VersionStatus) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 LARGEST_BYTES = 128 * 1024
 SLOW_SECONDS = 0.05
 MOST_SLOW = 20
+# So many quick ones make up for a slow one: now and then one is slow because the processor was taken away.
+QUICK_FOR_A_SLOW = 20
 
 Work = Callable[[], None]
 
@@ -22,7 +24,7 @@ class Turns:
         """While `is_busy`, predictions stand in line for the interpreter, which other threads do."""
         self._is_busy = is_busy
         self._enabled = enabled
-        self._slow = 0
+        self._slow = 0.0
         self._waiting: deque[tuple[Work, Work]] = deque()
         # Whether something may have come that nobody has looked at, as a prediction took its time.
         self.behind = False
@@ -60,3 +62,5 @@ class Turns:
         if time.perf_counter() - begun > SLOW_SECONDS:
             self._slow += 1
             self._enabled = self._slow < MOST_SLOW
+        elif self._slow > 0:
+            self._slow -= 1 / QUICK_FOR_A_SLOW

@@ -14,6 +14,7 @@ Array = NDArray[np.generic]
 # A tensor may hold fewer values than its shape has (the last one fills the rest); this bounds what a few bytes of
 # request can make the server allocate.
 LARGEST_FILL_BYTES = 256 * 1024 * 1024
+_BLOCK_VALUES = 16_384
 
 
 def parse_tensor(name: str, proto: tensor_pb2.TensorProto) -> Array:
@@ -84,7 +85,10 @@ def render_tensor(array: Array, proto: tensor_pb2.TensorProto, *, as_content: bo
     if as_content and not dtype.numpy.hasobject:
         proto.tensor_content = flat.tobytes()
     else:
-        getattr(proto, dtype.values_field).extend(_wire_values(flat, dtype).tolist())
+        values, field = _wire_values(flat, dtype), getattr(proto, dtype.values_field)
+        # A Python object for each number of a large tensor would take six times what the message takes.
+        for start in range(0, len(values), _BLOCK_VALUES):
+            field.extend(values[start : start + _BLOCK_VALUES].tolist())
 
 
 def _wire_values(flat: Array, dtype: dtypes.Dtype) -> Array:

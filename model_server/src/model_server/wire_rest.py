@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from model_server.dtypes import BY_NUMPY, Dtype
 from model_server.errors import InvalidArgumentError, UnimplementedError
-from model_server.json_numbers import format_rows, format_tensor
+from model_server.json_numbers import cut_blocks, format_rows, format_tensor
 from model_server.signatures import Signature
 
 Array = NDArray[np.generic]
@@ -347,14 +347,15 @@ def format_outputs(outputs: dict[str, Array], *, row_format: bool) -> str:
     if not row_format:
         columns = {name: format_tensor(array, as_bytes=_is_bytes(name)) for name, array in outputs.items()}
         return f'{{\n    "outputs": {_format_object_or_value(columns)}\n}}'
-    rows = _count_rows(outputs)
-    names = list(outputs)
-    columns_of_rows = [format_rows(outputs[name], as_bytes=_is_bytes(name)) for name in names]
-    texts = [
-        _format_object_or_value({name: column[row] for name, column in zip(names, columns_of_rows, strict=True)})
-        for row in range(rows)
-    ]
+    _check_rows(outputs)
+    blocks = cut_blocks(list(outputs.values()))
+    texts = [", ".join(_format_rows(dict(zip(outputs, block, strict=True)))) for block in blocks]
     return f'{{\n    "predictions": [{", ".join(texts)}]\n}}'
+
+
+def _format_rows(outputs: dict[str, Array]) -> list[str]:
+    columns = [format_rows(array, as_bytes=_is_bytes(name)) for name, array in outputs.items()]
+    return [_format_object_or_value(dict(zip(outputs, row, strict=True))) for row in zip(*columns, strict=True)]
 
 
 def _is_bytes(name: str) -> bool:
@@ -368,7 +369,7 @@ def _format_object_or_value(values: dict[str, str]) -> str:
     return f"{{\n{members}\n    }}"
 
 
-def _count_rows(outputs: dict[str, Array]) -> int:
+def _check_rows(outputs: dict[str, Array]) -> None:
     rows = -1
     for name, array in outputs.items():
         if array.ndim == 0:
@@ -378,7 +379,6 @@ def _count_rows(outputs: dict[str, Array]) -> int:
                 f"Tensor name: {name} has inconsistent batch size: {array.shape[0]} expecting: {rows}"
             )
         rows = int(array.shape[0])
-    return rows
 
 
 def format_error(message: str) -> str:

@@ -5,12 +5,13 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import grpc
 import pytest
 
 from model_server._protos import health_pb2
-from model_server._protos.tensorflow_serving.apis import get_model_status_pb2, predict_pb2
+from model_server._protos.tensorflow_serving.apis import get_model_status_pb2, predict_pb2, prediction_service_pb2_grpc
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
@@ -129,6 +130,29 @@ def test_sigterm_while_clients_ask_answers_what_was_taken_and_exits_0(server):
     # gRPC's core cancels what it has not handed over yet when it is told to stop.
     assert set(ended) <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
     assert "Traceback" not in server.log()
+
+
+def test_large_requests_leave_no_memory_behind(server):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "m"
+    request.inputs["x"].dtype = 1
+    request.inputs["x"].tensor_content = bytes(4_000_000)
+    for size in (1_000_000, 1):
+        request.inputs["x"].tensor_shape.dim.add(size=size)
+    status = Path(f"/proc/{server.process.pid}/status")
+
+    def ask_and_read_mebibytes(times):
+        with grpc.insecure_channel(
+            f"127.0.0.1:{server.grpc_port}", [("grpc.max_receive_message_length", -1)]
+        ) as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            for _ in range(times):
+                assert len(stub.Predict(request, timeout=60).outputs["y"].float_val) == 1_000_000
+        return int(status.read_text().split("VmRSS:")[1].split()[0]) / 1024
+
+    first = ask_and_read_mebibytes(4)
+    # Each of them once kept a mebibyte, until 256 of them had been there.
+    assert ask_and_read_mebibytes(12) < first + 6
 
 
 def test_what_waits_for_its_turn_is_in_the_metrics(start_server, add_version, tmp_path):

@@ -1,3 +1,4 @@
+import shutil
 import threading
 
 import numpy as np
@@ -120,3 +121,28 @@ def test_strings_pass_through(load):
     payload = np.array([b"a", b"\xff\x00b", b""], dtype=object)
     echo = load("echo_bytes").run("serving_default", {"payload": payload})["echo_bytes"]
     assert echo.reshape(-1).tolist() == payload.tolist()
+
+
+def test_copies_and_careful_graphs_are_of_the_file_that_was_loaded(models, tmp_path):
+    """They are prepared when requests ask for them: the file may be deleted then, or be another one."""
+    file = tmp_path / "model.tflite"
+    shutil.copy(models / "half_plus_two" / "model.tflite", file)
+    engine = LiteRtEngine(file, workers=2, threads=1)
+    file.unlink()
+    undeclared = {"x": np.array([1.0, 4.0], np.float32)}
+    try:
+        assert engine.run("serving_default", undeclared)["y"].tolist() == [2.5, 4.0]
+    finally:
+        engine.close()
+    shutil.copy(models / "half_plus_two" / "model.tflite", file)
+    engine = LiteRtEngine(file, workers=2, threads=1)
+    # As a copying tool does it: a new file takes the name.
+    shutil.copy(models / "tiny_image" / "model.tflite", tmp_path / "new")
+    (tmp_path / "new").rename(file)
+    try:
+        assert engine.run("serving_default", undeclared)["y"].tolist() == [2.5, 4.0]
+        assert engine._load().signatures == engine.signatures
+    finally:
+        engine.close()
+    with pytest.raises(LoadError, match="is closed: its version is being unloaded"):
+        engine._load()

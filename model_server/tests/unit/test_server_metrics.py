@@ -1,5 +1,6 @@
 import itertools
 import re
+import weakref
 from collections import deque
 
 from model_server.metrics import Metrics
@@ -135,3 +136,30 @@ def test_what_is_noted_is_told_before_anyone_looks_when_it_is_much():
     counts = {s[1]["version"]: s[2] for s in samples if s[0] == "modelpress_predict_duration_seconds_count"}
     assert counts == {"0": 1000, "1": 1000}
     assert metrics._notes == deque()
+
+
+def test_nothing_is_kept_of_what_was_settled():
+    class Name(str):  # noqa: SLOT000  # one that can be referred to weakly
+        pass
+
+    def note(name):
+        metrics.observe_times(name, 1, "Predict", 0.0, 0.1)
+        metrics.observe_answer(name, 1, "Predict", "GRPC", 0.1)
+        metrics.observe_thread_wait(name, 0.1)
+        metrics.count_request(name, "OK")
+
+    metrics = Metrics({"m"})
+    metrics.format_page()
+    # The first of a name stands for it from then on.
+    note("m")
+    metrics.settle()
+    name = Name("m")
+    note(name)
+    kept = weakref.ref(name)
+    del name
+    assert kept() is not None
+    metrics.settle()
+    assert kept() is None
+    page = metrics.format_page()
+    assert 'modelpress_run_duration_seconds_count{model_name="m",version="1"} 2' in page
+    assert ':tensorflow:serving:request_count{model_name="m",status="OK"} 4' in page

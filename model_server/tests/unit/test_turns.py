@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from model_server.turns import LARGEST_BYTES, MOST_SLOW, SLOW_SECONDS, Turns
+from model_server.turns import LARGEST_BYTES, MOST_SLOW, QUICK_FOR_A_SLOW, SLOW_SECONDS, Turns
 
 
 @pytest.fixture
@@ -57,6 +57,17 @@ def test_predictions_that_are_slow_go_to_other_threads_after_some(turns, monkeyp
         turns.offer(lambda: None, lambda: None)
         turns.take()
     assert (all(suited), turns.suit(1)) == (True, False)
+
+
+def test_now_and_then_a_slow_one_changes_nothing(turns, monkeypatch):
+    times = []
+    monkeypatch.setattr(time, "perf_counter", lambda: times.pop(0))
+    for _ in range(3 * MOST_SLOW):
+        for seconds in (SLOW_SECONDS + 0.001, *[0.001] * QUICK_FOR_A_SLOW):
+            assert turns.suit(1)
+            times += [0.0, seconds]
+            turns.offer(lambda: None, lambda: None)
+            turns.take()
 
 
 def test_a_prediction_that_fails_leaves_the_others_their_turns(turns):

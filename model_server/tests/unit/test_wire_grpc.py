@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -90,3 +92,24 @@ def test_scalar_has_no_dimension():
 )
 def test_malformed_tensors_are_refused(proto, text):
     assert text in refusal(proto)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.complex64])
+def test_large_tensors_are_written_whole(dtype):
+    array = np.arange(40_001).astype(dtype).reshape(1, -1)
+    proto = tensor_pb2.TensorProto()
+    render_tensor(array, proto)
+    assert np.array_equal(parse_tensor("x", proto), array)
+
+
+def test_a_large_tensor_takes_little_more_memory_than_its_numbers():
+    array = np.zeros(80_000, np.float32)
+    proto = tensor_pb2.TensorProto()
+    tracemalloc.start()
+    try:
+        render_tensor(array, proto)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # An object for each number would take 24 bytes.
+    assert peak_bytes < 80_000 * 16

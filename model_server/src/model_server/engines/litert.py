@@ -25,6 +25,7 @@ from model_server.engine import (
     format_cause,
     ignore_times,
 )
+from model_server.engines.open_file import OpenFile
 from model_server.errors import LoadError, UnavailableError
 from model_server.memory import release_mapped, use_huge_pages
 from model_server.weight_types import check_weights
@@ -43,7 +44,8 @@ class LiteRtEngine:
         check_weights(model_file)
         self._model_file = model_file
         self._threads = threads
-        self._careful = CarefulGraph(model_file)
+        self._opened = OpenFile(model_file)
+        self._careful = CarefulGraph(self._opened)
         self._closed = False
         first = self._load()
         self.signatures: dict[str, GraphSignature] = first.signatures
@@ -70,9 +72,10 @@ class LiteRtEngine:
         self._closed = True
         self._careful.close()
         self._pool.close()
+        self._opened.close()
 
     def _load(self) -> "_LoadedGraph":
-        graph = _LoadedGraph(self._model_file, self._threads)
+        graph = _LoadedGraph(self._opened, self._threads)
         # The kernels have packed copies of the weights now: what the file holds is read again only where they need it.
         release_mapped(self._model_file)
         use_huge_pages()
@@ -82,8 +85,9 @@ class LiteRtEngine:
 class CarefulGraph:
     """LiteRT's plain kernels, for shapes that a file does not declare; prepared when the first such request comes."""
 
-    def __init__(self, model_file: Path) -> None:
-        self._model_file = model_file
+    def __init__(self, opened: OpenFile) -> None:
+        """Of this file, which is closed with it."""
+        self._opened = opened
         self._lock = threading.Lock()
         self._graph: _LoadedGraph | None = None
 
@@ -95,29 +99,38 @@ class CarefulGraph:
         """
         begun = time.perf_counter()
         with self._lock:
-            if self._graph is None:
-                self._graph = _LoadedGraph(self._model_file, 1, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
-            outputs = self._graph.run(signature, inputs)
+            graph = self._graph or self._load(inputs)
+            outputs = graph.run(signature, inputs)
         observe(0.0, time.perf_counter() - begun)
         return outputs
+
+    def _load(self, inputs: dict[str, Array]) -> "_LoadedGraph":
+        try:
+            self._graph = _LoadedGraph(self._opened, 1, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+        except LoadError as error:
+            # The file's own shapes are answered all the same.
+            raise describe_refusal(inputs, error) from error
+        return self._graph
 
     def close(self) -> None:
         """Let go of the interpreter."""
         self._graph = None
+        self._opened.close()
 
 
 class _LoadedGraph:
     """One interpreter; used by one thread at a time."""
 
-    def __init__(self, model_file: Path, threads: int, resolver: OpResolverType = OpResolverType.BUILTIN) -> None:
+    def __init__(self, opened: OpenFile, threads: int, resolver: OpResolverType = OpResolverType.BUILTIN) -> None:
         try:
-            interpreter = Interpreter(str(model_file), num_threads=threads, experimental_op_resolver_type=resolver)
+            with opened.name() as name:
+                interpreter = Interpreter(str(name), num_threads=threads, experimental_op_resolver_type=resolver)
             # A graph with an operation that LiteRT does not know, or that cannot be prepared, fails here. Later this
             # call would be refused, since signature runners hold on to the interpreter's inside.
             interpreter.allocate_tensors()
             self._runners = _read_runners(interpreter)
         except (ValueError, RuntimeError) as error:
-            raise LoadError(f"{model_file} cannot be run by LiteRT: {format_cause(error)}.") from error
+            raise LoadError(f"{opened.file} cannot be run by LiteRT: {format_cause(error)}.") from error
         self.signatures = _describe(self._runners)
 
     def run(self, signature: str, inputs: dict[str, Array]) -> dict[str, Array]:

@@ -25,6 +25,7 @@ from model_server.engine import (
     ignore_times,
 )
 from model_server.engines.litert import CarefulGraph, read_signatures
+from model_server.engines.open_file import OpenFile
 from model_server.engines.openvino_ranges import measure_ranges, quantise_activations
 from model_server.errors import LoadError, UnavailableError
 from model_server.memory import release_free_memory, release_mapped, use_huge_pages
@@ -46,7 +47,7 @@ class OpenVinoEngine:
         """
         check_weights(model_file)
         self._closed = False
-        self._careful = CarefulGraph(model_file)
+        self._careful = CarefulGraph(OpenFile(model_file))
         settings: dict[str, Any] = {
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": workers * threads,

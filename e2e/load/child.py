@@ -1,0 +1,75 @@
+"""Runs a load generator as a child process and measures what it took of the processors."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from load.generating import GeneratorError
+
+_POLL_SECONDS = 0.05
+_SECONDS_TO_END = 5.0
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a process took from its start to its end."""
+
+    cpu_seconds: float
+    wall_seconds: float
+
+
+def run_measured(command: Sequence[str], log: Path, limit_seconds: float, environment: Mapping[str, str]) -> Spent:
+    """Run a command to its end; what it prints goes to the log. No process of its own outlives this call.
+
+    Raises:
+        GeneratorError: when the command cannot be run, fails, or takes longer than the limit.
+    """
+    begun = time.monotonic()
+    try:
+        with log.open("wb") as out:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**environment})
+    except OSError as error:
+        raise GeneratorError(f"{command[0]} cannot be started ({error.strerror}); install it") from error
+    try:
+        status, cpu_seconds = _wait(process, begun + limit_seconds)
+    finally:
+        _end(process)
+    if status is None:
+        raise GeneratorError(f"{log}: the generator did not end within {limit_seconds:.0f} s; {_last_words(log)}")
+    if status != 0:
+        raise GeneratorError(f"{log}: the generator ended with status {status}; {_last_words(log)}")
+    return Spent(cpu_seconds, time.monotonic() - begun)
+
+
+def _wait(process: "subprocess.Popen[bytes]", deadline: float) -> tuple[int | None, float]:
+    """The exit status and the CPU seconds; no status when the deadline came first.
+
+    wait4 tells of this process and those that it waited for, where getrusage would add up all of our children.
+    """
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid != 0:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return process.returncode, usage.ru_utime + usage.ru_stime
+        if time.monotonic() > deadline:
+            return None, 0.0
+        time.sleep(_POLL_SECONDS)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return f"it said last: {' | '.join(lines)[-2000:]}" if lines else "it said nothing"

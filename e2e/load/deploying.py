@@ -1,0 +1,233 @@
+"""Puts configurations on a cluster and waits until each answers; all stand side by side, one pod each."""
+
+import json
+import shutil
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster.client import Client
+from cluster.processes import ClusterError
+from demo_cluster.models import format_progress, is_ready, is_stalled
+
+from load.configurations import Limits, Planned, find_trained, render_manifest
+from load.flask_pod import FlaskServer, render_flask
+from load.kpis import PrometheusPlace
+from load.results import Configuration
+from model_operator import names
+from model_operator.serving_pod import Served, find_served
+
+READY_SECONDS = 3600
+_STORE_URI = "pvc://modelpress-store/artifacts"
+_REACH_SECONDS = 5
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A cluster with the operator on it, on which configurations are measured.
+
+    Attributes:
+        client: kubectl.
+        namespace: where the models are; it has a store.
+        description: of the cluster, in words.
+        prometheus: where Prometheus is.
+        enter: the command prefix by which a generator gets to where Services' addresses lead.
+        flask_image: of the Flask baseline; empty where there is none.
+        store: folder of the store's files on this machine; None where it is elsewhere.
+    """
+
+    client: Client
+    namespace: str
+    description: str
+    prometheus: PrometheusPlace
+    enter: tuple[str, ...] = ()
+    flask_image: str = ""
+    store: Path | None = None
+
+    def read(self, *arguments: str) -> Any:
+        """What `kubectl get … -o json` gives in the namespace."""
+        return self.client.read(*arguments, "-n", self.namespace)
+
+
+def deploy(
+    scene: Scene,
+    planned: Sequence[Planned],
+    limits: Limits,
+    window: str,
+    *,
+    tell: Tell,
+    flask_server: FlaskServer = "flask",
+) -> None:
+    """Have all of them ready; what stands already is left as it is.
+
+    Raises:
+        ClusterError: when one cannot be served, or it takes too long.
+    """
+    models = [each for each in planned if each.kind != "flask"]
+    for each in models:
+        manifest = render_manifest(each, limits, window, provide_trained(scene, each))
+        scene.client.kubectl("apply", "-n", scene.namespace, "-f", "-", text=json.dumps(manifest))
+    tell(f"applied {', '.join(each.name for each in models)} in namespace {scene.namespace}")
+    wait_until_ready(scene, [each.name for each in models], tell)
+    for each in planned:
+        if each.kind == "flask":
+            deploy_flask(scene, each, limits, flask_server, tell)
+
+
+def provide_trained(scene: Scene, planned: Planned) -> dict[str, str] | None:
+    """A trained artifact as `source.artifact`, copied into the store; None where there is none, or no way to it."""
+    trained = find_trained(planned)
+    if trained is None or scene.store is None:
+        return None
+    target = scene.store / "artifacts" / f"{names.short_digest(trained.digest, 64)}.zip"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.copyfile(trained.path, partial)
+        partial.chmod(0o644)
+        partial.rename(target)
+    return {"uri": f"{_STORE_URI}/{target.name}", "digest": trained.digest}
+
+
+def wait_until_ready(scene: Scene, wanted: Sequence[str], tell: Tell) -> None:
+    """All of these models ready; says what changes.
+
+    Raises:
+        ClusterError: when one stalls, or it takes too long.
+    """
+    deadline = time.monotonic() + READY_SECONDS
+    told: dict[str, str] = {}
+    while True:
+        listed = scene.read("cmod")["items"]
+        models = [model for model in listed if model["metadata"]["name"] in wanted]
+        for model in models:
+            name, line = model["metadata"]["name"], format_progress(model)
+            if told.get(name) != line:
+                told[name] = line
+                tell(line)
+        if len(models) == len(wanted) and all(is_ready(model) for model in models):
+            return
+        stalled = [told[model["metadata"]["name"]] for model in models if is_stalled(model)]
+        if stalled or time.monotonic() > deadline:
+            waiting = [line for line in told.values() if not line.endswith(": Ready")]
+            raise ClusterError("; ".join(stalled or waiting) + f" (kubectl describe cmod -n {scene.namespace})")
+        time.sleep(1)
+
+
+def deploy_flask(scene: Scene, planned: Planned, limits: Limits, server: FlaskServer, tell: Tell) -> None:
+    """The Flask baseline with the weights of the uncompressed model.
+
+    Raises:
+        ClusterError: when it does not become ready.
+    """
+    deployment = scene.read("deployment", planned.reference)
+    rendered = render_flask(planned.name, scene.flask_image, deployment, count_threads(limits.cpu), server)
+    scene.client.kubectl(
+        "apply",
+        "-n",
+        scene.namespace,
+        "-f",
+        "-",
+        text=json.dumps({"apiVersion": "v1", "kind": "List", "items": rendered}),
+    )
+    tell(f"{planned.name}: waiting for TensorFlow behind Flask")
+    scene.client.kubectl("rollout", "status", f"deployment/{planned.name}", "-n", scene.namespace, "--timeout=600s")
+    tell(f"{planned.name}: Ready")
+
+
+def count_threads(cpu: str) -> int:
+    """The threads that a CPU limit such as `500m` or `2` has processors for; at least 1."""
+    cores = int(cpu[:-1]) / 1000 if cpu.endswith("m") else float(cpu)
+    return max(1, -(-int(1000 * cores) // 1000))
+
+
+def read_served(scene: Scene, planned: Planned) -> Served:
+    """The pods of the configuration that answer.
+
+    Raises:
+        ClusterError: when none does.
+    """
+    selector = (
+        f"app.kubernetes.io/instance={planned.name}"
+        if planned.kind == "flask"
+        else f"{names.LABEL_MODEL}={planned.name},{names.LABEL_COMPONENT}={names.COMPONENT_SERVER}"
+    )
+    pods = scene.read("pods", "-l", selector)["items"]
+    served = find_served(scene.namespace, planned.name, pods)
+    if served is None:
+        raise ClusterError(f"{planned.name} has no pod that answers (kubectl get pods -n {scene.namespace})")
+    return served
+
+
+def read_ready(scene: Scene, planned: Planned) -> tuple[int, Mapping[str, Any]]:
+    """How many pods are ready, and the object that says so: the CompressedModel, or the baseline's Deployment."""
+    kind = "deployment" if planned.kind == "flask" else "cmod"
+    found = scene.read(kind, planned.name)
+    status = found.get("status", {})
+    told = status if planned.kind == "flask" else status.get("serving", {})
+    return int(told.get("readyReplicas", 0)), found
+
+
+def read_address(scene: Scene, planned: Planned) -> str:
+    """The cluster address of the configuration's Service."""
+    address: str = scene.read("service", planned.name)["spec"]["clusterIP"]
+    return address
+
+
+def require_reach(scene: Scene, planned: Planned) -> None:
+    """Refuse a cluster whose Services cannot be reached from here: a forwarded port would measure the forwarding.
+
+    Raises:
+        ClusterError: when the Service's address does not answer.
+    """
+    if scene.enter:
+        return
+    address = read_address(scene, planned)
+    try:
+        socket.create_connection((address, names.HTTP_PORT), _REACH_SECONDS).close()
+    except OSError as error:
+        raise ClusterError(
+            f"{planned.name} at {address}:{names.HTTP_PORT} cannot be reached from here ({error}): run this on a node"
+            " of the cluster; a port that kubectl forwards is no way for load, it would be measured itself"
+        ) from error
+
+
+def read_configuration(scene: Scene, planned: Planned, limits: Limits) -> Configuration:
+    """What is known of a configuration that is ready."""
+    served = scene.read("cmod", planned.source)
+    artifact = served["status"]["artifact"]
+    reference = scene.read("cmod", planned.reference)["status"]["artifact"]
+    trained = bool(artifact.get("trained", False))
+    deployment = scene.read("deployment", planned.name)
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    flask = planned.kind == "flask"
+    return Configuration(
+        name=planned.name,
+        network=planned.network,
+        alpha=planned.alpha,
+        bits=planned.bits,
+        kind=planned.kind,
+        trained=trained,
+        quality_percent=artifact.get("quality", {}).get("value") if trained else None,
+        zeros_percent=artifact.get("sparsityPercent"),
+        artifact_bytes=reference.get("baselineSizeBytes") if flask else artifact.get("sizeBytes"),
+        uncompressed_bytes=reference.get("baselineSizeBytes"),
+        bits_per_weight=32.0 if flask else artifact.get("bitsPerWeight"),
+        entropy_bits_per_weight=artifact.get("entropyBitsPerWeight"),
+        image=container["image"],
+        cpu_limit=limits.cpu,
+        memory_limit=limits.memory,
+        weights=format_weights(artifact, trained=trained),
+    )
+
+
+def format_weights(artifact: Mapping[str, Any], *, trained: bool) -> str:
+    """Where they come from, in words."""
+    if trained:
+        return f"trained on {artifact.get('dataset', 'data of its own')}, {artifact['digest']}"
+    return f"initial weights, pruned and quantised without training, {artifact['digest']}"

@@ -1,0 +1,81 @@
+"""The Flask baseline's Deployment and Service, made from those of the uncompressed model. Pure.
+
+Its pod is the model's with another server: the same init container unpacks and verifies the same artifact, limits,
+security and probes are the same, so that nothing differs but what is compared.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Literal
+
+APPLICATION = "/opt/modelpress/flask_baseline/app.py"
+PYTHON = "/opt/modelpress/venv/bin/python"
+CONTAINER = "server"
+"""The name of ours, by which the chart's Prometheus keeps what the kubelet tells."""
+FLASK_PORT = 8501
+FlaskServer = Literal["flask", "gunicorn"]
+
+
+def render_flask(
+    name: str, image: str, deployment: Mapping[str, Any], threads: int, server: FlaskServer = "flask"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The Deployment and the Service.
+
+    Args:
+        name: of both.
+        image: with the application.
+        deployment: the live Deployment of the CompressedModel with the same weights.
+        threads: what TensorFlow may compute with.
+        server: Flask's own, or gunicorn.
+    """
+    labels = {"app.kubernetes.io/name": "flask-baseline", "app.kubernetes.io/instance": name}
+    template = copy.deepcopy(dict(deployment["spec"]["template"]["spec"]))
+    (ours,) = template["containers"]
+    version = find_version_folder(template)
+    kept = ("imagePullPolicy", "resources", "securityContext", "terminationMessagePolicy", "lifecycle")
+    probe = {"httpGet": {"path": f"/v1/models/{name}", "port": "http"}}
+    template["containers"] = [
+        {key: ours[key] for key in kept if key in ours}
+        | {
+            "name": CONTAINER,
+            "image": image,
+            "command": [PYTHON, APPLICATION],
+            "args": [f"--name={name}", f"--folder={version}", f"--threads={threads}", f"--server={server}"],
+            "ports": [{"name": "http", "containerPort": FLASK_PORT, "protocol": "TCP"}],
+            "startupProbe": {**probe, "periodSeconds": 2, "failureThreshold": 150, "timeoutSeconds": 5},
+            "readinessProbe": {**probe, "periodSeconds": 5, "timeoutSeconds": 5},
+            "livenessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 10},
+            "volumeMounts": [
+                {"name": "model", "mountPath": "/models", "readOnly": True},
+                {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own
+            ],
+        }
+    ]
+    template["volumes"] = [volume for volume in template["volumes"] if volume["name"] != "configuration"]
+    metadata = {"name": name, "labels": labels}
+    return (
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": metadata,
+            "spec": {
+                "replicas": 1,
+                "strategy": {"type": "Recreate"},
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": template},
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata,
+            "spec": {"selector": labels, "ports": [{"name": "http", "port": FLASK_PORT, "targetPort": "http"}]},
+        },
+    )
+
+
+def find_version_folder(template: Mapping[str, Any]) -> str:
+    """Where the init container unpacks the artifact to."""
+    (unpack,) = template["initContainers"]
+    target: str = unpack["args"][2]
+    return target

@@ -1,0 +1,87 @@
+"""What a load generator is asked for and what it gives, whichever it is; and when a run of it does not count."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+LARGEST_SHARE_PERCENT = 30.0
+"""Of the node's CPU time: a generator that took more has measured itself."""
+
+LARGEST_LATENESS_MILLISECONDS = 100.0
+"""At the 99th percentile: a generator that sends later than this does not send what the profile says."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A served model under load.
+
+    Attributes:
+        name: of the model.
+        host: name or address, as seen from where the generator runs.
+        rest_port: of the REST API.
+        grpc_port: of the gRPC API.
+        bodies: folder of the requests, see `load.bodies`.
+        path: of REST requests; the model's :predict when empty.
+    """
+
+    name: str
+    host: str
+    rest_port: int
+    grpc_port: int
+    bodies: Path
+    path: str = ""
+
+    @property
+    def rest_path(self) -> str:
+        """Where REST requests go."""
+        return self.path or f"/v1/models/{self.name}:predict"
+
+
+@dataclass(frozen=True)
+class GeneratorRun:
+    """One run of a generator.
+
+    Attributes:
+        samples: the file that it wrote, see `load.samples`.
+        cpu_seconds: that its process took, from its start to its end.
+        wall_seconds: from its start to its end.
+        started_unix: when the profile's time 0 was.
+        generator: "jmeter" or "python".
+        version: of the generator and what it runs on.
+    """
+
+    samples: Path
+    cpu_seconds: float
+    wall_seconds: float
+    started_unix: float
+    generator: str
+    version: str
+
+
+class GeneratorError(Exception):
+    """A generator could not be run; the message is one sentence with what to do."""
+
+
+def share_percent(cpu_seconds: float, wall_seconds: float, cores: int) -> float:
+    """The part of the node's CPU time that the generator took."""
+    return 100 * cpu_seconds / (wall_seconds * cores)
+
+
+def judge_generator(cpu_seconds: float, wall_seconds: float, cores: int) -> str | None:
+    """Why a run is void because its generator took too much of the node; None when it counts."""
+    share = share_percent(cpu_seconds, wall_seconds, cores)
+    if share <= LARGEST_SHARE_PERCENT:
+        return None
+    return (
+        f"the generator took {cpu_seconds:.1f} CPU seconds in {wall_seconds:.1f} s on {cores} cores, {share:.0f} % of"
+        f" the node, where {LARGEST_SHARE_PERCENT:.0f} % is the most: lower the rate or give the node more cores"
+    )
+
+
+def judge_lateness(late_p99_milliseconds: float | None) -> str | None:
+    """Why a run is void because its requests left late; None when it counts."""
+    if late_p99_milliseconds is None or late_p99_milliseconds <= LARGEST_LATENESS_MILLISECONDS:
+        return None
+    return (
+        f"one request in a hundred left over {late_p99_milliseconds:.0f} ms after its planned time, where"
+        f" {LARGEST_LATENESS_MILLISECONDS:.0f} ms is the most: give the generator a quieter machine"
+    )

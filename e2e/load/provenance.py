@@ -1,0 +1,113 @@
+"""Where the numbers come from: commit, machine, versions. Read once, when an experiment begins."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from load.kpis import Asking
+from load.results import Prices, Provenance, ResultsError
+
+ROOT = Path(__file__).resolve().parents[2]
+_OWN_PACKAGES = {
+    "modelpress": "modelpress-operator",
+    "tensorflow": "tensorflow-cpu",
+    "numpy": "numpy",
+    "grpc": "grpcio",
+}
+
+
+def read_provenance(
+    command: str, seed: int, client: Asking, *, cluster: str, data: str, conditions: Mapping[str, str]
+) -> Provenance:
+    """All of it, but for the generators' versions, which they tell when they have run."""
+    commit, dirty = read_commit()
+    memory = re.search(r"MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    return Provenance(
+        command=command,
+        started_at=read_now(),
+        commit=commit,
+        dirty=dirty,
+        seed=seed,
+        hardware=read_processor(),
+        cores=count_cores(),
+        memory_gi_b=round(int(memory[1]) / 2**20, 1) if memory else 0.0,
+        kernel=os.uname().release,
+        versions={"python": platform.python_version(), **_read_versions(), **_read_kubernetes(client)},
+        cluster=cluster,
+        data=data,
+        conditions=dict(conditions),
+    )
+
+
+def read_now() -> str:
+    """The time, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def count_cores() -> int:
+    """What the kernel may schedule on."""
+    return os.cpu_count() or 1
+
+
+def read_processor() -> str:
+    """Its name, as the kernel tells it."""
+    found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    return found[1].strip() if found else platform.machine()
+
+
+def read_commit() -> tuple[str, bool]:
+    """The checkout's commit, and whether anything is changed beside it; `unknown` outside a checkout."""
+
+    def ask(*arguments: str) -> str | None:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], check=False, capture_output=True, text=True)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD")
+    return ("unknown", True) if commit is None else (commit, bool(ask("status", "--porcelain")))
+
+
+def _read_versions() -> dict[str, str]:
+    found = {}
+    for name, package in _OWN_PACKAGES.items():
+        try:
+            found[name] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _read_kubernetes(client: Asking) -> dict[str, str]:
+    version = json.loads(client.kubectl("version", "-o", "json"))
+    return {"kubernetes": version["serverVersion"]["gitVersion"]}
+
+
+def read_node_cpu_seconds() -> float:
+    """CPU time that this machine's processes have taken since it started: all but idle and waiting."""
+    first = Path("/proc/stat").read_text().splitlines()[0].split()
+    user, nice, system, _idle, _waiting, interrupts, soft, stolen = (int(ticks) for ticks in first[1:9])
+    # what other guests of the host took is no work of this machine
+    del stolen
+    return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
+
+
+def read_prices(path: Path | None) -> Prices:
+    """A price list.
+
+    Raises:
+        ResultsError: when the file is none.
+    """
+    if path is None:
+        return Prices()
+    try:
+        return Prices.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise ResultsError(
+            f"{path} is no price list ({first}): state currency, cpuCoreHour, memoryGibibyteHour and source"
+        ) from error

@@ -1,0 +1,115 @@
+"""The command line: what it asks for, what it refuses, and how it ends."""
+
+import os
+import signal
+import time
+
+import pytest
+from cluster.processes import ClusterError
+
+from load.deploying import Scene, require_reach
+from load.experiment import main, make_parser, make_plan
+from load.kpis import PrometheusPlace
+from load.scenes import format_missing
+
+PLACE = PrometheusPlace("modelpress-system", "modelpress-prometheus:9090")
+
+
+def plan(*arguments):
+    return make_plan(make_parser().parse_args(["run", *arguments]))
+
+
+def test_the_whole_experiment_is_asked_for_by_nothing_more_than_run():
+    asked = plan()
+    assert asked.networks == ("vgg16", "cnn")
+    assert [(each.name, each.seconds) for each in asked.profiles] == [("n75", 120), ("n250", 120)]
+    assert (asked.protocols, asked.baselines, asked.blocks) == (("rest", "grpc"), ("flask",), 3)
+    assert len(asked.configurations()) == 14
+    # half a run, so that it lies within it
+    assert asked.window == "60s"
+    assert plan("--seconds", "600").window == "300s"
+
+
+def test_the_short_form_is_one_block_of_one_profile():
+    asked = plan("--short", "--networks", "cnn", "--baselines", "")
+    assert [(each.name, each.seconds) for each in asked.profiles] == [("n75", 20)]
+    assert (asked.blocks, asked.saturation_seconds, asked.baselines) == (1, 0, ())
+    # no less than the operator measures over
+    assert asked.window == "60s"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--networks", "resnet"], "'resnet' must be of vgg16, cnn, digits"),
+        (["--networks", ""], "'' must be of vgg16, cnn, digits"),
+        (["--protocols", "soap"], "'soap' must be of rest, grpc"),
+        (["--blocks", "0"], "0 must be above 0"),
+        (["--seconds", "-1"], "-1 must be above 0"),
+        (["--context", "x", "--state", "y"], "not allowed with argument"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(arguments, words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        make_parser().parse_args(["run", *arguments])
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_what_is_no_experiment_is_not_written_over(tmp_path, capsys):
+    (tmp_path / "results.json").write_text("{}")
+    assert main(["run", "-o", str(tmp_path)]) == 1
+    assert "is no experiment's results" in capsys.readouterr().err
+    assert (tmp_path / "results.json").read_text() == "{}"
+
+
+def test_sigterm_ends_it_with_what_there_is(tmp_path, monkeypatch, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def interrupted(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
+        raise AssertionError
+
+    monkeypatch.setattr("load.experiment.run", interrupted)
+    try:
+        assert main(["run", "-o", str(tmp_path)]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "the same command goes on from there" in capsys.readouterr().out
+
+
+class Cluster:
+    """kubectl of a cluster whose Services have an address that leads nowhere."""
+
+    def __init__(self, address):
+        self.address = address
+
+    def read(self, *_):
+        """The Service."""
+        return {"spec": {"clusterIP": self.address}}
+
+
+def test_a_cluster_that_cannot_be_reached_is_refused_rather_than_measured_through_a_forwarded_port():
+    # nobody listens on this port of the loopback
+    scene = Scene(Cluster("127.0.0.1"), "load", "a context", PLACE)
+    (planned,) = [each for each in plan("--networks", "digits", "--short").configurations() if each.kind == "flask"]
+    with pytest.raises(ClusterError, match="run this on a node of the cluster; a port that kubectl forwards is no way"):
+        require_reach(scene, planned)
+    assert require_reach(Scene(Cluster("127.0.0.1"), "load", "a node", PLACE, enter=("true",)), planned) is None
+
+
+def test_images_that_a_cluster_lacks_are_named_before_anything_is_deployed():
+    node = Scene(Cluster(""), "load", "a node", PLACE, enter=("true",))
+    assert format_missing(["modelpress"], node) == ""
+    assert "needs an image of the Flask baseline" in format_missing(["flask", "modelpress"], node)
+    assert "can pull no image" in format_missing(["tensorflow-serving"], node)
+
+
+def test_conditions_name_what_must_be_the_same():
+    conditions = plan("--networks", "cnn").render_conditions()
+    assert conditions["cpuLimit"] == "1"
+    assert conditions["flaskServer"] == "flask"
+    assert conditions["operatorWindow"] == "60s"

@@ -1,0 +1,52 @@
+"""The Flask baseline's pod is ours with another server."""
+
+import pytest
+
+from load.configurations import Limits, Planned, render_manifest
+from load.deploying import count_threads
+from load.flask_pod import render_flask
+from model_operator.api.v1alpha1 import CompressedModel
+from model_operator.planning.artifact import Artifact
+from model_operator.planning.deployment import render_deployment
+from model_operator.settings import Settings
+
+DIGEST = "sha256:" + "1" * 64
+
+
+@pytest.fixture
+def ours():
+    manifest = render_manifest(Planned("cnn-a0-b32", "cnn", 0.0, 32), Limits(), "60s")
+    manifest["metadata"] |= {"namespace": "load", "uid": "1", "generation": 1}
+    settings = Settings(server_image="server:1", unpack_image="unpack:1", builder_image="builder:1")
+    artifact = Artifact(DIGEST, "pvc://modelpress-store/artifacts/a.zip")
+    return render_deployment(CompressedModel.model_validate(manifest), "1", artifact, settings)
+
+
+def test_the_pod_differs_from_ours_by_its_server_alone(ours):
+    deployment, service = render_flask("cnn-flask", "flask:1", ours, threads=1)
+    theirs, own = deployment["spec"]["template"]["spec"], ours["spec"]["template"]["spec"]
+    assert theirs["initContainers"] == own["initContainers"]
+    assert theirs["securityContext"] == own["securityContext"]
+    (server,), (our_server,) = theirs["containers"], own["containers"]
+    assert server["resources"] == our_server["resources"] == Limits().render()
+    assert server["securityContext"] == our_server["securityContext"]
+    assert server["securityContext"]["readOnlyRootFilesystem"] is True
+    assert server["name"] == our_server["name"]
+    assert server["image"] == "flask:1"
+    assert "--folder=/models/cnn-a0-b32/1" in server["args"]
+    mounted = {mount["name"] for mount in server["volumeMounts"]}
+    assert mounted <= {volume["name"] for volume in theirs["volumes"]}
+    assert service["spec"]["ports"][0]["port"] == 8501
+    assert service["spec"]["selector"] == deployment["spec"]["template"]["metadata"]["labels"]
+
+
+def test_its_labels_are_none_that_our_services_or_scrapes_select(ours):
+    deployment, _ = render_flask("cnn-flask", "flask:1", ours, threads=1)
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert not [name for name in labels if name.startswith("modelpress.dev/")]
+    assert labels["app.kubernetes.io/name"] == "flask-baseline"
+
+
+@pytest.mark.parametrize(("cpu", "threads"), [("500m", 1), ("1", 1), ("1500m", 2), ("2", 2)])
+def test_tensorflow_has_a_thread_for_each_processor_that_it_may_use(cpu, threads):
+    assert count_threads(cpu) == threads

@@ -1,0 +1,262 @@
+"""The page has a row for every configuration, says what was not run, leaves void runs out, and escapes names."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from load.made_up_results import MadeUp, make_results
+from load.report import paper
+from load.report.bootstrap import Estimate
+from load.report.cells import P95, Cells, Condition, Way
+from load.report.cost import count_cost
+from load.report.drawing import spread
+from load.report.page import render_page
+from load.report.targets import judge_ratio
+from load.results import Prices, Results, read_results
+from model_builder import published
+
+REST = Way("rest", "jmeter")
+LITTLE = {"networks": ("vgg16",), "seconds": 12.0, "with_samples": False}
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Makes results from what is to be made up."""
+
+    def make(**wanted):
+        return read_results(make_results(tmp_path, MadeUp(**{**LITTLE, **wanted})))
+
+    return make
+
+
+class _Tables(HTMLParser):
+    """Tables by caption, as rows of texts."""
+
+    def __init__(self):
+        super().__init__()
+        self.tables, self.rows, self.caption, self.inside = {}, [], "", ""
+
+    def handle_starttag(self, tag, attrs):
+        del attrs
+        if tag == "table":
+            self.rows, self.caption = [], ""
+        elif tag == "tr":
+            self.rows.append([])
+        elif tag in {"td", "th"}:
+            self.rows[-1].append("")
+        elif tag == "small":
+            self.rows[-1][-1] += " | "
+        if tag in {"td", "th", "caption"}:
+            self.inside = tag
+
+    def handle_data(self, data):
+        if self.inside == "caption":
+            self.caption += data
+        elif self.inside:
+            self.rows[-1][-1] += data
+
+    def handle_endtag(self, tag):
+        if tag in {"td", "th", "caption"}:
+            self.inside = ""
+        if tag == "table":
+            self.tables.setdefault(self.caption, []).append(self.rows)
+
+
+def read_tables(page):
+    parser = _Tables()
+    parser.feed(page)
+    return parser.tables
+
+
+def row_of(table, label):
+    return next(row for row in table if row[0].startswith(label))
+
+
+def test_every_configuration_has_a_row_in_every_table(results):
+    tables = read_tables(render_page(results(), {}))
+    settings = [f"\N{GREEK SMALL LETTER ALPHA} {alpha:g}, b {bits}" for alpha, bits in paper.SETTINGS]
+    for caption in ("Table II: weights that are zero", "Table III: size of the artifact", "Table IV: accuracy"):
+        labels = [row[0].removesuffix(" | untrained") for row in tables[caption][0]]
+        assert labels[-6:] == settings
+    for caption in ("Table V: p95 response time", "Table VI: Memory", "Table V: CPU", "CPU a request"):
+        rest, grpc, *_ = tables[caption]
+        assert [row[0].removesuffix(" | untrained") for row in rest][-8:] == [
+            *settings,
+            "Flask, TensorFlow float32",
+            "TensorFlow Serving",
+        ]
+        assert [row[0] for row in grpc][-1] == "TensorFlow Serving"
+        assert "Flask, TensorFlow float32" not in [row[0] for row in grpc]
+
+
+def test_ours_stand_beside_theirs_with_ratio_and_interval(results):
+    made = results()
+    table = read_tables(render_page(made, {}))["Table V: p95 response time"][0]
+    row = row_of(table, "\N{GREEK SMALL LETTER ALPHA} 1.25, b 8")
+    theirs, ours, their_ratio, ratio, against_flask, load = row[1:]
+    assert theirs == "9.44 | \N{PLUS-MINUS SIGN} 1.729"
+    assert their_ratio == "1.72x"
+    runs = [run for run in made.runs if (run.configuration, run.profile) == ("vgg16-a125-b8", "n75")]
+    rest = [run for run in runs if run.protocol == "rest"]
+    assert (
+        min(run.p95_milliseconds for run in rest)
+        <= float(ours.split(" | ")[0])
+        <= max(run.p95_milliseconds for run in rest)
+    )
+    assert re.fullmatch(r"\d+\.\d\dx \| \d+\.\d\d to \d+\.\d\d", ratio)
+    assert re.fullmatch(r"\d+\.\d\dx \| \d+\.\d\d to \d+\.\d\d", against_flask)
+    rate, failed = load.split(" | ")
+    assert float(rate) == pytest.approx(sum(run.requests_per_second for run in rest) / 3, abs=0.006)
+    assert failed == "none failed"
+
+
+def test_two_blocks_print_no_interval_and_say_so(results):
+    page = render_page(results(blocks=2), {})
+    assert "Of 2 blocks: with fewer than 3 no interval can be given, and none is." in page
+    assert " to " not in str(read_tables(page)["Table V: p95 response time"])
+
+
+def test_what_was_not_run_says_so(results):
+    made = results()
+    kept = [each for each in made.configurations if each.name != "vgg16-a50-b8"]
+    runs = [run for run in made.runs if run.configuration != "vgg16-a50-b8" and run.profile == "n75"]
+    page = render_page(made.model_copy(update={"configurations": kept, "runs": runs, "saturation": []}), {})
+    tables = read_tables(page)
+    assert set(row_of(tables["Table III: size of the artifact"][0], "\N{GREEK SMALL LETTER ALPHA} 0.5, b 8")[2:]) >= {
+        "not run"
+    }
+    row = row_of(tables["Table VI: Memory"][0], "\N{GREEK SMALL LETTER ALPHA} 1.25, b 8")
+    assert [row[2], *row[4:]] == ["not run"] * 4
+    assert "N = 250, REST by JMeter: vgg16-a0-b32" in page
+    assert "saturation; scaling with the load; scale-out against size; models a node" in page
+
+
+def test_untrained_has_no_accuracy(results):
+    row = row_of(
+        read_tables(render_page(results(), {}))["Table IV: accuracy"][0], "\N{GREEK SMALL LETTER ALPHA} 1.25, b 32"
+    )
+    assert row == ["\N{GREEK SMALL LETTER ALPHA} 1.25, b 32 | untrained", "79.53 %", "untrained", "-2.05", "untrained"]
+
+
+def test_void_runs_are_in_no_figure_and_are_told(results):
+    made = results()
+    changed = [
+        run.model_copy(update={"void": "the generator took 34 % of the node", "p95_milliseconds": 1e6})
+        if (run.configuration, run.block) == ("vgg16-a0-b8", 1)
+        else run
+        for run in made.runs
+    ]
+    told = made.model_copy(update={"runs": changed})
+    found = Cells(told).measure("vgg16-a0-b8", Condition("n75", REST), P95)
+    assert sorted(found) == [0, 2]
+    page = render_page(told, {})
+    assert "Void and counted nowhere: 4 runs (4 x the generator took 34 % of the node)." in page
+    assert "1,000,000" not in page
+    assert "vgg16-a0-b8, n75, rest, block 1: the generator took 34 % of the node" in page
+
+
+def test_a_cell_of_void_runs_alone_says_void(results):
+    made = results()
+    changed = [
+        run.model_copy(update={"void": "no"}) if (run.configuration, run.profile) == ("vgg16-a0-b8", "n75") else run
+        for run in made.runs
+    ]
+    table = read_tables(render_page(made.model_copy(update={"runs": changed}), {}))["CPU a request"][0]
+    assert row_of(table, "\N{GREEK SMALL LETTER ALPHA} 0, b 8")[1:] == ["void"] * 4
+
+
+def test_a_repeated_block_counts_once(results):
+    made = results()
+    first = made.runs[0]
+    again = first.model_copy(update={"p95_milliseconds": 77.0, "started_unix": first.started_unix + 5e6})
+    found = Cells(made.model_copy(update={"runs": [*made.runs, again]}))
+    name = Condition(first.profile, Way(first.protocol, first.generator))
+    assert found.measure(first.configuration, name, P95)[first.block] == 77.0
+    assert len(found.find(first.configuration, name)) == 3
+
+
+def test_names_cannot_write_into_the_page(results):
+    made = results()
+    evil = '<script>alert("x")</script>'
+    renamed = [each.model_copy(update={"name": evil, "weights": evil, "image": evil}) for each in made.configurations]
+    runs = [run.model_copy(update={"configuration": evil, "void": evil}) for run in made.runs]
+    place = made.provenance.model_copy(update={"command": evil, "hardware": evil, "conditions": {evil: evil}})
+    page = render_page(
+        made.model_copy(
+            update={
+                "configurations": renamed,
+                "runs": runs,
+                "provenance": place,
+                "saturation": [
+                    each.model_copy(update={"configuration": evil, "rule": evil}) for each in made.saturation
+                ],
+                "startup": [{evil: evil}],
+                "scaling": [{"name": evil}],
+            }
+        ),
+        {"scaling-1.png": b"png", "scaling-1-dark.png": b"png"},
+    )
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") > 10
+
+
+def test_the_page_asks_for_nothing_outside_of_itself(results):
+    page = render_page(results(), {"size-accuracy.png": b"png", "size-accuracy-dark.png": b"dark"})
+    assert not re.search(r"""(src|href|srcset)=(?!"data:|"#)""", page)
+    assert "url(" not in page
+    assert page.count("data:image/png;base64,") == 2
+
+
+def test_an_experiment_of_nothing_still_makes_a_page(results):
+    made = results()
+    empty = Results(provenance=made.provenance.model_copy(update={"finished_at": None}))
+    page = render_page(empty, {})
+    assert "The experiment was not finished" in page
+    assert "No price list was given" in page
+    assert "81.58 %" in page
+
+
+@pytest.mark.parametrize(
+    ("estimate", "verdict", "note"),
+    [
+        (Estimate(7.0, 6.5, 7.5, 3), "met", ""),
+        (Estimate(7.0, 5.5, 8.5, 3), "met", "not beyond the noise"),
+        (Estimate(5.0, 4.5, 5.5, 3), "missed", ""),
+        (Estimate(5.0, 3.5, 6.5, 3), "missed", "within the noise"),
+        (Estimate(7.0, None, None, 2), "met", "no interval"),
+        (None, "not run", ""),
+    ],
+)
+def test_a_target_is_met_or_missed_and_the_noise_is_told(estimate, verdict, note):
+    cell = judge_ratio(estimate, 6)
+    assert (cell.text, cell.note) == (verdict, note)
+
+
+def test_targets_stand_against_flask(results):
+    rows = read_tables(render_page(results(), {}))["VGG-16 at (1.25, 8) against TensorFlow float32 behind Flask"][0]
+    told = {row[0]: row[1:] for row in rows}
+    reached, wanted, verdict = told["Memory, times less | N = 75, REST by JMeter"]
+    assert (wanted, verdict) == ("at least 6x | aim 8x, paper 1.71x", "met")
+    assert 11 < float(reached.split("x")[0]) < 11.3
+    assert told["Failed requests, all six of ours | N = 250, gRPC by the Python generator"][2] == "met"
+
+
+def test_a_thousand_requests_cost_their_cpu_and_the_time_of_their_memory():
+    cost = count_cost(Prices(cpu_core_hour=3.6, memory_gibibyte_hour=7.2), 20.0, 512.0, 10.0)
+    assert cost.cpu == pytest.approx(20 * 3.6 / 3600)
+    assert cost.memory == pytest.approx(0.5 * 100 * 7.2 / 3600)
+    assert cost.whole == pytest.approx(cost.cpu + cost.memory)
+
+
+def test_the_papers_numbers_are_those_that_the_builder_has():
+    assert paper.ZEROS_PERCENT == published.PAPER_000_SPARSITY_PERCENT
+    assert paper.MEGABYTES == published.PAPER_000_MEGABYTES
+    assert paper.ACCURACY_PERCENT == published.PAPER_000_ACCURACY_PERCENT
+
+
+def test_labels_are_a_gap_apart_and_near_their_lines():
+    places = spread([0.50, 0.51, 0.52, 0.9], 0.06)
+    assert places == pytest.approx([0.45, 0.51, 0.57, 0.9])
+    assert spread([1.0, 1.0, 1.0], 0.1) == pytest.approx([0.8, 0.9, 1.0])
+    assert spread([], 0.1) == []
