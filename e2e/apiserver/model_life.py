@@ -15,6 +15,7 @@ KINDS = ("cmod", "deployment", "service", "pdb", "hpa", "job", "configmap")
 PATIENCE_SECONDS = 120
 _TIMES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _BY_THE_WAY = ("Ready", "NotReady")
+_COUNTED = ("Build", "RolledOut")
 _OF_ONE_CLUSTER = ("clusterIP", "clusterIPs")
 _OF_THE_SERVER = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink")
 
@@ -117,6 +118,15 @@ class Life:
         """Nothing of what is managed changes any more."""
         self.wait(self.versions, lambda seen: seen == self.versions(), "an end of the writes")
 
+    def wait_until_told(self, milestones: list[list[str]]) -> None:
+        """These have been told, also those that the API server did not take at first."""
+
+        def missing() -> list[list[str]]:
+            told = self.snapshot()["events"]
+            return [each for each in milestones if told.count(each) < milestones.count(each)]
+
+        self.wait(missing, lambda left: left == [], "every milestone told")
+
     def versions(self) -> dict[str, str]:
         """The versions of all that is managed."""
         return {
@@ -143,15 +153,15 @@ class Life:
         return found | {"events": self._told(names)}
 
     def _told(self, names: dict[str, str]) -> list[list[str]]:
-        """Reason, object and words of the milestones that the operator has told; those of builds as often as told.
+        """Reason, object and words of the milestones that were told; of builds and rollouts as often as they were.
 
         How often a model is ready in between two changes, and says so, goes by who was faster.
         """
         events = [normalise(each, names) for each in self.cluster.list("event") if _is_ours(each)]
         told = [(each["reason"], each["involvedObject"]["name"], each["message"]) for each in events]
-        builds = [each for each in told if each[0].startswith("Build")]
-        others = {each for each in told if not each[0].startswith("Build")}
-        return [list(each) for each in sorted([*builds, *others]) if each[0] not in _BY_THE_WAY]
+        counted = [each for each in told if each[0].startswith(_COUNTED)]
+        others = {each for each in told if not each[0].startswith(_COUNTED)}
+        return [list(each) for each in sorted([*counted, *others]) if each[0] not in _BY_THE_WAY]
 
     def _told_build(self) -> tuple[str, str]:
         """The Job that the status tells of, and what it says of the artifact."""

@@ -31,6 +31,8 @@ SUMMARY = {
     "quality": {"metric": "Accuracy", "value": 97.0, "floatValue": 97.5, "samples": 360},
 }
 NOW = "2026-01-01T00:00:00Z"
+PATIENCE_SECONDS = 60
+"""Of waiting for what comes within a second or two where the machine has nothing else to do."""
 
 
 class OperatorProcess:
@@ -134,7 +136,7 @@ class Cluster:
         found = self.read("cmod", model)["status"]["conditions"]
         return next(each["message"] for each in found if each["type"] == kind)
 
-    def wait_for(self, model, seconds=15, **conditions):
+    def wait_for(self, model, seconds=PATIENCE_SECONDS, **conditions):
         """Wait until the conditions are `Status/Reason`."""
         wait_until(
             lambda: self.conditions(model),
@@ -143,7 +145,7 @@ class Cluster:
             f"{model}: {conditions}",
         )
 
-    def wait_for_jobs(self, count, seconds=15):
+    def wait_for_jobs(self, count, seconds=PATIENCE_SECONDS):
         """The build Jobs, once there are so many."""
         return wait_until(lambda: self.list("jobs"), lambda jobs: len(jobs) == count, seconds, f"{count} Jobs")
 
@@ -193,7 +195,7 @@ class Cluster:
 
     def serve(self, name, template_hash="6d4cf56db6"):
         """Be the Deployment's controller and kubelet: its pods run and are ready; the first one's name."""
-        deployment = wait_until(lambda: self.read("deployment", name), bool, 15, f"Deployment {name}")
+        deployment = wait_until(lambda: self.read("deployment", name), bool, PATIENCE_SECONDS, f"Deployment {name}")
         template = deployment["spec"]["template"]
         labels = {**template["metadata"]["labels"], "pod-template-hash": template_hash}
         pods = [f"{name}-{template_hash}-abcd{ending}" for ending in "efghijk"[: deployment["spec"]["replicas"]]]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cluster.client import wait_until
-from operator_play import NOW, SUMMARY, training_model
+from operator_play import NOW, PATIENCE_SECONDS, SUMMARY, training_model
 from played_kubelet import PlayedKubelet
 
 ENTRY_POINTS = Path(sys.executable).parent
@@ -85,7 +85,7 @@ def test_the_log_of_a_failed_build_outlives_its_pod_and_holds_no_secret(operator
     kubelet.logs[pod, "build"] = "AWS_SECRET_ACCESS_KEY=hunter2\nRuntimeError: the data is not there\n"
     cluster.end_build(job, "it broke off", exit_code=1)
     cluster.wait_for("small", Stalled="True/BuildFailed")
-    kept = wait_until(lambda: cluster.read("configmap", f"{name}-log"), bool, 15, "the kept log")
+    kept = wait_until(lambda: cluster.read("configmap", f"{name}-log"), bool, PATIENCE_SECONDS, "the kept log")
     assert kept["data"]["log.txt"] == "AWS_SECRET_ACCESS_KEY=[removed]\nRuntimeError: the data is not there\n"
     assert kept["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
     why = cmod("why", "small").stdout
@@ -93,7 +93,7 @@ def test_the_log_of_a_failed_build_outlives_its_pod_and_holds_no_secret(operator
     assert ", BuildFailed: Attempt 1 of 1 failed: " in why
     assert f"End of the log (build of {pod}):\n  AWS_SECRET" in why
     cluster.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
-    wait_until(lambda: cluster.read("pod", pod), lambda found: found is None, 10, "no pod")
+    wait_until(lambda: cluster.read("pod", pod), lambda found: found is None, PATIENCE_SECONDS, "no pod")
     assert cmod("logs", "small").stdout == kept["data"]["log.txt"]
     assert "End of the log (the last failed build, as it was kept):" in cmod("why", "small").stdout
 
@@ -109,7 +109,7 @@ def test_a_build_over_its_deadline_keeps_its_log_before_its_pod_goes(operator, c
     kubelet.logs[pod, "build"] = progress(7)
     late = {"type": "FailureTarget", "status": "True", "reason": "DeadlineExceeded", "lastTransitionTime": NOW}
     cluster.patch("job", name, {"status": {"conditions": [late]}}, "--subresource=status")
-    kept = wait_until(lambda: cluster.read("configmap", f"{name}-log"), bool, 15, "the kept log")
+    kept = wait_until(lambda: cluster.read("configmap", f"{name}-log"), bool, PATIENCE_SECONDS, "the kept log")
     assert kept["data"]["log.txt"] == progress(7)
 
 

@@ -3,7 +3,7 @@
 import json
 
 from cluster.client import wait_until
-from operator_play import SUMMARY, training_model
+from operator_play import PATIENCE_SECONDS, SUMMARY, training_model
 
 
 def owners(cluster, job):
@@ -13,13 +13,16 @@ def owners(cluster, job):
 
 
 def wait_for_owners(cluster, job, *names):
-    wait_until(lambda: owners(cluster, job), lambda seen: seen == sorted(names), 15, f"owners of {job}")
+    wait_until(lambda: owners(cluster, job), lambda seen: seen == sorted(names), PATIENCE_SECONDS, f"owners of {job}")
 
 
 def wait_for_end(cluster, job):
     """The Job is being deleted, and stays until its pods are gone."""
     metadata = wait_until(
-        lambda: cluster.read("job", job)["metadata"], lambda seen: "deletionTimestamp" in seen, 15, f"the end of {job}"
+        lambda: cluster.read("job", job)["metadata"],
+        lambda seen: "deletionTimestamp" in seen,
+        PATIENCE_SECONDS,
+        f"the end of {job}",
     )
     assert metadata["finalizers"] == ["foregroundDeletion"]
 
@@ -36,7 +39,7 @@ def collect(cluster, job):
         return found and found["metadata"]["uid"]
 
     # the next one of that name may be there already
-    wait_until(uid, lambda seen: seen != ended, 10, f"the end of {job}")
+    wait_until(uid, lambda seen: seen != ended, PATIENCE_SECONDS, f"the end of {job}")
 
 
 def test_suspending_the_only_asker_ends_the_build_and_going_on_makes_it_again(operator, cluster):

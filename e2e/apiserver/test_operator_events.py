@@ -4,7 +4,7 @@ import json
 
 import pytest
 from cluster.client import wait_until
-from operator_play import DIGEST, OperatorProcess, training_model
+from operator_play import DIGEST, PATIENCE_SECONDS, OperatorProcess, training_model
 
 REVISION = DIGEST.removeprefix("sha256:")[:12]
 
@@ -29,7 +29,7 @@ def wait_for_generation(cluster, generation):
     wait_until(
         lambda: cluster.read("cmod", "small")["status"],
         lambda status: status["observedGeneration"] == generation,
-        20,
+        PATIENCE_SECONDS,
         f"generation {generation} observed",
     )
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from cluster.client import wait_until
 from loopback import free_ports
-from operator_play import SUMMARY, OperatorProcess, training_model
+from operator_play import PATIENCE_SECONDS, SUMMARY, OperatorProcess, training_model
 
 TOKEN = "s3cret-of-prometheus"  # noqa: S105 - of a page on loopback
 PODS = {"small": "small-6d4cf56db6-abcde", "plain": "plain-6d4cf56db6-abcde"}
@@ -128,7 +128,10 @@ def test_a_prometheus_that_comes_later_is_found_and_savings_are_told(own_operato
     prometheus.start()
     cluster.wait_for("small", seconds=25, WithinObjectives="False/ObjectivesMissed", Compared="True/Compared")
     status = wait_until(
-        lambda: cluster.read("cmod", "small")["status"], lambda found: "savings" in found, 15, "the savings"
+        lambda: cluster.read("cmod", "small")["status"],
+        lambda found: "savings" in found,
+        PATIENCE_SECONDS,
+        "the savings",
     )
     kpis = {key: value for key, value in status["kpis"].items() if key != "measuredAt"}
     assert kpis == {

@@ -5,7 +5,7 @@ import json
 import pytest
 from cluster.client import wait_until
 from cluster.processes import ClusterError
-from operator_play import DIGEST, SUMMARY, training_model
+from operator_play import DIGEST, PATIENCE_SECONDS, SUMMARY, training_model
 
 SHORT = DIGEST.removeprefix("sha256:")[:12]
 
@@ -108,11 +108,11 @@ def test_a_child_that_is_edited_or_deleted_by_hand_is_put_back(served):
     wait_until(
         lambda: [each["port"] for each in served.read("service", "small")["spec"]["ports"]],
         lambda ports: sorted(ports) == [8500, 8501],
-        10,
+        PATIENCE_SECONDS,
         "the Service's ports",
     )
     served.kubectl("delete", "pdb", "small")
-    wait_until(lambda: served.read("pdb", "small"), bool, 10, "the PodDisruptionBudget")
+    wait_until(lambda: served.read("pdb", "small"), bool, PATIENCE_SECONDS, "the PodDisruptionBudget")
 
 
 def test_a_field_of_someone_else_is_left_alone(served):
@@ -123,7 +123,7 @@ def test_a_field_of_someone_else_is_left_alone(served):
     changed = wait_until(
         lambda: served.read("deployment", "small"),
         lambda body: body["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] == "300m",
-        10,
+        PATIENCE_SECONDS,
         "the new request",
     )
     assert changed["metadata"]["annotations"]["team"] == "vision"
@@ -132,7 +132,7 @@ def test_a_field_of_someone_else_is_left_alone(served):
 
 def test_nothing_is_written_while_nothing_changes(served):
     settled = wait_until(
-        lambda: resource_versions(served), lambda seen: seen == resource_versions(served), 10, "steady"
+        lambda: resource_versions(served), lambda seen: seen == resource_versions(served), PATIENCE_SECONDS, "steady"
     )
     never = 20
     with pytest.raises(ClusterError, match="a write"):
@@ -150,7 +150,7 @@ def test_back_to_a_known_recipe_serves_the_known_artifact_without_a_job(served):
     wait_until(
         lambda: served.read("cmod", "small")["status"]["observedGeneration"],
         lambda generation: generation == 4,
-        10,
+        PATIENCE_SECONDS,
         "the last change of the spec",
     )
     served.report_deployment("small")
@@ -166,7 +166,7 @@ def test_two_models_with_one_recipe_build_once_and_both_own_it(operator, cluster
     wait_until(
         lambda: {each["name"] for each in cluster.list("jobs")[0]["metadata"]["ownerReferences"]},
         lambda owners: owners == {"first", "second"},
-        15,
+        PATIENCE_SECONDS,
         "owners of the Job",
     )
     cluster.start_build(job)
@@ -176,7 +176,7 @@ def test_two_models_with_one_recipe_build_once_and_both_own_it(operator, cluster
     wait_until(
         lambda: {each["name"] for each in cluster.list("configmaps")[0]["metadata"].get("ownerReferences", ())},
         lambda owners: owners == {"first", "second"},
-        15,
+        PATIENCE_SECONDS,
         "owners of the record",
     )
     assert len(cluster.list("jobs")) == 1
@@ -187,27 +187,42 @@ def test_a_suspended_model_is_told_of_and_not_touched(served):
     served.wait_for("small", Ready="False/Suspended", Reconciling="False/Suspended", Available="True/Serving")
     assert served.read("deployment", "small")["spec"]["replicas"] == 1
     served.patch("cmod", "small", {"spec": {"suspend": False}})
-    wait_until(lambda: served.read("deployment", "small")["spec"]["replicas"], lambda count: count == 3, 10, "replicas")
+    wait_until(
+        lambda: served.read("deployment", "small")["spec"]["replicas"],
+        lambda count: count == 3,
+        PATIENCE_SECONDS,
+        "replicas",
+    )
 
 
 def test_replicas_pass_to_the_autoscaler_without_a_dip_and_back(served):
     served.patch("cmod", "small", {"spec": {"replicas": 3}})
-    wait_until(lambda: served.read("deployment", "small")["spec"]["replicas"], lambda count: count == 3, 10, "replicas")
+    wait_until(
+        lambda: served.read("deployment", "small")["spec"]["replicas"],
+        lambda count: count == 3,
+        PATIENCE_SECONDS,
+        "replicas",
+    )
     served.patch("cmod", "small", {"spec": {"autoscaling": {"minReplicas": 2, "maxReplicas": 4}}})
-    wait_until(lambda: served.read("hpa", "small"), bool, 10, "the autoscaler")
+    wait_until(lambda: served.read("hpa", "small"), bool, PATIENCE_SECONDS, "the autoscaler")
     assert served.read("deployment", "small")["spec"]["replicas"] == 3
     served.kubectl("scale", "deployment", "small", "--replicas=4")
     served.patch("cmod", "small", {"spec": {"serving": {"resources": {"requests": {"cpu": "310m"}}}}})
     wait_until(
         lambda: served.read("deployment", "small")["spec"]["template"]["spec"]["containers"][0]["resources"],
         lambda resources: resources["requests"]["cpu"] == "310m",
-        10,
+        PATIENCE_SECONDS,
         "the new request",
     )
     assert served.read("deployment", "small")["spec"]["replicas"] == 4
     served.patch("cmod", "small", {"spec": {"autoscaling": None}})
-    wait_until(lambda: served.read("hpa", "small"), lambda found: found is None, 10, "no autoscaler")
-    wait_until(lambda: served.read("deployment", "small")["spec"]["replicas"], lambda count: count == 3, 10, "replicas")
+    wait_until(lambda: served.read("hpa", "small"), lambda found: found is None, PATIENCE_SECONDS, "no autoscaler")
+    wait_until(
+        lambda: served.read("deployment", "small")["spec"]["replicas"],
+        lambda count: count == 3,
+        PATIENCE_SECONDS,
+        "replicas",
+    )
 
 
 def test_an_autoscaler_that_the_api_server_refuses_is_told_in_its_words(served):
@@ -230,7 +245,10 @@ def test_a_missing_baseline_is_told_and_found_when_it_appears(served):
     served.wait_for("small", Compared="False/BaselineMissing", Ready="True/Serving")
     served.make(training_model("plain"))
     wait_until(
-        lambda: served.conditions("small")["Compared"], lambda told: told != "False/BaselineMissing", 10, "the baseline"
+        lambda: served.conditions("small")["Compared"],
+        lambda told: told != "False/BaselineMissing",
+        PATIENCE_SECONDS,
+        "the baseline",
     )
 
 

@@ -13,7 +13,7 @@ import yaml
 from api_proxy import ApiProxy, Lose
 from cluster.apiserver import ApiServer
 from cluster.client import wait_until
-from operator_play import PYTHON, ROOT, RULES, SUMMARY, Cluster, OperatorProcess, training_model
+from operator_play import PATIENCE_SECONDS, PYTHON, ROOT, RULES, SUMMARY, Cluster, OperatorProcess, training_model
 
 CRD = ROOT / "crds" / "compressedmodels.yaml"
 AUDIT_POLICY = {
@@ -134,7 +134,12 @@ def wait_until_ready(operator):
         except OSError:
             return False
 
-    wait_until(lambda: is_ready() or operator.words(), lambda seen: seen is True, 60, "an operator that is ready")
+    wait_until(
+        lambda: is_ready() or operator.words(),
+        lambda seen: seen is True,
+        2 * PATIENCE_SECONDS,
+        "an operator that is ready",
+    )
 
 
 def list_granted(rules):
@@ -171,14 +176,14 @@ def live_a_whole_life(place):
     place.make(training_model("first", autoscaling={"maxReplicas": 2}))
     place.wait_for("first", Ready="False/StoreMissing")
     place.make_claim()
-    (job,) = place.wait_for_jobs(1, seconds=20)
+    (job,) = place.wait_for_jobs(1)
     place.make(training_model("second"))
     place.start_build(job)
     place.wait_for("first", ArtifactReady="False/Building")
     wait_until(
         lambda: len(place.read("job", job["metadata"]["name"])["metadata"]["ownerReferences"]),
         lambda owners: owners == 2,
-        15,
+        PATIENCE_SECONDS,
         "owners of the Job",
     )
     place.end_build(job, json.dumps(SUMMARY))
@@ -186,8 +191,13 @@ def live_a_whole_life(place):
         place.serve(name)
         place.wait_for(name, Ready="True/Serving")
     place.patch("cmod", "first", {"spec": {"autoscaling": None, "replicas": 3}})
-    wait_until(lambda: place.read("hpa", "first"), lambda found: found is None, 15, "no autoscaler")
-    wait_until(lambda: place.read("deployment", "first")["spec"]["replicas"], lambda seen: seen == 3, 15, "replicas")
+    wait_until(lambda: place.read("hpa", "first"), lambda found: found is None, PATIENCE_SECONDS, "no autoscaler")
+    wait_until(
+        lambda: place.read("deployment", "first")["spec"]["replicas"],
+        lambda seen: seen == 3,
+        PATIENCE_SECONDS,
+        "replicas",
+    )
     for name in ("first", "second"):
         place.patch("cmod", name, {"spec": {"compression": {"bits": 4}}})
     other = next(each for each in place.wait_for_jobs(2) if each["metadata"]["uid"] != job["metadata"]["uid"])
@@ -195,14 +205,14 @@ def live_a_whole_life(place):
         wait_until(
             lambda: len(place.read("job", other["metadata"]["name"])["metadata"]["ownerReferences"]),
             lambda seen, owners=owners: seen == owners,
-            15,
+            PATIENCE_SECONDS,
             "owners of the second Job",
         )
         place.patch("cmod", name, {"spec": {"suspend": True}})
     wait_until(
         lambda: place.read("job", other["metadata"]["name"])["metadata"],
         lambda metadata: "deletionTimestamp" in metadata,
-        15,
+        PATIENCE_SECONDS,
         "the end of the second Job",
     )
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 from cluster.client import wait_until
-from operator_play import NOW, training_model
+from operator_play import NOW, PATIENCE_SECONDS, training_model
 
 OURS = "registry.example/modelpress-server:1"
 OWN = {"uri": "pvc://nets/v1/own.keras", "dataset": {"uri": "s3://sets/own.npz"}, "epochs": 1}
@@ -94,7 +94,9 @@ def test_a_priority_class_that_is_not_there_is_named_with_the_remedy(operator, c
     assert "no PriorityClass with name batch-high was found" in try_pod(cluster, job)
     cluster.wait_for("small", Ready="False/BuildPending", Reconciling="True/BuildPending")
     expected = "Make it: kubectl create priorityclass batch-high --value=0; or correct spec.build.priorityClassName."
-    wait_until(lambda: cluster.message("small", "Ready"), lambda said: said.endswith(expected), 20, "the remedy")
+    wait_until(
+        lambda: cluster.message("small", "Ready"), lambda said: said.endswith(expected), PATIENCE_SECONDS, "the remedy"
+    )
     cluster.patch("cmod", "small", {"spec": {"build": {"priorityClassName": ""}}})
     assert len(cluster.wait_for_jobs(2, seconds=20)) == 2, "a corrected name begins anew"
 

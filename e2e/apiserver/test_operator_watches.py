@@ -7,7 +7,7 @@ import pytest
 import yaml
 from api_proxy import ApiProxy
 from cluster.client import wait_until
-from operator_play import OperatorProcess, training_model
+from operator_play import PATIENCE_SECONDS, OperatorProcess, training_model
 from test_operator_process import read
 
 LONGEST_SILENCE_SECONDS = 45
@@ -52,7 +52,7 @@ def test_a_watch_that_says_nothing_more_fails_health_until_it_speaks_again(own_o
         503,
         f"the watch has not told of CompressedModel {cluster.namespace}/unseen",
     )
-    wait_until(lambda: ask_health(own_operator), lambda page: page == (200, "ok\n"), 15, "/healthz")
+    wait_until(lambda: ask_health(own_operator), lambda page: page == (200, "ok\n"), PATIENCE_SECONDS, "/healthz")
 
 
 @pytest.mark.parametrize("own_operator", [{"resync_seconds": 3600}], indirect=True)

@@ -5,7 +5,7 @@ import json
 import pytest
 from cluster.client import wait_until
 from model_life import MANAGED
-from operator_play import SUMMARY, training_model
+from operator_play import PATIENCE_SECONDS, SUMMARY, training_model
 
 CHILDREN = ("deployment", "service", "pdb", "hpa")
 SHARED = ("job", "configmap")
@@ -47,7 +47,9 @@ def remove_claim(cluster):
     """Delete the claim."""
     release_claim(cluster)
     cluster.delete("persistentvolumeclaim", CLAIM)
-    wait_until(lambda: cluster.read("persistentvolumeclaim", CLAIM), lambda found: found is None, 10, "no claim")
+    wait_until(
+        lambda: cluster.read("persistentvolumeclaim", CLAIM), lambda found: found is None, PATIENCE_SECONDS, "no claim"
+    )
 
 
 def wait_for_look(cluster, generation):
@@ -56,7 +58,7 @@ def wait_for_look(cluster, generation):
     def seen():
         return cluster.read("cmod", "small")["status"]["observedGeneration"]
 
-    wait_until(seen, lambda found: found == generation, 15, f"a look at generation {generation}")
+    wait_until(seen, lambda found: found == generation, PATIENCE_SECONDS, f"a look at generation {generation}")
 
 
 def test_a_store_that_is_gone_for_a_while_is_told_and_costs_no_build(served):
@@ -99,7 +101,7 @@ def test_children_that_are_deleted_by_hand_come_back_as_they_were(served, absent
     if absent:
         served.operator.start()
     for kind in CHILDREN:
-        wait_until(lambda kind=kind: cluster.read(kind, "small"), bool, 20, kind)
+        wait_until(lambda kind=kind: cluster.read(kind, "small"), bool, PATIENCE_SECONDS, kind)
     cluster.report_deployment("small")
     served.life.wait_ready("small")
     after = served.life.snapshot()
@@ -121,7 +123,7 @@ def test_children_that_are_edited_by_hand_become_as_they_were(served, absent):
     cluster.edit("deployment", "small", {"metadata": {"labels": {"app.kubernetes.io/managed-by": "someone"}}})
     if absent:
         served.operator.start()
-    wait_until(lambda: children(served), lambda found: found == pick(before), 20, "children as they were")
+    wait_until(lambda: children(served), lambda found: found == pick(before), PATIENCE_SECONDS, "children as they were")
     assert jobs(served) == [each["metadata"]["uid"] for each in cluster.list("job")]
 
 
@@ -141,7 +143,7 @@ def test_a_record_and_a_job_that_are_deleted_by_hand_cost_one_build_together_and
     (record,) = made(cluster, "configmap")
     name = record["metadata"]["name"]
     cluster.delete("configmap", name)
-    wait_until(lambda: cluster.read("configmap", name), bool, 20, "the record, from the Job")
+    wait_until(lambda: cluster.read("configmap", name), bool, PATIENCE_SECONDS, "the record, from the Job")
     (job,) = jobs(served)
     assert jobs(served) == [job]
     for each in cluster.list("job"):
@@ -161,7 +163,7 @@ def test_a_model_that_is_deleted_while_the_operator_is_down_goes_with_all_its_ch
     wait_until(lambda: left(cluster), lambda found: found == [], 40, "no child")
     served.operator.start()
     cluster.make(training_model("next", autoscaling=AUTOSCALING))
-    cluster.wait_for_jobs(1, 20)
+    cluster.wait_for_jobs(1, PATIENCE_SECONDS)
     assert [each for each in left(cluster) if not each.startswith("job/")] == []
 
 
@@ -191,7 +193,7 @@ def owners(cluster):
 def test_a_namespace_that_is_deleted_goes_and_the_operator_lives_on(served):
     cluster = served.cluster
     cluster.patch("cmod", "small", {"spec": {"compression": {"bits": 4}}})
-    cluster.wait_for_jobs(2, 20)
+    cluster.wait_for_jobs(2, PATIENCE_SECONDS)
     release_claim(cluster)
     cluster.delete_namespace()
     wait_until(cluster.has_namespace, lambda there: not there, 60, "no namespace")

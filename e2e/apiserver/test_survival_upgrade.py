@@ -9,7 +9,7 @@ from cluster.client import wait_until
 from earlier_release import export_earlier_release
 from forked_operator import Nursery
 from model_life import MANAGED
-from operator_play import SUMMARY, training_model
+from operator_play import PATIENCE_SECONDS, SUMMARY, training_model
 from survival_server import CRD
 from survival_stage import Stage
 
@@ -75,7 +75,12 @@ def test_models_of_an_earlier_crd_stay_valid_and_keep_their_recipes(survival_ser
 def check_upgrade_of_crd(stage, upgrade):
     """Models made before are as they were, can be changed, and ask for the recipes that they asked for."""
     cluster = stage.cluster
-    wait_until(lambda: stage.operator.running, lambda running: not running, 20, "an operator that wants its own CRD")
+    wait_until(
+        lambda: stage.operator.running,
+        lambda running: not running,
+        PATIENCE_SECONDS,
+        "an operator that wants its own CRD",
+    )
     assert "older than this operator" in stage.operator.words()
     bodies = list(yaml.safe_load_all((EARLIER / "models.yaml").read_text()))
     cluster.make(*bodies)
@@ -86,9 +91,9 @@ def check_upgrade_of_crd(stage, upgrade):
     assert [name for name in before if not is_within(before[name], after[name])] == []
     stage.operator.start()
     for name, digest in json.loads((EARLIER / "recipes.json").read_text()).items():
-        cluster.wait_for(name, 20, Ready="False/StoreMissing")
+        cluster.wait_for(name, PATIENCE_SECONDS, Ready="False/StoreMissing")
         assert cluster.read("cmod", name)["status"]["build"]["recipeDigest"] == digest
-    cluster.wait_for("given", 20, Ready="False/Suspended")
+    cluster.wait_for("given", PATIENCE_SECONDS, Ready="False/Suspended")
     cluster.make(*bodies)
     for body in bodies:
         cluster.patch("cmod", body["metadata"]["name"], {"spec": {"replicas": 2}})

@@ -22,6 +22,7 @@ from operator_play import NOW, SUMMARY, training_model
 from model_artifact.summary import ArtifactSummary
 from model_operator import names
 from model_operator.api.v1alpha1 import parse_model
+from model_operator.apply import Untold
 from model_operator.kube import ApiKube, load_configuration
 from model_operator.measurement import KpiReader
 from model_operator.observe import Sources
@@ -118,10 +119,11 @@ class BenchCluster:
         key = ("bench-recorded", "model-recorded")
         self.make_model(key)
         recorder = Recorder(self.api)
+        untold = Untold()
         sources = Sources(recorder, KpiReader(None, 15), Settings())  # type: ignore[arg-type] - it passes all on
         for _ in range(PASSES):
             before = len(recorder.writes)
-            reconcile(*key, sources, datetime.now(UTC))
+            reconcile(*key, sources, datetime.now(UTC), untold)
             if len(recorder.writes) == before:
                 break
         return self.read_model(key)["metadata"]["uid"], recorder.writes

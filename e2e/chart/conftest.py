@@ -75,6 +75,7 @@ VARIANTS = {
         "store": {"namespaces": ["models"], "storageClassName": "local", "accessModes": ["ReadWriteMany"]},
         "data": {"claimName": "datasets"},
         "prometheus": {"enabled": True},
+        "dashboards": {"enabled": True, "namespace": "monitoring"},
         "podMonitor": {"enabled": True, "labels": {"release": "monitoring"}},
         "nodeSelector": {"kubernetes.io/os": "linux"},
         "tolerations": [{"key": "quiet", "operator": "Exists"}],

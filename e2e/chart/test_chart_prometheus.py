@@ -32,7 +32,11 @@ container_memory_working_set_bytes{container="",id="/",namespace="",pod=""} 6e+0
 # TYPE container_memory_cache gauge
 container_memory_cache{container="server",id="/a",namespace="NAMESPACE",pod="digits-1"} 8
 """
-OPERATOR_PAGE = "# TYPE modelpress_queue_depth gauge\nmodelpress_queue_depth 2\n"
+OPERATOR_PAGE = """# TYPE modelpress_queue_depth gauge
+modelpress_queue_depth 2
+# TYPE modelpress_model_ready gauge
+modelpress_model_ready{namespace="of-the-model",model="digits"} 1
+"""
 SERVING_LABELS = {
     "app.kubernetes.io/managed-by": "modelpress",
     "app.kubernetes.io/component": "server",
@@ -48,7 +52,8 @@ def prometheus_programs():
 
 def read_config(objects):
     """The configuration that a rendered chart gives its Prometheus."""
-    (config,) = [each["data"]["prometheus.yml"] for each in objects if each["kind"] == "ConfigMap"]
+    maps = [each["data"] for each in objects if each["kind"] == "ConfigMap"]
+    (config,) = [data["prometheus.yml"] for data in maps if "prometheus.yml" in data]
     return config
 
 
@@ -138,6 +143,8 @@ def test_a_podmonitor_names_a_port_and_labels_that_pods_have(name, helm, variant
     assert monitor["metadata"]["labels"]["release"] == "monitoring"
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     assert endpoint["interval"] == endpoint["scrapeTimeout"] == "5s"
+    # The operator tells of other namespaces' models; a server tells of nobody else.
+    assert endpoint.get("honorLabels", False) is (name == "modelpress")
     if name == "modelpress-serving":
         assert monitor["spec"]["namespaceSelector"] == {"any": True}
         assert monitor["spec"]["selector"]["matchLabels"].items() <= SERVING_LABELS.items()
@@ -225,6 +232,7 @@ def test_it_finds_and_keeps_what_kpis_need(
             (served,) = prometheus.wait_for_series('{__name__=":tensorflow:serving:request_count"}', bool)
             of_kubelet = prometheus.wait_for_series('{job="kubelet-cadvisor",__name__=~"container_.*"}', bool)
             (of_operator,) = prometheus.wait_for_series("modelpress_queue_depth", bool)
+            (of_model,) = prometheus.read_series("modelpress_model_ready")
             others = prometheus.read_series('{__name__=~"process_open_fds|modelpress_predict_duration_seconds_count"}')
             (fine,) = prometheus.read_series("modelpress_predict_duration_seconds_bucket")
     found = {key: served[0][key] for key in ("namespace", "pod", "container", "modelpress_dev_model")}
@@ -240,7 +248,9 @@ def test_it_finds_and_keeps_what_kpis_need(
         ("container_memory_working_set_bytes", "server", "digits-1", 5e6),
     }
     assert set(kubelet.asked) == {("/metrics/cadvisor", f"Bearer {token}")}
-    assert (of_operator[0]["pod"], of_operator[1]) == ("operator-1", 2)
+    assert (of_operator[0]["pod"], of_operator[0]["namespace"], of_operator[1]) == ("operator-1", api_namespace, 2)
+    # What the operator tells of a model keeps that model's namespace.
+    assert (of_model[0]["pod"], of_model[0]["namespace"]) == ("operator-1", "of-the-model")
     assert (others, stranger.asked) == ([], [])
     assert (fine[0]["pod"], fine[0]["namespace"], fine[1]) == ("digits-1", api_namespace, 12)
 

@@ -71,7 +71,7 @@ def left(models):
     return models.names(GONE_KINDS, f"modelpress.dev/model={NAME}")
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(1500, func_only=True)  # before it, images may be built for as long
 def test_without_an_operator_models_serve_scale_and_can_be_deleted(served, digit_pictures, tmp_path, absent_seconds):
     models, places = served, served.node.node.places
     client = models.installation.client

@@ -8,9 +8,11 @@ import os
 import subprocess
 import sys
 import time
+import urllib.parse
 from pathlib import Path
 
 import yaml
+from dashboards.evaluation import list_choices, list_questions, read_choices, read_empty
 from demo_cluster.installation import CHART, RELEASE, SYSTEM_NAMESPACE
 from demo_cluster.loading import Load, ask_once, write_body
 from demo_cluster.models import EXAMPLES
@@ -72,6 +74,35 @@ def test_the_columns_show_what_was_measured(models):
     assert header.split()[:4] == ["NAME", "READY", "ALPHA", "BITS"]
     row = next(row for row in rows if row.startswith("digits-a125-b8"))
     assert row.split()[1:4] == ["True", "1.25", "8"]
+
+
+def ask_prometheus(models):
+    """What answers questions by the chart's own Prometheus, through the API server."""
+    service = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/services/http:{RELEASE}-prometheus:9090/proxy/api/v1"
+
+    def ask(path, parameters):
+        asked = f"{service}/{path}?{urllib.parse.urlencode(parameters)}"
+        return json.loads(models.node.kubectl("get", "--raw", asked))["data"]
+
+    return ask
+
+
+def test_no_panel_of_a_dashboard_is_empty(models):
+    ask, begun = ask_prometheus(models), time.time() - 120
+    for name, own in (("fleet", models.namespace), ("model", models.namespace), ("operator", SYSTEM_NAMESPACE)):
+        board = json.loads((CHART / "dashboards" / f"{name}.json").read_text())
+        variables = {"namespace": own, "model": "digits-a125-b8"}
+        for variable, selector, label in list_choices(board, variables):
+            assert variables[variable] in read_choices(ask, selector, label)
+        questions = list_questions(board, variables)
+        print(f"{name}: {len(questions)} questions")
+        # What the operator told last is scraped a few seconds later.
+        models.node.wait_until(
+            lambda questions=questions: list(read_empty(ask, questions, begun, time.time())),
+            lambda empty: empty == [],
+            30,
+            f"{name}: panels without data",
+        )
 
 
 def run_plugin(models, *arguments):

@@ -26,7 +26,14 @@ from model_operator.kube import ApiKube
 from model_operator.measurement import READING_THREADS, KpiReader
 from model_operator.object_cache import ObjectCache
 from model_operator.observe import Sources
-from model_operator.preflight import check_prometheus, format_findings, format_json, format_table, inspect_cluster
+from model_operator.preflight import (
+    ASKED_AT_ONCE,
+    check_prometheus,
+    format_findings,
+    format_json,
+    format_table,
+    inspect_cluster,
+)
 from model_operator.prometheus import Access, ApiPrometheus
 from model_operator.service import Service
 from model_operator.settings import PREFIX, Settings, load_settings, split_names
@@ -49,7 +56,7 @@ def run_operator(arguments: Sequence[str] | None = None) -> int:
         start_tracing(model_operator.__version__)
         namespaces = split_names(settings.watch_namespaces)
         telemetry = Telemetry()
-        kube = ApiKube(namespaces, settings.workers + 2, telemetry.note_request)
+        kube = ApiKube(namespaces, max(settings.workers + 2, ASKED_AT_ONCE), telemetry.note_request)
         if options.command == PREFLIGHT:
             return run_preflight(settings, kube, namespaces, as_json=options.json)
         _check_cluster(kube, namespaces)

@@ -4,7 +4,8 @@ The lists are exact (no resourceVersion is asked for), since one out of a cache 
 the watch. They go by pages, so that many objects need no more memory than few.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -15,6 +16,11 @@ from model_operator.object_cache import Listed, ObjectCache, parse_version
 from model_operator.workqueue import Key
 
 AUDIT_SECONDS: Final = 60.0
+_SCOPES_AT_ONCE: Final = 4
+"""Of many namespaces; the kinds of one are listed in turn, so that no more than this many pages are held."""
+
+_COUNTED: Final = frozenset({names.KIND, "Job"})
+"""Kinds of which more is remembered than the objects."""
 
 
 class MetadataLister(Protocol):
@@ -35,7 +41,7 @@ class Findings:
     Attributes:
         complete: whether the watch has told of everything that was there when it began.
         changed: the models whose objects, or who themselves, the watch had not told of.
-        gone: the models that are gone without the watch telling so.
+        gone: the models and Jobs that are gone without the watch telling so.
     """
 
     complete: bool = True
@@ -51,20 +57,33 @@ class Audit:
         self._lister = lister
         self._cache = cache
 
-    def check(self, *, incomplete_only: bool = False) -> Findings:
+    def check(self, *, incomplete_only: bool = False, note_listed: Callable[[], None] = lambda: None) -> Findings:
         """Compare every kind, or those alone that the watch has not delivered yet.
+
+        Args:
+            incomplete_only: whether it is these alone.
+            note_listed: called for each list, when it was answered; from several threads.
 
         Raises:
             ClusterError: when the API server does not answer.
             RefusedError: when it does not let the operator list.
         """
-        findings = Findings()
-        places = [(kind, scope) for kind in WATCHED_KINDS for scope in self._lister.scopes]
-        for kind, scope in places:
-            if not (incomplete_only and self._cache.is_complete(kind, scope)):
-                self._check(kind, scope, findings)
-        complete = all(self._cache.is_complete(kind, scope) for kind, scope in places)
-        return Findings(complete, findings.changed, findings.gone)
+
+        def check_scope(scope: str) -> Findings:
+            found = Findings()
+            for kind in WATCHED_KINDS:
+                if not (incomplete_only and self._cache.is_complete(kind, scope)):
+                    self._check(kind, scope, found)
+                    note_listed()
+            return found
+
+        scopes = self._lister.scopes
+        parts = [check_scope(scopes[0])] if len(scopes) == 1 else _work_at_once(check_scope, scopes)
+        return Findings(
+            all(self._cache.is_complete(kind, scope) for kind in WATCHED_KINDS for scope in scopes),
+            {key for part in parts for key in part.changed},
+            [body for part in parts for body in part.gone],
+        )
 
     def _check(self, kind: str, scope: str, findings: Findings) -> None:
         version, listed, untold = None, set[tuple[str, str]](), False
@@ -79,10 +98,20 @@ class Audit:
                 findings.changed.update(_models_of(kind, page[namespace, name]))
         for body in self._cache.end_check(kind, scope, listed, version, begun):
             findings.changed.update(_models_of(kind, body))
-            if kind == names.KIND:
+            if kind in _COUNTED:
                 findings.gone.append(body)
         if not untold:
             self._cache.note_complete(kind, scope)
+
+
+def _work_at_once(check_scope: Callable[[str], Findings], scopes: Sequence[str]) -> list[Findings]:
+    """Every namespace, some at a time; one that fails ends it."""
+    with ThreadPoolExecutor(_SCOPES_AT_ONCE, thread_name_prefix="audit") as pool:
+        try:
+            return list(pool.map(check_scope, scopes))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _models_of(kind: str, body: Object) -> set[Key]:

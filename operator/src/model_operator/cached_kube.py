@@ -4,9 +4,11 @@ Memory may be late, never wrong in a way that does harm: a pass never reads what
 is deleted by its uid alone, and nothing is applied over an object that the watch, which goes by our label, cannot see.
 """
 
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 from model_operator import names
 from model_operator.errors import ClusterError
@@ -19,9 +21,71 @@ ABSENCE_SECONDS: Final = 5.0
 CLAIM_SECONDS: Final = 3.0
 BOUND_CLAIM_SECONDS: Final = 60.0
 """Claims are not watched: they are the users' own and many. One that is bound is asked for this often at most."""
-_MOST_MARKS: Final = 50_000
+MARK_SECONDS: Final = 600.0
+"""What is remembered of a name goes when nobody asked for it this long: the models that did are gone, or ask seldom."""
+MOST_MARKS: Final = 50_000
+"""Of each kind of memory; the five names that a model asks for, for 10,000 models."""
 
 Answer = TypeVar("Answer")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class Recent(Generic[Key, Value]):
+    """Values by key; one that nobody asked for in a while is dropped, and beyond the bound the one unused longest.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(self, idle_seconds: float, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Keep nothing yet.
+
+        Args:
+            idle_seconds: after so long without being asked for, a value is dropped.
+            most: values that are kept.
+            clock: in seconds.
+        """
+        self._idle_seconds = idle_seconds
+        self._most = most
+        self._clock = clock
+        self._lock = threading.Lock()
+        # The one that was used last stands last.
+        self._kept: OrderedDict[Key, tuple[float, Value]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Values that are kept."""
+        return len(self._kept)
+
+    def find(self, key: Key) -> Value | None:
+        """The value, which counts as used now; None where none is kept."""
+        with self._lock:
+            self._drop_unused()
+            found = self._kept.get(key)
+            if found is None:
+                return None
+            self._use(key, found[1])
+            return found[1]
+
+    def keep(self, key: Key, value: Value) -> None:
+        """Have this value for the key."""
+        with self._lock:
+            self._use(key, value)
+            self._drop_unused()
+
+    def drop(self, key: Key) -> None:
+        """Have none for the key."""
+        with self._lock:
+            self._kept.pop(key, None)
+            self._drop_unused()
+
+    def _use(self, key: Key, value: Value) -> None:
+        self._kept[key] = (self._clock(), value)
+        self._kept.move_to_end(key)
+
+    def _drop_unused(self) -> None:
+        oldest = self._clock() - self._idle_seconds
+        while self._kept and (len(self._kept) > self._most or next(iter(self._kept.values()))[0] < oldest):
+            self._kept.popitem(last=False)
 
 
 class CachedKube:
@@ -32,9 +96,10 @@ class CachedKube:
         self._api = api
         self._cache = cache
         self._clock = clock
-        self._absent: dict[ObjectKey, float] = {}
-        self._foreign: set[ObjectKey] = set()
-        self._claims: dict[tuple[str, str], tuple[float, Object | None]] = {}
+        # When the name was last looked for in vain; what has no label of ours; a claim, and until when that holds.
+        self._absent = Recent[ObjectKey, float](MARK_SECONDS, MOST_MARKS, clock)
+        self._foreign = Recent[ObjectKey, bool](MARK_SECONDS, MOST_MARKS, clock)
+        self._claims = Recent[tuple[str, str], tuple[float, Object | None]](MARK_SECONDS, MOST_MARKS, clock)
 
     def read(self, kind: str, namespace: str, name: str) -> Object | None:
         """See `Kube`."""
@@ -45,10 +110,10 @@ class CachedKube:
         key = (kind, namespace, name)
         found = self._cache.find(key, self._api.scope(namespace))
         if found.sure and found.body is not None:
-            self._absent.pop(key, None)
+            self._absent.drop(key)
             return found.body
         # The watch of models sees every one; what has no label of ours stays unseen under the name of a child.
-        known_absent = kind == names.KIND or (key in self._absent and key not in self._foreign)
+        known_absent = kind == names.KIND or (self._absent.find(key) is not None and not self._foreign.find(key))
         return None if found.sure and known_absent else self._ask(key)
 
     def list_labelled(
@@ -84,7 +149,7 @@ class CachedKube:
         made = self._write(key, lambda: self._api.create(namespace, body))
         if made is None:
             # It may be one that the watch cannot see.
-            self._absent.pop(key, None)
+            self._absent.drop(key)
             self._cache.note_doubt(key)
             return False
         return True
@@ -132,8 +197,8 @@ class CachedKube:
         """Take in what the write answered."""
         answer = self._certainly(key, run)
         if answer is not None:
-            self._absent.pop(key, None)
-            self._foreign.discard(key)
+            self._absent.drop(key)
+            self._foreign.drop(key)
             if key[0] in WATCHED_KINDS:
                 self._cache.note_answer(answer, written=True)
         return answer
@@ -150,41 +215,37 @@ class CachedKube:
         known_version = self._cache.version_of(key)
         body = self._api.read(*key)
         if body is None:
-            self._foreign.discard(key)
+            self._foreign.drop(key)
             self._cache.note_absence(key, known_version)
-            self._mark_absent(key)
+            self._absent.keep(key, self._clock())
             return None
-        self._absent.pop(key, None)
+        self._absent.drop(key)
         self._cache.note_answer(body, written=False)
         if self._cache.version_of(key) is None:
-            self._foreign.add(key)
+            self._foreign.keep(key, True)
         else:
-            self._foreign.discard(key)
+            self._foreign.drop(key)
         return body
 
     def _check_absence(self, key: ObjectKey) -> None:
         """Refuse to apply over an object that the plan was made without."""
-        if self._cache.version_of(key) is not None or key in self._foreign:
+        if self._cache.version_of(key) is not None or self._foreign.find(key):
             return
-        if self._clock() - self._absent.get(key, -ABSENCE_SECONDS) > ABSENCE_SECONDS and self._ask(key) is not None:
+        looked_at = self._absent.find(key)
+        is_sure = looked_at is not None and self._clock() - looked_at <= ABSENCE_SECONDS
+        if not is_sure and self._ask(key) is not None:
             raise ClusterError(
                 f"{key[0]} {key[1]}/{key[2]} has appeared since it was looked for: it is looked at again"
             )
 
-    def _mark_absent(self, key: ObjectKey) -> None:
-        self._absent.pop(key, None)
-        self._absent[key] = self._clock()
-        while len(self._absent) > _MOST_MARKS:
-            self._absent.pop(next(iter(self._absent)), None)
-
     def _read_claim(self, namespace: str, name: str) -> Object | None:
-        until, claim = self._claims.get((namespace, name), (0.0, None))
-        if self._clock() < until:
-            return claim
+        known = self._claims.find((namespace, name))
+        if known is not None and self._clock() < known[0]:
+            return known[1]
         claim = self._api.read("PersistentVolumeClaim", namespace, name)
         bound = claim is not None and (claim.get("status") or {}).get("phase") == "Bound"
         seconds = BOUND_CLAIM_SECONDS if bound else CLAIM_SECONDS
-        self._claims[namespace, name] = (self._clock() + seconds, claim)
+        self._claims.keep((namespace, name), (self._clock() + seconds, claim))
         return claim
 
 

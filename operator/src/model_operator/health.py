@@ -20,17 +20,29 @@ class Health:
         self._patience_seconds = MISSED_AUDITS * audit_seconds
         self._clock = clock
         self._queue_turned_at = self._audited_at = clock()
-        self._audited = False
+        self._audited = self._failed = False
         self._watch_problem = ""
 
     def note_queue(self) -> None:
         """The queue's loop went round."""
         self._queue_turned_at = self._clock()
 
+    def note_listed(self) -> None:
+        """One of an audit's lists was answered: many of them may take long, which is no fault of ours.
+
+        After an audit that failed only a whole one counts.
+        """
+        if not self._failed:
+            self._audited_at = self._clock()
+
+    def note_failure(self) -> None:
+        """Something could not be listed."""
+        self._failed = True
+
     def note_audit(self, watch_problem: str = "") -> None:
         """What is there was listed; `watch_problem` says what the watch should have told and did not."""
         self._audited_at = self._clock()
-        self._audited = True
+        self._audited, self._failed = True, False
         self._watch_problem = watch_problem
 
     def find_problem(self) -> str:

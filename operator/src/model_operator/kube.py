@@ -310,6 +310,20 @@ class ApiKube:
         answer = self._json("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
         return bool(answer["status"].get("allowed"))
 
+    def list_rules(self, namespace: str) -> Sequence[Object]:
+        """Rules that allow us things in the namespace, in the form of RBAC's; empty where not all of them are known."""
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectRulesReview",
+            "spec": {"namespace": namespace},
+        }
+        try:
+            status = self._json("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", body=review)["status"]
+        except (_NotFoundError, RefusedError):
+            return ()
+        # Where an authorizer cannot list its rules, another one may deny what a rule allows.
+        return () if status.get("incomplete") else tuple(status.get("resourceRules") or ())
+
     def read_version(self) -> str:
         """The API server's version, such as v1.34.1."""
         return str(self._json("GET", "/version").get("gitVersion", ""))

@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from model_operator import names
 from model_operator.workqueue import Key
 
 Object = Mapping[str, Any]
+
+SAVINGS: Final = ("size", "latency", "cpu", "memory")
+"""The ratios baseline : model of `status.savings`."""
 
 
 class ModelFacts(NamedTuple):
@@ -22,6 +25,10 @@ class ModelFacts(NamedTuple):
     """Name; empty when it names none."""
     artifact_bytes: int | None
     """Size of its artifact; None while it has none."""
+    revision: str
+    """What it serves; empty while that is nothing."""
+    savings: tuple[tuple[str, float], ...]
+    """Ratios of SAVINGS that were measured."""
 
 
 class ModelIndex:
@@ -92,7 +99,7 @@ def parse_facts(body: Object) -> ModelFacts:
     """What is worth remembering of a model, of whatever form it is."""
     metadata, status = body["metadata"], body.get("status") or {}
     baseline = ((body.get("spec") or {}).get("baseline") or {}).get("name")
-    size = (status.get("artifact") or {}).get("sizeBytes")
+    size, savings = (status.get("artifact") or {}).get("sizeBytes"), status.get("savings") or {}
     return ModelFacts(
         uid=metadata["uid"],
         generation=metadata.get("generation", 0),
@@ -100,6 +107,8 @@ def parse_facts(body: Object) -> ModelFacts:
         ready=_parse_ready(status),
         baseline=str(baseline or ""),
         artifact_bytes=size if isinstance(size, int) else None,
+        revision=str((status.get("serving") or {}).get("revision") or ""),
+        savings=tuple((what, float(savings[what])) for what in SAVINGS if isinstance(savings.get(what), int | float)),
     )
 
 

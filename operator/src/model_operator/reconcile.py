@@ -4,7 +4,7 @@ from datetime import datetime
 
 from model_operator import names
 from model_operator.api.v1alpha1 import parse_model
-from model_operator.apply import apply, write_report
+from model_operator.apply import Untold, apply, write_report
 from model_operator.errors import InvalidModelError
 from model_operator.observe import Sources, observe, observe_invalid
 from model_operator.planning.decision import Plan, Refusal
@@ -13,7 +13,7 @@ from model_operator.planning.report import plan_report
 from model_operator.tracing import traced
 
 
-def reconcile(namespace: str, name: str, sources: Sources, now: datetime) -> Plan | None:
+def reconcile(namespace: str, name: str, sources: Sources, now: datetime, untold: Untold) -> Plan | None:
     """Move the model a step closer to its spec; None when it is gone, and then there is nothing more to do.
 
     Raises:
@@ -33,5 +33,5 @@ def reconcile(namespace: str, name: str, sources: Sources, now: datetime) -> Pla
     except InvalidModelError as error:
         result = plan_invalid(observe_invalid(body), str(error), now)
     finally:
-        traced(write_report, "status")(plan_report(body, result, refusals, now), body, sources.kube)
+        traced(write_report, "status")(plan_report(body, result, refusals, now), body, sources.kube, untold)
     return result

@@ -1,6 +1,7 @@
 """What the operator must be allowed to do, and why; the chart's roles grant exactly this. Pure constants."""
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from model_operator import names
 
@@ -96,3 +97,20 @@ def format_right(right: Right) -> str:
     """The right as `kubectl auth can-i` takes it: `patch deployments.apps/scale`."""
     group = f".{right.group}" if right.group else ""
     return f"{right.verb} {right.resource}{group}{f'/{right.subresource}' if right.subresource else ''}"
+
+
+def is_granted(right: Right, rule: Mapping[str, Any]) -> bool:
+    """Whether an RBAC rule gives the right, for objects of whatever name."""
+    resource = f"{right.resource}/{right.subresource}" if right.subresource else right.resource
+    any_resource = {"*", resource, *([f"*/{right.subresource}"] if right.subresource else [])}
+    return (
+        not rule.get("resourceNames")
+        and _holds(rule, "verbs", {"*", right.verb})
+        and _holds(rule, "apiGroups", {"*", right.group})
+        and _holds(rule, "resources", any_resource)
+    )
+
+
+def _holds(rule: Mapping[str, Any], field: str, wanted: set[str]) -> bool:
+    stated: Sequence[str] = rule.get(field) or ()
+    return not wanted.isdisjoint(stated)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
+from model_operator.apply import Untold
 from model_operator.audit import AUDIT_SECONDS, Audit
 from model_operator.build_index import BuildIndex
 from model_operator.errors import ModelOperatorError
@@ -20,6 +21,7 @@ from model_operator.object_cache import ObjectCache
 from model_operator.observe import Sources
 from model_operator.planning.decision import Plan
 from model_operator.reconcile import reconcile
+from model_operator.standing import ModelStanding
 from model_operator.telemetry import Telemetry
 from model_operator.tracing import trace_pass
 from model_operator.workqueue import Key, WorkQueue
@@ -46,6 +48,7 @@ class Service:
         """Start nothing yet."""
         settings = sources.settings
         self._sources = sources
+        self._untold = Untold()
         self._cache = cache
         self._audit = audit
         self._resync_seconds = settings.resync_seconds
@@ -113,9 +116,17 @@ class Service:
         Raises:
             ModelOperatorError: when nothing can be listed.
         """
-        findings = await self._in_thread(lambda: self._audit.check(incomplete_only=incomplete_only))
+        note_listed = self._health.note_listed
+        try:
+            findings = await self._in_thread(
+                lambda: self._audit.check(incomplete_only=incomplete_only, note_listed=note_listed)
+            )
+        except ModelOperatorError:
+            self._health.note_failure()
+            raise
         for body in findings.gone:
-            self._index.note_event(body, deleted=True)
+            index = self._builds if body["kind"] == "Job" else self._index
+            index.note_event(body, deleted=True)
         for key in findings.changed:
             self._queue.add(key)
         self._telemetry.last_audit.set_to_current_time()
@@ -138,10 +149,14 @@ class Service:
         """See `Standing`."""
         return self._builds.count()
 
-    def artifact_bytes(self) -> Iterable[tuple[str, str, int]]:
+    def models(self) -> Iterable[ModelStanding]:
         """See `Standing`."""
-        facts = self._index.list_facts()
-        return [(*key, each.artifact_bytes) for key, each in facts if each.artifact_bytes is not None]
+        return [
+            ModelStanding(
+                *key, each.ready == "true", each.revision, each.baseline, each.artifact_bytes, dict(each.savings)
+            )
+            for key, each in self._index.list_facts()
+        ]
 
     def cached_by_kind(self) -> Mapping[str, int]:
         """See `Standing`."""
@@ -200,10 +215,14 @@ class Service:
                 self._queue.add(key, random.uniform(0, self._resync_seconds), changed=False)  # noqa: S311 - no secret
 
     async def _note_life(self) -> None:
-        """Hand the queue's signs of life on; a queue that died gives none, and the operator is restarted."""
+        """Hand the queue's signs of life on; a queue that died gives none, and the operator is restarted.
+
+        Before it begins everything is listed, which may take long: then the lists tell whether that goes on.
+        """
         last = None
         while True:
-            if self._queue.turned_at != last:
+            is_beginning = self._queue.turned_at is None and not self._tasks[0].done()
+            if self._queue.turned_at != last or is_beginning:
                 last = self._queue.turned_at
                 self._health.note_queue()
             await asyncio.sleep(1)
@@ -225,7 +244,7 @@ class Service:
 
     def _pass(self, key: Key) -> Plan | None:
         with trace_pass(*key, self._index.generation(key)) as note_result:
-            plan = reconcile(*key, self._sources, datetime.now(UTC))
+            plan = reconcile(*key, self._sources, datetime.now(UTC), self._untold)
             note_result("gone" if plan is None else "done")
             return plan
 

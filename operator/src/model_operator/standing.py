@@ -1,11 +1,28 @@
 """What stands at the moment of a scrape: queue, models, builds, artifacts, watches, memory. Told to Prometheus."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
+
+
+class ModelStanding(NamedTuple):
+    """How one model stands."""
+
+    namespace: str
+    name: str
+    ready: bool
+    """Whether its Ready condition is True."""
+    revision: str
+    """What it serves, as `status.serving.revision`; empty while that is nothing."""
+    baseline: str
+    """Name of the model that its savings are measured against; empty where there is none."""
+    artifact_bytes: int | None
+    """Size of its artifact; None while it has none."""
+    savings: Mapping[str, float]
+    """Ratios baseline : model by what is saved, those that were measured."""
 
 
 class Standing(Protocol):
@@ -23,8 +40,8 @@ class Standing(Protocol):
     def builds_by_state(self) -> Mapping[str, int]:
         """Build Jobs that exist, by how they stand."""
 
-    def artifact_bytes(self) -> Iterable[tuple[str, str, int]]:
-        """Namespace, name and artifact's size of each model that has one."""
+    def models(self) -> Iterable[ModelStanding]:
+        """Each model."""
 
     def cached_by_kind(self) -> Mapping[str, int]:
         """Objects in memory, by kind."""
@@ -59,7 +76,7 @@ class StandingCollector(Collector):
         yield _gauges(
             "modelpress_builds", "Build Jobs that exist, by how they stand.", "state", standing.builds_by_state()
         )
-        yield self._artifacts()
+        yield from _model_families(standing.models())
         yield _gauges("modelpress_cached_objects", "Objects in memory.", "kind", standing.cached_by_kind())
         events = CounterMetricFamily("modelpress_watch_events", "What the watches told.", labels=["kind"])
         for kind, count in sorted(standing.watch_events_by_kind().items()):
@@ -72,13 +89,25 @@ class StandingCollector(Collector):
             standing.watch_lag_seconds_by_kind(),
         )
 
-    def _artifacts(self) -> Metric:
-        family = GaugeMetricFamily(
-            "modelpress_artifact_bytes", "Size of the artifact of a model.", labels=["namespace", "model"]
-        )
-        for namespace, name, size in self._standing.artifact_bytes():
-            family.add_metric([namespace, name], size)
-        return family
+
+def _model_families(models: Iterable[ModelStanding]) -> tuple[Metric, ...]:
+    """What is told of each model by its name."""
+    own = ["namespace", "model"]
+    info = GaugeMetricFamily(
+        "modelpress_model_info", "A model, what it serves and its baseline; 1.", labels=[*own, "revision", "baseline"]
+    )
+    ready = GaugeMetricFamily("modelpress_model_ready", "1 while a model's Ready condition is True.", labels=own)
+    artifacts = GaugeMetricFamily("modelpress_artifact_bytes", "Size of the artifact of a model.", labels=own)
+    savings = GaugeMetricFamily("modelpress_savings_ratio", "Baseline : model, as measured.", labels=[*own, "of"])
+    for model in models:
+        labels = [model.namespace, model.name]
+        info.add_metric([*labels, model.revision, model.baseline], 1)
+        ready.add_metric(labels, model.ready)
+        if model.artifact_bytes is not None:
+            artifacts.add_metric(labels, model.artifact_bytes)
+        for what, ratio in model.savings.items():
+            savings.add_metric([*labels, what], ratio)
+    return info, ready, artifacts, savings
 
 
 def _gauge(name: str, words: str, value: float) -> Metric:

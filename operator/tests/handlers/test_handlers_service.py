@@ -8,7 +8,7 @@ import kopf
 import pytest
 
 from model_operator import service as service_module
-from model_operator.audit import Audit
+from model_operator.audit import AUDIT_SECONDS, Audit
 from model_operator.errors import ClusterError
 from model_operator.handlers import CHILDREN, build_registry, configure
 from model_operator.health import Health
@@ -20,6 +20,7 @@ from model_operator.rights import REQUIRED_RIGHTS
 from model_operator.service import Service
 from model_operator.settings import Settings
 from model_operator.telemetry import Telemetry
+from model_operator.watch_lag import OVERDUE_SECONDS
 
 A, B = ("press", "a"), ("press", "b")
 
@@ -225,6 +226,59 @@ def test_a_model_that_went_without_a_word_is_forgotten(kube):
     assert len(play.cache) == 0
 
 
+def test_a_build_that_went_without_a_word_is_counted_no_more(kube):
+    play = Play(kube)
+    job = child() | {"kind": "Job", "status": {"ready": 1}}
+    kube.put(job)
+
+    async def scenario():
+        play.service.note_child(job, deleted=False, listed=True)
+        assert play.service.builds_by_state()["running"] == 1
+        kube.objects.clear()
+        await play.service.audit()
+
+    play.run(scenario)
+    assert set(play.service.builds_by_state().values()) == {0}
+
+
+class SlowClock:
+    """Seconds that pass while something is listed."""
+
+    now = 1000.0
+
+    def __call__(self):
+        """The time."""
+        return self.now
+
+
+def test_lists_that_take_long_at_the_start_are_no_reason_to_be_restarted(kube, body):
+    """Two lists of 100 s each, of an operator that is given up after 180 s without a sign of life."""
+    clock = SlowClock()
+    play = Play(kube)
+    play.health = Health(60, clock)
+    play.service._health = play.health
+    problems, listed = [], kube.list_metadata
+
+    def list_slowly(kind, scope):
+        if len(problems) < 2:
+            clock.now += 100
+            deadline = time.monotonic() + 5
+            while play.health._queue_turned_at < clock.now and time.monotonic() < deadline:
+                time.sleep(0.05)
+            problems.append(play.health.find_problem())
+        return listed(kind, scope)
+
+    kube.list_metadata = list_slowly
+    kube.put(body)
+
+    async def scenario():
+        await play.until(lambda: play.count("done") == 1, "a pass")
+
+    play.run(scenario)
+    assert problems == ["", ""]
+    assert play.health.is_ready()
+
+
 def test_a_watch_that_does_not_tell_is_found_after_thirty_seconds(kube):
     play = Play(kube)
 
@@ -304,6 +358,10 @@ def test_kopf_watches_by_our_label_and_writes_nothing_of_its_own(kube):
     assert registry._spawning.get_all_handlers() == []
     assert registry._indexing.get_all_handlers() == []
     assert len(registry._watching.get_all_handlers()) == len(CHILDREN) + 1
+
+
+def test_a_dead_watch_is_looked_for_once_a_minute_and_given_thirty_seconds():
+    assert (AUDIT_SECONDS, OVERDUE_SECONDS) == (60, 30)
 
 
 def test_kopf_never_gives_a_watch_up():

@@ -24,6 +24,7 @@ from simulated_controllers import (
 from model_artifact.summary import Failure
 from model_operator.api.status import CompressedModelStatus
 from model_operator.api.v1alpha1 import parse_model
+from model_operator.apply import Untold
 from model_operator.errors import ModelOperatorError
 from model_operator.measurement import KpiReader
 from model_operator.observe import Sources
@@ -51,11 +52,16 @@ class Life:
         self.api = SimulatedApi(START)
         self.controllers = Controllers(self.api, self.random)
         self.sources = Sources(self.api, KpiReader(None, 15), Settings())
+        self.untold = Untold(self.read_seconds)
         self.promised = Counter()
         self.written = 0
         self.story = []
         self.forgotten = Counter()
         """Recipes whose record or Jobs somebody deleted, which allows one build more."""
+
+    def read_seconds(self):
+        """What a clock says."""
+        return self.api.now.timestamp()
 
     # What people do.
 
@@ -163,8 +169,10 @@ class Life:
         before = copy.deepcopy(self.read_status(name)) if ("CompressedModel", name) in self.api.live else {}
         self.api.writes, self.api.kill_at = [], lives_for
         try:
-            reconcile(NAMESPACE, name, self.sources, self.api.now)
-        except (KilledError, ModelOperatorError):
+            reconcile(NAMESPACE, name, self.sources, self.api.now, self.untold)
+        except KilledError:
+            self.untold = Untold(self.read_seconds)
+        except ModelOperatorError:
             pass
         finally:
             self.api.kill_at = None

@@ -26,12 +26,26 @@ def served(life):
 
 
 def read_events(life):
-    return [event["reason"] for event in life.api.list_live("Event").values()]
+    """Reasons of the Events that were made, the first one first."""
+    made = life.api.list_live("Event").values()
+    return [event["reason"] for event in sorted(made, key=lambda event: int(event["metadata"]["uid"][4:]))]
 
 
 def test_a_new_model_is_built_once_and_served(served):
     assert len(served.api.list_live("Job")) == 1
     assert sorted(read_events(served)) == ["BuildStarted", "BuildSucceeded", "RolledOut"]
+
+
+def test_milestones_that_the_api_server_did_not_take_are_told_once_when_it_takes_them(life):
+    life.api.refuse["create", "Event"] = "events are forbidden"
+    life.make_model()
+    while life.tell("Ready") != ("True", "Serving"):
+        life.run_round(["small"])
+    assert read_events(life) == []
+    life.api.refuse.clear()
+    life.wait(minutes=6)
+    life.settle()
+    assert read_events(life) == ["BuildStarted", "BuildSucceeded", "RolledOut"]
 
 
 def test_a_change_of_the_recipe_and_back_builds_twice_and_never_stops_serving(served):

@@ -1,3 +1,4 @@
+import ast
 import subprocess
 import sys
 
@@ -30,3 +31,33 @@ def test_the_standard_librarys_operator_is_what_the_root_imports(repository):
 def test_the_only_place_where_everything_meets_stays_short(repository):
     text = (repository / "operator/src/model_operator/reconcile.py").read_text(encoding="utf-8")
     assert len(text.splitlines()) < 40
+
+
+IMPURE_MODULES = {"time", "os", "random", "secrets", "uuid", "logging", "threading", "socket", "subprocess", "pathlib"}
+CLOCKS = {"now", "utcnow", "today", "monotonic", "perf_counter"}
+
+
+def list_impurities(path):
+    """What a module imports or calls that would make the same arguments give another answer."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from IMPURE_MODULES & {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            yield from IMPURE_MODULES & {(node.module or "").partition(".")[0]}
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CLOCKS:
+            yield f"{node.func.attr}()"
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"open", "print"}:
+            yield f"{node.func.id}()"
+
+
+def test_planning_asks_no_clock_no_environment_and_no_chance(repository):
+    modules = sorted((repository / "operator/src/model_operator/planning").glob("*.py"))
+    assert len(modules) > 30
+    found = {path.name: told for path in modules if (told := sorted(list_impurities(path)))}
+    assert found == {}
+
+
+def test_the_look_for_impurities_finds_some(tmp_path):
+    path = tmp_path / "impure.py"
+    path.write_text("import os\nfrom time import sleep\nopen('x')\ndatetime.now()\n", encoding="utf-8")
+    assert sorted(list_impurities(path)) == ["now()", "open()", "os", "time"]

@@ -12,7 +12,7 @@ from model_operator.api.v1alpha1 import Source
 from model_operator.errors import InvalidModelError
 from model_operator.observation import Claim, Observation, Pod
 from model_operator.planning.decision import Plan, Refusal
-from model_operator.planning.plan import add_refusals, plan, plan_invalid
+from model_operator.planning.plan import WATCHED_SECONDS, add_refusals, plan, plan_invalid
 
 HPA_REFUSAL = Refusal(
     "HorizontalPodAutoscaler", "small", 'HorizontalPodAutoscaler "small" is invalid: metrics[0]: x', invalid=True
@@ -68,7 +68,8 @@ def test_a_pod_that_does_not_run_makes_it_not_ready_with_a_remedy(served, reason
     assert conditions["Ready"][2].endswith(remedy)
     assert conditions["Reconciling"][:2] == ("True", expected)
     assert conditions["Available"][:2] == ("False", "NoReadyPods")
-    assert result.requeue_after_seconds == 10.0
+    # Pods are watched: what comes round besides is for a watch that says nothing, and bounds the passes of many models.
+    assert result.requeue_after_seconds == WATCHED_SECONDS
 
 
 def test_a_pod_that_ends_counts_no_more(served):
@@ -303,11 +304,20 @@ def test_a_refusal_that_goes_on_keeps_its_times_and_its_status(served):
 
 def test_what_was_refused_is_not_tried_again_at_once(served):
     served.edit(autoscaling={"minReplicas": 1, "maxReplicas": 2})
-    assert served.plan().requeue_after_seconds == 2.0
     served.status = add_refusals(served.status, [HPA_REFUSAL], served.now)
     result = served.plan()
     assert [each["kind"] for each in result.apply] == ["HorizontalPodAutoscaler"]
     assert result.requeue_after_seconds == 10.0
+
+
+def test_a_thousand_models_that_roll_out_at_once_come_round_thirty_three_times_a_second(served):
+    """Their Deployments and pods are watched, so that coming round is only for a watch that says nothing."""
+    deployment = served.observe().children.deployment
+    unready = {**deployment, "status": {**deployment["status"], "availableReplicas": 0}}
+    children = replace(served.observe().children, deployment=unready)
+    result = plan_with(served, children=children)
+    assert conditions_of(result.status)["Ready"][:2] == ("False", "RollingOut")
+    assert 1000 / result.requeue_after_seconds == pytest.approx(33, abs=1)
 
 
 def test_without_refusals_or_status_nothing_is_added(served):

@@ -188,6 +188,51 @@ def test_the_same_change_has_the_same_name_later_and_another_change_has_not():
     assert len(set(names)) == 4
 
 
+def make_served(ready, since, changed):
+    """A status of a model that serves a revision since then, and whose Ready changed last at that time."""
+    status = make_status(Ready=ready)
+    status["conditions"][0]["lastTransitionTime"] = changed
+    addresses = {"selector": "a=b", "http": "h", "grpc": "g"}
+    return status | {"serving": {"revision": "ab" * 6, "digest": "sha256:" + "ab" * 32, "since": since, **addresses}}
+
+
+def test_a_revision_that_is_ready_twice_within_a_second_is_rolled_out_once():
+    """It is Ready, for a moment not because an object is written, and Ready again: times have whole seconds."""
+    began, moment = "2026-03-02T10:00:00Z", "2026-03-02T10:30:00Z"
+    waiting = make_served("False/RollingOut", moment, began)
+    ready, writing = (make_served(told, moment, moment) for told in ("True/Serving", "False/Applying"))
+    (first,), none, (second,) = plan(waiting, ready), plan(ready, writing), plan(writing, ready)
+    assert (first["reason"], none, second["reason"]) == ("RolledOut", (), "RolledOut")
+    assert first["metadata"]["name"] == second["metadata"]["name"]
+    end = "2026-03-02T11:00:00Z"
+    replaced = {"digest": "sha256:" + "cd" * 32, "servedAt": moment, "replacedAt": end, "reason": "r"}
+    later = make_served("True/Serving", end, end) | {"history": [replaced]}
+    (again,) = plan(writing, later)
+    assert again["metadata"]["name"] != first["metadata"]["name"]
+
+
+def test_a_rollout_that_nobody_saw_is_told_where_the_model_was_ready_before_and_is_after():
+    before, after = "2026-03-02T10:00:00Z", "2026-03-02T10:30:00Z"
+    ready = make_served("True/Serving", before, before)
+    other = make_served("True/Serving", after, before)
+    other["serving"]["revision"] = "cd" * 6
+    assert [event["reason"] for event in plan(ready, other)] == ["RolledOut"]
+    assert plan(other, other) == ()
+    asleep = make_served("True/ScaledToZero", after, before)
+    asleep["serving"]["revision"] = "cd" * 6
+    assert plan(ready, asleep) == ()
+
+
+def test_a_pass_that_was_cut_off_tells_of_the_same_rollout_a_second_later():
+    """What stands is the same, and the second since which the revision is served is not."""
+    waiting = make_status(Ready="False/RollingOut")
+    names = {
+        plan(waiting, make_served("True/Serving", since, since))[0]["metadata"]["name"]
+        for since in ("2026-03-02T10:30:00Z", "2026-03-02T10:30:01Z")
+    }
+    assert len(names) == 1
+
+
 def test_a_long_message_is_cut():
     status = make_status(Stalled="True/Refused")
     status["conditions"][0]["message"] = "x" * 5000

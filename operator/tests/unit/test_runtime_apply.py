@@ -1,8 +1,18 @@
+from itertools import pairwise
+
 import pytest
 from operator_fakes import refused
 
 from model_operator.api.v1alpha1 import parse_model
-from model_operator.apply import apply, write_report
+from model_operator.apply import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    MOST_UNTOLD,
+    UNTOLD_SECONDS,
+    Untold,
+    apply,
+    write_report,
+)
 from model_operator.errors import ClusterError
 from model_operator.planning.decision import Plan, Reference, Refusal
 from model_operator.planning.report import Report
@@ -103,37 +113,142 @@ def test_what_is_gone_need_not_be_deleted(kube, model):
 EVENTS = (thing("Event", "small.1"), thing("Event", "small.2"))
 
 
+class Clock:
+    """Seconds that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self):
+        """The time."""
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    """A clock that stands."""
+    return Clock()
+
+
+@pytest.fixture
+def untold(clock):
+    """No Event that was not taken."""
+    return Untold(clock)
+
+
 @pytest.fixture
 def stored(kube, body):
     """The model as it is stored."""
     return kube.put(body)
 
 
-def test_events_are_written_before_the_one_status(kube, stored):
-    write_report(Report({"observedGeneration": 1}, EVENTS), stored, kube)
-    told = ("status", "CompressedModel", "small")
-    assert kube.writes == [("create", "Event", "small.1"), ("create", "Event", "small.2"), told]
+def told(kube):
+    """Names of the Events that were taken, in order."""
+    return [name for verb, kind, name in kube.writes if (verb, kind) == ("create", "Event")]
+
+
+def test_events_are_written_before_the_one_status(kube, stored, untold):
+    write_report(Report({"observedGeneration": 1}, EVENTS), stored, kube, untold)
+    status = ("status", "CompressedModel", "small")
+    assert kube.writes == [("create", "Event", "small.1"), ("create", "Event", "small.2"), status]
     assert kube.objects["CompressedModel", "press", "small"]["status"] == {"observedGeneration": 1}
+    assert len(untold) == 0
 
 
-def test_a_report_of_nothing_writes_nothing(kube, stored):
-    write_report(Report(), stored, kube)
+def test_a_report_of_nothing_writes_nothing(kube, stored, untold):
+    write_report(Report(), stored, kube, untold)
     assert kube.writes == []
 
 
 @pytest.mark.parametrize("error", [refused("events are forbidden", invalid=False), ClusterError("away")])
-def test_events_that_cannot_be_written_fail_no_pass(kube, stored, error, caplog):
+def test_events_that_are_not_taken_fail_no_pass_and_are_told_once_when_they_are(
+    kube, stored, untold, clock, error, caplog
+):
     kube.refuse["create", "Event"] = error
-    write_report(Report({"observedGeneration": 1}, EVENTS), stored, kube)
+    write_report(Report({"observedGeneration": 1}, EVENTS[:1]), stored, kube, untold)
     assert kube.writes == [("status", "CompressedModel", "small")]
-    assert caplog.messages == [f"press/small: its Events could not be written: {error}"]
+    assert caplog.messages == [f"press: Events are not taken, and tried again in 2 s: {error}"]
+    kube.refuse.clear()
+    write_report(Report({"observedGeneration": 2}, EVENTS[1:]), stored, kube, untold)
+    assert told(kube) == []
+    clock.now += FIRST_PAUSE_SECONDS
+    write_report(Report(), stored, kube, untold)
+    write_report(Report(), stored, kube, untold)
+    assert told(kube) == ["small.1", "small.2"]
+    assert len(untold) == 0
 
 
-def test_a_report_that_was_cut_off_before_its_status_is_written_again_without_a_second_event(kube, stored):
+def test_a_namespace_that_takes_no_events_is_asked_ever_more_seldom_and_others_are_not_held_up(kube, untold, clock):
+    kube.refuse["create", "Event"] = refused("forbidden", invalid=False)
+    asked = []
+
+    def create(namespace, event):
+        asked.append(clock.now)
+        return type(kube).create(kube, namespace, event)
+
+    kube.create = create
+    for _ in range(2000):
+        untold.tell(kube, "press", "u", EVENTS[:1])
+        clock.now += 1
+    pauses = [later - sooner for sooner, later in pairwise(asked)]
+    assert pauses == [2, 4, 8, 16, 32, 64, 128, 256, *[LONGEST_PAUSE_SECONDS] * (len(pauses) - 8)]
+    assert len(pauses) > 10
+    kube.refuse.clear()
+    untold.tell(kube, "other", "v", EVENTS[1:])
+    assert told(kube) == ["small.2"]
+    clock.now += LONGEST_PAUSE_SECONDS
+    untold.tell(kube, "press", "u", EVENTS[:1])
+    assert told(kube) == ["small.2", "small.1"]
+    kube.refuse["create", "Event"] = ClusterError("away")
+    untold.tell(kube, "press", "u", [thing("Event", "small.3")])
+    clock.now += FIRST_PAUSE_SECONDS
+    before = len(asked)
+    untold.tell(kube, "press", "u", ())
+    assert len(asked) == before + 1
+
+
+def test_the_time_that_the_server_asks_for_is_waited_before_an_event_is_tried_again(kube, untold, clock):
+    kube.refuse["create", "Event"] = ClusterError("too many requests", 40.0)
+    untold.tell(kube, "press", "u", EVENTS)
+    kube.refuse.clear()
+    clock.now += 39
+    untold.tell(kube, "press", "u", ())
+    assert told(kube) == []
+    clock.now += 1
+    untold.tell(kube, "press", "u", ())
+    assert told(kube) == ["small.1", "small.2"]
+
+
+def test_an_event_that_can_never_be_taken_is_dropped_and_the_others_are_told(kube, untold, caplog):
+    class Picky(type(kube)):
+        def create(self, namespace, event):
+            if event["metadata"]["name"] == "small.1":
+                raise refused("reason is too long")
+            return super().create(namespace, event)
+
+    picky = Picky()
+    untold.tell(picky, "press", "u", EVENTS)
+    assert told(picky) == ["small.2"]
+    assert caplog.messages == ["press: an Event is not taken, and not told: reason is too long"]
+    assert len(untold) == 0
+
+
+def test_events_that_are_never_taken_are_forgotten_in_time_and_bounded_in_number(kube, untold, clock):
+    kube.refuse["create", "Event"] = ClusterError("away")
+    for number in range(MOST_UNTOLD + 10):
+        untold.tell(kube, "press", f"u{number}", EVENTS[:1])
+    assert len(untold) == MOST_UNTOLD
+    clock.now += UNTOLD_SECONDS + 1
+    kube.refuse.clear()
+    untold.tell(kube, "press", f"u{MOST_UNTOLD}", ())
+    assert len(untold) == 0
+    assert told(kube) == []
+
+
+def test_a_report_that_was_cut_off_before_its_status_is_written_again_without_a_second_event(kube, stored, untold):
     report = Report({"observedGeneration": 1}, EVENTS)
     kube.refuse["status", "CompressedModel"] = ClusterError("away")
     with pytest.raises(ClusterError, match="away"):
-        write_report(report, stored, kube)
+        write_report(report, stored, kube, untold)
     kube.refuse.clear()
-    write_report(report, stored, kube)
+    write_report(report, stored, kube, untold)
     assert sorted(name for kind, _, name in kube.objects if kind == "Event") == ["small.1", "small.2"]

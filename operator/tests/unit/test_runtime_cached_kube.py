@@ -4,11 +4,19 @@ import contextlib
 import copy
 import itertools
 import random
+import threading
 
 import pytest
 
 from model_operator.audit import Audit
-from model_operator.cached_kube import ABSENCE_SECONDS, BOUND_CLAIM_SECONDS, CLAIM_SECONDS, CachedKube
+from model_operator.cached_kube import (
+    ABSENCE_SECONDS,
+    BOUND_CLAIM_SECONDS,
+    CLAIM_SECONDS,
+    MARK_SECONDS,
+    CachedKube,
+    Recent,
+)
 from model_operator.errors import ClusterError
 from model_operator.kube import WATCHED_KINDS
 from model_operator.object_cache import ObjectCache
@@ -361,6 +369,50 @@ def test_claims_are_remembered_for_a_while(server, kube, clock):
     assert kube.read("PersistentVolumeClaim", "press", "a") is None
 
 
+def test_names_that_nobody_asks_for_any_more_are_forgotten(server, kube, clock):
+    """Models come and go under ever new names, with claims of their own and with others' objects of their names."""
+    for number in range(500):
+        server.put(body_of("Service", f"m{number}"), {})
+        kube.read("Service", "press", f"m{number}")
+        kube.read("Deployment", "press", f"m{number}")
+        kube.read("PersistentVolumeClaim", "press", f"c{number}")
+        clock.now += MARK_SECONDS / 50
+    memories = (kube._absent, kube._foreign, kube._claims)
+    assert [len(each) for each in memories] == [50 + 1] * 3
+    clock.now += MARK_SECONDS + 1
+    kube.read("Deployment", "press", "other")
+    kube.read("Service", "press", "other")
+    kube.read("PersistentVolumeClaim", "press", "other")
+    assert [len(each) for each in memories] == [2, 0, 1]
+
+
+def test_what_is_asked_for_again_and_again_stays_known(server, kube, clock):
+    for _ in range(20):
+        assert kube.read("Deployment", "press", "a") is None
+        clock.now += MARK_SECONDS / 2
+    assert server.asked == [("get", "Deployment")]
+
+
+def test_somebody_elses_object_that_was_forgotten_is_still_not_applied_over(server, kube, clock):
+    server.put(body_of(spec="theirs"), {})
+    kube.read("Deployment", "press", "a")
+    clock.now += MARK_SECONDS + 1
+    with pytest.raises(ClusterError, match="has appeared since"):
+        kube.apply("press", body_of(spec="ours"))
+    assert server.objects["Deployment", "press", "a"]["spec"] == "theirs"
+
+
+def test_of_too_many_values_the_one_that_was_unused_longest_goes(clock):
+    recent = Recent(10.0, 2, clock)
+    recent.keep("a", 1)
+    recent.keep("b", 2)
+    assert recent.find("a") == 1
+    recent.keep("c", 3)
+    assert [recent.find(key) for key in "abc"] == [1, None, 3]
+    recent.drop("a")
+    assert recent.find("a") is None
+
+
 def test_what_is_not_watched_is_always_asked_for(server, kube):
     assert kube.read("Event", "press", "a") is None
     assert kube.list_labelled("Event", "press", {"x": "y"}) == []
@@ -383,7 +435,10 @@ def test_an_audit_names_the_models_of_what_was_not_told(server, cache):
     server.events.clear()
     findings = Audit(server, cache).check()
     assert findings.changed == {("press", "m"), ("press", "n")}
-    assert [each["metadata"]["name"] for each in findings.gone] == ["m"]
+    assert [(each["kind"], each["metadata"]["name"]) for each in findings.gone] == [
+        ("CompressedModel", "m"),
+        ("Job", "j"),
+    ]
     assert Audit(server, cache).check().changed == set()
 
 
@@ -423,6 +478,45 @@ def test_each_namespace_is_delivered_and_audited_for_itself(clock):
     assert kube.read("Job", "other", "other") is not None
     assert cache.version_of(("Job", "press", "press")) is None
     assert len(server.asked) == 1
+
+
+class ManyNamespaces(Server):
+    """A server whose lists wait until others are asked for at the same time, at most four."""
+
+    scopes = tuple(f"n{number}" for number in range(8))
+
+    def __init__(self):
+        super().__init__()
+        self.together, self.most, self.lock = 0, 0, threading.Lock()
+        self.meeting = threading.Barrier(4)
+
+    def list_metadata(self, _kind, _scope):
+        """An audit's list of one namespace."""
+        with self.lock:
+            self.together += 1
+            self.most = max(self.most, self.together)
+        self.meeting.wait(20)
+        with self.lock:
+            self.together -= 1
+        yield next(self._versions), []
+
+
+def test_many_namespaces_are_audited_four_at_a_time_and_each_list_is_a_sign_of_life(clock):
+    server, noted = ManyNamespaces(), []
+    findings = Audit(server, ObjectCache(clock)).check(note_listed=lambda: noted.append(1))
+    assert findings.complete
+    assert (server.most, len(noted)) == (4, len(server.scopes) * len(WATCHED_KINDS))
+
+
+def test_a_namespace_that_cannot_be_listed_fails_the_audit(clock):
+    class Refusing(ManyNamespaces):
+        def list_metadata(self, kind, scope):
+            if scope == "n5":
+                raise ClusterError("no answer")
+            return Server.list_metadata(self, kind, "")
+
+    with pytest.raises(ClusterError, match="no answer"):
+        Audit(Refusing(), ObjectCache(clock)).check()
 
 
 class Chaos:

@@ -54,6 +54,33 @@ def test_lists_that_fail_are_a_problem_after_three_audits(health, clock):
     assert health.find_problem() == "nothing could be listed for 181 s"
 
 
+def test_lists_that_are_answered_one_after_the_other_are_signs_of_life_however_many_they_are(health, clock):
+    for _ in range(10):
+        clock.now += 100
+        health.note_queue()
+        health.note_listed()
+        assert health.find_problem() == ""
+    assert not health.is_ready()
+    health.note_audit()
+    assert health.is_ready()
+
+
+def test_after_a_list_that_failed_only_a_whole_audit_is_a_sign_of_life(health, clock):
+    health.note_audit()
+    health.note_failure()
+    clock.now += 181
+    health.note_queue()
+    health.note_listed()
+    assert health.find_problem() == "nothing could be listed for 181 s"
+    health.note_audit()
+    assert health.find_problem() == ""
+    clock.now += 100
+    health.note_listed()
+    clock.now += 100
+    health.note_queue()
+    assert health.find_problem() == ""
+
+
 def test_a_watch_that_is_silent_is_a_problem_until_it_tells(health):
     health.note_audit("the watch has not told of CompressedModel press/a for 31 s")
     assert health.find_problem() == "the watch has not told of CompressedModel press/a for 31 s"

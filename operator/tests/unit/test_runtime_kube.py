@@ -276,6 +276,18 @@ def test_rights_are_asked_of_the_api_server(kube, server):
     assert server.asked[0][4]["spec"]["resourceAttributes"] == right._asdict() | {"namespace": "press"}
 
 
+def test_rules_count_where_all_of_them_are_known(kube, server):
+    assert kube.list_rules("press") == ()
+    path, rule = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", {"verbs": ["get"], "resources": ["pods"]}
+    server.answers["POST", path] = (201, {"status": {"resourceRules": [rule], "incomplete": False}})
+    assert kube.list_rules("press") == (rule,)
+    assert server.asked[-1][4]["spec"] == {"namespace": "press"}
+    server.answers["POST", path] = (201, {"status": {"resourceRules": [rule], "incomplete": True}})
+    assert kube.list_rules("press") == ()
+    server.answers["POST", path] = (403, {"message": "not you"})
+    assert kube.list_rules("press") == ()
+
+
 def test_what_the_api_server_is_and_serves_is_read(kube, server):
     assert (kube.read_user(), kube.read_served_versions(), kube.read_served_schema()) == ("", (), {})
     server.answers["GET", "/version"] = (200, {"gitVersion": "v1.34.1"})

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from model_operator.api.v1alpha1 import parse_model
+from model_operator.apply import Untold
 from model_operator.measurement import KpiReader
 from model_operator.observe import Sources
 from model_operator.planning.job import render_job
@@ -23,7 +24,7 @@ def look(kube, body):
     def passed(**spec):
         stored = kube.put(body | {"metadata": body["metadata"] | {"uid": "u"}, "spec": body["spec"] | spec})
         kube.writes.clear()
-        reconcile("press", "small", Sources(kube, KpiReader(None, 15), SETTINGS), NOW)
+        reconcile("press", "small", Sources(kube, KpiReader(None, 15), SETTINGS), NOW, Untold())
         return stored
 
     return passed

@@ -54,7 +54,8 @@ def told(telemetry):
 
 
 def test_the_page_lists_what_is_told_and_nothing_else(repository, service, telemetry):
-    service._index.note_event({**thing("CompressedModel"), "status": {"artifact": {"sizeBytes": 7}}}, deleted=False)
+    status = {"artifact": {"sizeBytes": 7}, "savings": {"cpu": 2.0}}
+    service._index.note_event({**thing("CompressedModel"), "status": status}, deleted=False)
     page = (repository / "docs" / "metrics.md").read_text()
     rows = {name: (kind, set(re.findall(r"`([a-z]+)`", labels))) for name, kind, labels, _ in ROW.findall(page)}
     assert rows == told(telemetry)
@@ -77,7 +78,9 @@ def test_alerts_speak_of_metrics_that_exist(repository, service, telemetry):
 
 def test_models_builds_artifacts_and_watches_are_told_as_they_stand(service, telemetry):
     ready = {"conditions": [{"type": "Ready", "status": "True"}], "artifact": {"sizeBytes": 7}}
-    service._index.note_event({**thing("CompressedModel"), "status": ready}, deleted=False)
+    more = {"serving": {"revision": "0123456789ab"}, "savings": {"size": 14, "memory": 6.5, "requests": 900}}
+    spec = {"baseline": {"name": "whole"}}
+    service._index.note_event({**thing("CompressedModel"), "spec": spec, "status": ready | more}, deleted=False)
     service._builds.note_event({**thing("Job"), "status": {"ready": 1}}, deleted=False)
     service._cache.note_told(thing("Pod"), deleted=False)
     service._cache.check_listed("Pod", [Listed("press", "b", 5)])
@@ -89,7 +92,12 @@ def test_models_builds_artifacts_and_watches_are_told_as_they_stand(service, tel
     assert value("modelpress_models", ready="false") == 0
     assert value("modelpress_builds", state="running") == 1
     assert value("modelpress_builds", state="failed") == 0
-    assert value("modelpress_artifact_bytes", namespace="press", model="a") == 7
+    own = {"namespace": "press", "model": "a"}
+    assert value("modelpress_artifact_bytes", **own) == 7
+    assert value("modelpress_model_ready", **own) == 1
+    assert value("modelpress_model_info", revision="0123456789ab", baseline="whole", **own) == 1
+    ratios = {what: value("modelpress_savings_ratio", of=what, **own) for what in ("size", "cpu", "memory", "requests")}
+    assert ratios == {"size": 14, "cpu": None, "memory": 6.5, "requests": None}
     assert value("modelpress_watch_events_total", kind="Pod") == 1
     assert value("modelpress_watch_events_total", kind="Service") == 0
     assert value("modelpress_cached_objects", kind="Pod") == 1
@@ -109,7 +117,7 @@ def test_requests_are_told_by_what_became_of_them(telemetry):
 
 def test_a_collector_tells_every_family_before_anything_happened(service):
     names = [family.name for family in StandingCollector(service).collect()]
-    assert len(names) == len(set(names)) == 8
+    assert len(names) == len(set(names)) == 11
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 import json
 import re
 import textwrap
+import threading
 
 import pytest
 import yaml
@@ -11,6 +12,8 @@ from model_operator.api.crd import render_crd
 from model_operator.errors import PrometheusError, RefusedError
 from model_operator.kube import ApiKube
 from model_operator.preflight import (
+    ASKED_AT_ONCE,
+    PATIENCE_SECONDS,
     check_prometheus,
     find_lacking_fields,
     format_findings,
@@ -18,7 +21,7 @@ from model_operator.preflight import (
     format_table,
     inspect_cluster,
 )
-from model_operator.rights import GRANTS, REQUIRED_RIGHTS, format_right
+from model_operator.rights import GRANTS, REQUIRED_RIGHTS, Right, format_right, is_granted
 
 REMEDY = "grant it to the operator's service account"
 
@@ -32,9 +35,14 @@ class FakeCluster:
 
     def __init__(self):
         self.refused, self.version, self.versions, self.schema = set(), "v1.34.1", ("v1alpha1",), schema()
+        self.rules, self.asked = {}, []
 
     def may(self, right, namespace):
+        self.asked.append((format_right(right), namespace))
         return (format_right(right), namespace) not in self.refused
+
+    def list_rules(self, namespace):
+        return self.rules.get(namespace, ())
 
     def read_version(self):
         return self.version
@@ -81,6 +89,83 @@ def test_a_right_that_is_not_needed_everywhere_is_a_warning(cluster):
     assert report.ok
     (sentence,) = format_findings(report, "warning")
     assert sentence.startswith("update compressedmodels.modelpress.dev/finalizers is not allowed; Owner references ")
+
+
+ALL_RULES = [{"apiGroups": [each.group], "resources": [each.resource], "verbs": [*each.verbs]} for each in GRANTS]
+
+
+def test_one_question_a_namespace_tells_of_all_rights_and_what_it_does_not_tell_is_asked_for(cluster):
+    cluster.rules = {"press": ALL_RULES, "other": [rule for rule in ALL_RULES if rule["resources"] != ["pods"]]}
+    cluster.refused = {("watch pods", "other")}
+    report = inspect_cluster(cluster, ("press", "other"))
+    assert sorted(cluster.asked) == [("list pods", "other"), ("watch pods", "other")]
+    assert format_findings(report, "missing") == (f"watch pods in namespace other is not allowed: {REMEDY}",)
+    assert len(report.checks) == 2 + 2 * len(GRANTS) + 1
+
+
+def test_what_is_granted_in_one_namespace_is_not_taken_for_granted_in_all(cluster):
+    cluster.rules = {"": ALL_RULES}
+    inspect_cluster(cluster, ())
+    assert len(cluster.asked) == sum(len(grant.verbs) for grant in GRANTS)
+
+
+@pytest.mark.parametrize(
+    ("rule", "granted"),
+    [
+        ({"verbs": ["patch"], "apiGroups": ["apps"], "resources": ["deployments/scale"]}, True),
+        ({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}, True),
+        ({"verbs": ["get", "patch"], "apiGroups": ["", "apps"], "resources": ["pods", "*/scale"]}, True),
+        ({"verbs": ["patch"], "apiGroups": ["apps"], "resources": ["deployments"]}, False),
+        ({"verbs": ["patch"], "apiGroups": [""], "resources": ["deployments/scale"]}, False),
+        ({"verbs": ["get"], "apiGroups": ["apps"], "resources": ["deployments/scale"]}, False),
+        ({"verbs": ["patch"], "resources": ["deployments/scale"]}, False),
+        ({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "resourceNames": ["one"]}, False),
+    ],
+)
+def test_a_rule_grants_what_rbac_would_let_through(rule, granted):
+    assert is_granted(Right("patch", "apps", "deployments", "scale"), rule) is granted
+    assert not is_granted(Right("delete", "batch", "jobs"), {**rule, "verbs": ["patch"]})
+
+
+class SlowCluster(FakeCluster):
+    """One that takes two seconds for every answer, by the clock of the test, and says how many it answers at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock, self.answers = threading.Lock(), 0
+
+    def clock(self):
+        return 2.0 * (self.answers // ASKED_AT_ONCE)
+
+    def _answer(self):
+        with self.lock:
+            self.answers += 1
+
+    def may(self, right, namespace):
+        self._answer()
+        return super().may(right, namespace)
+
+    def list_rules(self, namespace):
+        self._answer()
+        return super().list_rules(namespace)
+
+
+def test_an_api_server_that_takes_two_seconds_is_asked_for_a_bounded_time_and_that_is_said():
+    slow = SlowCluster()
+    namespaces = [f"n{number}" for number in range(100)]
+    report = inspect_cluster(slow, namespaces, slow.clock)
+    assert slow.clock() <= PATIENCE_SECONDS + 2
+    assert report.ok
+    told = format_findings(report, "warning")
+    assert told[-1] == (
+        "45 of 45 rights in namespace n99 were not looked at: the API server did not answer for all within 40 s: "
+        "look why it is slow; what is refused later is in the operator's log"
+    )
+    rules = SlowCluster()
+    rules.rules = dict.fromkeys(namespaces, ALL_RULES)
+    report = inspect_cluster(rules, namespaces, rules.clock)
+    assert (report.ok, format_findings(report, "warning")) == (True, ())
+    assert rules.clock() < 15
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,11 @@ scrape_configs:
       - {source_labels: [__meta_kubernetes_pod_label_modelpress_dev_model], target_label: modelpress_dev_model}
     metric_relabel_configs:
       - source_labels: [__name__]
-        regex: ":tensorflow:serving:.*|modelpress_predict_duration_seconds_bucket"
+        regex: ":tensorflow:serving:.*|modelpress_(predict|queue)_duration_seconds_bucket"
         action: keep
   - job_name: modelpress-operator
+    # What it tells of a model carries that model's namespace.
+    honor_labels: true
     kubernetes_sd_configs:
       - role: pod
         namespaces: {names: [{{ .Release.Namespace | quote }}]}

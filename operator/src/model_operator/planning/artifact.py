@@ -86,7 +86,7 @@ def plan_given(
         return plan_known(artifact, Verdict("True", Reason.VERIFIED, f"{uri} is the artifact {digest}."))
     message = f"The first pod verifies that {uri} is the artifact {digest}."
     verdict = Verdict("Unknown", Reason.VERIFYING, message)
-    return ArtifactDecision(verdict, "Reconciling", artifact, deployable=True, requeue_after_seconds=BUILDING_SECONDS)
+    return ArtifactDecision(verdict, "Reconciling", artifact, deployable=True)
 
 
 def plan_known(artifact: Artifact, verdict: Verdict) -> ArtifactDecision:

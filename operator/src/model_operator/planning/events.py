@@ -140,14 +140,27 @@ def _tell_artifact(change: _Change, after: Condition) -> _Milestone:
 def _list_serving_milestones(change: _Change) -> Iterator[_Milestone]:
     before, after = change.find("Ready")
     serving, key = change.after.serving, change.key("Ready")
-    if after is not None and _becomes(before, after, "True"):
-        if serving is not None and after.reason == Reason.SERVING and _is_new(serving.since, before):
+    becomes_ready, is_replaced = _becomes(before, after, "True"), _is_replaced(change)
+    if after is not None and (becomes_ready or (is_replaced and after.status == "True")):
+        if serving is not None and after.reason == Reason.SERVING and (is_replaced or _is_new(serving.since, before)):
             text = f"Revision {serving.revision} is served; its artifact is {serving.digest or 'not known'}."
-            yield _Milestone(EventReason.ROLLED_OUT, text, key)
-        else:
+            # Times have whole seconds: of a model that is Ready twice within one, they would tell twice.
+            yield _Milestone(EventReason.ROLLED_OUT, text, (serving.revision, *_find_replaced(change.after)))
+        elif becomes_ready:
             yield _Milestone(EventReason.READY, after.message, key)
     if before is not None and before.status == "True" and after is not None and after.reason in _TROUBLES:
         yield _Milestone(EventReason.NOT_READY, f"{after.reason}: {after.message}", key)
+
+
+def _is_replaced(change: _Change) -> bool:
+    """Whether another revision than before is served; where nobody looked meanwhile, the model was Ready all along."""
+    before, after = change.before.serving if change.before is not None else None, change.after.serving
+    return before is not None and after is not None and before.revision not in {None, after.revision}
+
+
+def _find_replaced(status: CompressedModelStatus) -> tuple[Any, ...]:
+    """What the served revision took the place of, and since when that was served: the same as long as it is served."""
+    return (status.history[-1].digest, status.history[-1].served_at) if status.history else ()
 
 
 def _is_new(since: datetime | None, before: Condition | None) -> bool:

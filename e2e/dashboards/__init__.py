@@ -1,0 +1,1 @@
+"""The chart's Grafana dashboards: written from here as JSON, and evaluated panel by panel."""

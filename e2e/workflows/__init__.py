@@ -1,0 +1,1 @@
+"""The check of .github/workflows: actionlint, built from its Go module."""
