@@ -79,6 +79,19 @@ def list_targets(lived: Lived) -> list[tuple[str, int]]:
     return [(place, places[: number + 1].count(place)) for number, place in enumerate(places)]
 
 
+def is_told_otherwise(fault: tuple[Any, ...]) -> bool:
+    """Whether it is Events alone: of a build that began or ended while nobody looked, less is told."""
+    if fault[0] != "events":
+        return False
+    _, more, missing = fault
+    return {reason for reason, *_ in more} <= {"ArtifactFound"} and not list_sure(missing)
+
+
+def list_sure(milestones: list[list[str]]) -> list[list[str]]:
+    """Those that are told whether or not somebody looked just then; builds come and go between two looks."""
+    return [each for each in milestones if not each[0].startswith("Build")]
+
+
 def find_differences(end: dict[str, Any], wanted: dict[str, Any]) -> list[tuple[Any, ...]]:
     """What is not as it should be: with both forms, or, of lists, with what is too much and what is missing."""
     return [

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from api_proxy import Lose
-from lived import list_targets, live, locate
+from lived import is_told_otherwise, list_targets, live, locate
 
 LIVES_AT_ONCE = 6
 SPREAD = 4
@@ -16,14 +16,6 @@ HARMS = {
 }
 if os.environ.get("MODELPRESS_HARMS") == "all":  # as nightly: a minute more
     HARMS["answer lost"] = lambda _: Lose(done=True)
-
-
-def is_told_otherwise(fault):
-    """Whether it is Events alone: of a build that began or ended while nobody looked, less is told."""
-    if fault[0] != "events":
-        return False
-    _, more, missing = fault
-    return {reason for reason, *_ in more} <= {"ArtifactFound"} and all(each[0].startswith("Build") for each in missing)
 
 
 def test_two_lives_in_which_nothing_fails_end_alike(new_stage, unharmed):

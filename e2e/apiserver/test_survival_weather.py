@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from api_proxy import Answer, Lose, Wait
-from lived import describe, live
+from lived import describe, is_told_otherwise, list_sure, live
 from model_life import Life
 
 KOPF_TRIES_SECONDS = 30
@@ -91,7 +91,7 @@ def lives(new_stage, unharmed):
 
     def play(life):
         life.live()
-        life.wait_until_told(unharmed.end["events"])
+        life.wait_until_told(list_sure(unharmed.end["events"]))
 
     with ThreadPoolExecutor(len(WEATHER) + 1) as pool:
         begun = {name: pool.submit(live, new_stage(), harm, play) for name, harm in WEATHER.items()}
@@ -102,7 +102,7 @@ def lives(new_stage, unharmed):
 @pytest.mark.timeout(600)
 def test_it_comes_to_the_same_end_in_one_process(lives, unharmed, name):
     lived = lives[name].result()
-    faults = lived.find_faults(unharmed)
+    faults = [each for each in lived.find_faults(unharmed) if not is_told_otherwise(each)]
     assert faults == [], "\n".join(map(describe, lived.writes)) + lived.log
     assert lived.begun == 1
 
