@@ -8,8 +8,9 @@ import pytest
 import yaml
 from demo_cluster.installation import RELEASE, SYSTEM_NAMESPACE
 from demo_cluster.loading import Load, ask_once, write_body
+from images.steps import tell_on_stderr
 
-from adapter.programs import build_adapter, tell_on_stderr
+from adapter.programs import MODULE
 from adapter.running import GROUP, VALUES, VERSIONS, running_adapter
 
 NAME = "followed"
@@ -54,7 +55,7 @@ def custom_metrics(node, models):
     """prometheus-adapter, which asks the chart's own Prometheus."""
     service = models.installation.client.read("service", f"{RELEASE}-prometheus", "-n", SYSTEM_NAMESPACE)
     url = f"http://{service['spec']['clusterIP']}:9090"
-    with running_adapter(node.node, build_adapter(tell_on_stderr), url):
+    with running_adapter(node.node, MODULE.build_program(tell_on_stderr), url):
         yield
 
 

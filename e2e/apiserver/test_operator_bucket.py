@@ -11,8 +11,9 @@ import subprocess
 import sys
 
 import pytest
+from images.steps import tell_on_stderr
 from operator_play import NOW, OperatorProcess, training_model
-from store.programs import build_server, tell_on_stderr
+from store.programs import build_server
 from store.server import StoreServer, render_environment
 from store.version_folder import write_version_folder
 

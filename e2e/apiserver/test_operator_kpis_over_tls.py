@@ -7,9 +7,10 @@ import time
 import urllib.request
 
 import pytest
+from images.steps import tell_on_stderr
 from monitoring.backfill import Series, write_series
 from monitoring.certificates import write_authority, write_certificate
-from monitoring.image import tell_on_stderr, write_image
+from monitoring.image import write_image
 from monitoring.running import running_prometheus
 from operator_play import SUMMARY, OperatorProcess, training_model
 

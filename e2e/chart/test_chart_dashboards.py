@@ -8,7 +8,8 @@ import pytest
 import yaml
 from dashboards.__main__ import render_files
 from dashboards.evaluation import Question, fill, list_choices, list_panels, list_questions, read_empty
-from monitoring.image import tell_on_stderr, write_image
+from images.steps import tell_on_stderr
+from monitoring.image import write_image
 from monitoring.running import running_prometheus
 
 from model_server.instruments import Counter, Histogram

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
-from monitoring.image import tell_on_stderr, write_image
+from images.steps import tell_on_stderr
+from monitoring.image import write_image
 from monitoring.loopback_exporter import loopback_exporter
 from monitoring.running import running_prometheus
 

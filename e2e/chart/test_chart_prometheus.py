@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 import yaml
-from monitoring.image import tell_on_stderr, write_image
+from images.steps import tell_on_stderr
+from monitoring.image import write_image
 from monitoring.loopback_exporter import loopback_exporter
 from monitoring.running import running_prometheus
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from images.building import push_images, write_archives
 from images.errors import ImageError
 from images.sources import TARGETS
+from images.steps import tell_on_stderr
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,7 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     targets = options.targets or TARGETS
     try:
-        names = push_images(targets, options.push, _tell) if options.push else write_archives(targets, _tell)
+        names = (
+            push_images(targets, options.push, tell_on_stderr)
+            if options.push
+            else write_archives(targets, tell_on_stderr)
+        )
     except ImageError as error:
         print(f"images: {error}", file=sys.stderr)
         return 1
@@ -30,10 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     print("\n".join(names))
     return 0
-
-
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """The built images, from the same cache that `make images` uses; only the first run is long."""
 
-import sys
-
 import pytest
 
 from images.archive import read_archive
@@ -9,18 +7,13 @@ from images.buildah import open_storage
 from images.building import archive_path, cache_folder, write_archives
 from images.container import mounted
 from images.sources import TARGETS
-from images.steps import Steps
-
-
-def tell(message):
-    """Progress where pytest shows it."""
-    print(message, file=sys.stderr, flush=True)
+from images.steps import Steps, tell_on_stderr
 
 
 @pytest.fixture(scope="session")
 def image_names():
     """Name with tag by target; every archive is there."""
-    return dict(zip(TARGETS, write_archives(TARGETS, tell), strict=True))
+    return dict(zip(TARGETS, write_archives(TARGETS, tell_on_stderr), strict=True))
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +26,7 @@ def archives(image_names):
 @pytest.fixture(scope="session")
 def buildah():
     """The storage that the images are built in."""
-    return open_storage(cache_folder(), Steps(cache_folder() / "logs", tell))
+    return open_storage(cache_folder(), Steps(cache_folder() / "logs", tell_on_stderr))
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.places import cache_folder
 from cluster.processes import ClusterError
 from cluster.toolchain import GO_ENVIRONMENT, find_go
 
 from images.errors import ImageError
-from images.steps import Steps
+from images.steps import Steps, Tell
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,15 @@ class GoModule:
         """Eight hex digits that change with the version of everything that the programs are built from."""
         files = (self.folder / "go.mod", self.folder / "go.sum")
         return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
+
+    def build_program(self, tell: Tell) -> Path:
+        """The first of the programs, in a cache of the build's name, built when it is not there.
+
+        Raises:
+            ImageError: when there is no Go, or the build fails.
+        """
+        cache = cache_folder() / self.name
+        return self.build(cache, Steps(cache / "logs", tell)) / self.programs[0]
 
     def build(self, cache: Path, steps: Steps) -> Path:
         """The folder with the programs, `cache` / digest, built when they are not there.

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,6 +69,30 @@ class Steps:
                 break
         if pause != QUIET_SECONDS and process.returncode == 0:
             self.tell(f"{name}: done in {time.monotonic() - begun:.0f} s")
+
+
+def tell_on_stderr(message: str) -> None:
+    """One line of progress, beside what a program prints."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def report_build(name: str, build: Callable[[], object], refusal: type[Exception]) -> int:
+    """Print what was built; 0, or 1 with one sentence on stderr.
+
+    Args:
+        name: of the command, before the sentence.
+        build: builds what is not there.
+        refusal: what it raises when that cannot be done.
+    """
+    try:
+        print(build())
+    except refusal as error:
+        tell_on_stderr(f"{name}: {error}")
+        return 1
+    except OSError as error:
+        tell_on_stderr(f"{name}: {error}: free some space or mend the rights, and run again")
+        return 1
+    return 0
 
 
 def require_program(name: str) -> None:

@@ -3,11 +3,12 @@
 import os
 
 import pytest
-from store.programs import build_server, tell_on_stderr
+from store.programs import build_server
 from store.server import SECRET_KEY, StoreServer, render_environment
 from store.version_folder import write_version_folder
 
 from images.container import run_to_end
+from images.steps import tell_on_stderr
 from model_artifact.inspection import inspect
 from model_artifact.manifest import Provenance
 from model_artifact.object_store import Bucket

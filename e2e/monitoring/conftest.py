@@ -1,8 +1,9 @@
 """The image, from the cache that `python -m monitoring` uses; only the first run fetches the package."""
 
 import pytest
+from images.steps import tell_on_stderr
 
-from monitoring.image import tell_on_stderr, write_image
+from monitoring.image import write_image
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Builds the image of Prometheus into the cache, and nothing when it is there already."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +47,3 @@ def write_image(tell: Tell) -> PrometheusImage:
         partial.replace(image.archive)
         tell(f"{image.name}: {image.archive.stat().st_size / 1e6:.0f} MB")
     return image
-
-
-def tell_on_stderr(message: str) -> None:
-    """Progress beside what a program prints."""
-    print(message, file=sys.stderr, flush=True)

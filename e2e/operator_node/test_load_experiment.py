@@ -1,9 +1,8 @@
 """The load experiment, whole but short: two compressions of a small network and the Flask baseline on the node."""
 
-import sys
-
 import pytest
 from images.building import write_archives
+from images.steps import tell_on_stderr
 from load.conducting import Conductor, Plan
 from load.generators import make_generators
 from load.journal import Journal
@@ -19,14 +18,10 @@ KUBELET_SECONDS = 5
 FLASK = "digits-flask"
 
 
-def tell(message):
-    print(message, file=sys.stderr, flush=True)
-
-
 @pytest.fixture(scope="module")
 def scene(installation, image_names):
     """The installation, with figures that are read often, and the baseline's image."""
-    (flask_image,) = write_archives(("flask-baseline",), tell)
+    (flask_image,) = write_archives(("flask-baseline",), tell_on_stderr)
     installation.load_images({"flask-baseline": flask_image})
     installation.install_chart(image_names, render_chart_values(SCRAPE_SECONDS, KUBELET_SECONDS))
     return stand_on(installation, flask_image, SCRAPE_SECONDS)
@@ -48,13 +43,13 @@ def plan():
 
 def conduct(scene, plan, folder):
     """The runs that were made, and the file."""
-    generators = make_generators(plan.networks, "python", folder, scene.enter, tell)
+    generators = make_generators(plan.networks, "python", folder, scene.enter, tell_on_stderr)
     conditions = plan.render_conditions()
     provenance = read_provenance(
         "test", plan.seed, scene.client, cluster=scene.description, data=generators.data, conditions=conditions
     )
     journal = Journal(folder / "results.json", provenance, Prices())
-    return Conductor(scene, plan, journal, generators, tell).conduct()
+    return Conductor(scene, plan, journal, generators, tell_on_stderr).conduct()
 
 
 @pytest.fixture(scope="module")

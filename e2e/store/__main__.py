@@ -2,22 +2,10 @@
 
 import sys
 
+from images.steps import report_build, tell_on_stderr
+
 from store.errors import StoreServerError
-from store.programs import build_server, tell_on_stderr
-
-
-def main() -> int:
-    """Build it; 0, or 1 with one sentence on stderr."""
-    try:
-        print(build_server(tell_on_stderr))
-    except StoreServerError as error:
-        print(f"store: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"store: {error}: free some space or mend the rights, and run again", file=sys.stderr)
-        return 1
-    return 0
-
+from store.programs import build_server
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report_build("store", lambda: build_server(tell_on_stderr), StoreServerError))

@@ -3,11 +3,12 @@
 import secrets
 
 import pytest
+from images.steps import tell_on_stderr
 
 from model_artifact.object_store import Bucket, Patience
 from model_artifact.packing import pack
 from store.line import open_line
-from store.programs import build_server, tell_on_stderr
+from store.programs import build_server
 from store.server import StoreServer, render_environment
 from store.version_folder import write_version_folder
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from images.steps import tell_on_stderr
 
-from workflows.actionlint import build_actionlint, read_complaints, tell_on_stderr
+from workflows.actionlint import MODULE, read_complaints
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".github" / "workflows"
@@ -18,7 +19,7 @@ PINNED = re.compile(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 @pytest.fixture(scope="session")
 def actionlint():
     """The program."""
-    return build_actionlint(tell_on_stderr)
+    return MODULE.build_program(tell_on_stderr)
 
 
 @pytest.fixture(params=NAMES)
