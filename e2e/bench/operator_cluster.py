@@ -22,7 +22,6 @@ from operator_play import NOW, SUMMARY, training_model
 from model_artifact.summary import ArtifactSummary
 from model_operator import names
 from model_operator.api.v1alpha1 import parse_model
-from model_operator.apply import Untold
 from model_operator.kube import ApiKube, load_configuration
 from model_operator.measurement import KpiReader
 from model_operator.observe import Sources
@@ -30,6 +29,7 @@ from model_operator.planning.job import render_record
 from model_operator.planning.store import find_store
 from model_operator.reconcile import reconcile
 from model_operator.settings import Settings
+from model_operator.untold import Untold
 
 Object = Mapping[str, Any]
 THREADS = 4

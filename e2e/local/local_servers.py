@@ -3,14 +3,13 @@
 import shutil
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from first_answer import answers
 from loopback import HOST, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,20 +77,10 @@ class Server:
         while time.monotonic() < deadline:
             if self.process is not None and self.process.poll() is not None:
                 raise ServerError(f"{self.name}: the server ended with {self.process.returncode}: {self._last_words()}")
-            if self._answers():
+            if answers(f"http://{HOST}:{self.rest_port}/readyz", timeout_seconds=1):
                 return
             time.sleep(0.05)
         raise ServerError(f"{self.name}: not ready after {READY_SECONDS} s: {self._last_words()}")
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://{HOST}:{self.rest_port}/readyz", timeout=1) as response:
-                return bool(response.status == 200)
-        except urllib.error.HTTPError as error:
-            error.close()
-            return False
-        except OSError:
-            return False
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()

@@ -5,11 +5,10 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import grpc
+from first_answer import answers
 from loopback import free_ports
 
 HOST = "127.0.0.1"
@@ -116,14 +115,7 @@ class Server:
 
     def is_ready(self) -> bool:
         """Whether it says so."""
-        try:
-            with urllib.request.urlopen(f"http://{HOST}:{self.rest_port}/readyz", timeout=60) as response:
-                return bool(response.status == 200)
-        except urllib.error.HTTPError as error:
-            error.close()
-            return False
-        except OSError:
-            return False
+        return answers(f"http://{HOST}:{self.rest_port}/readyz", timeout_seconds=60)
 
     def serves_only(self, version: int, log_bytes: int) -> bool:
         """Whether its log says so, from this size on: this version came, and one went after that."""

@@ -4,13 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from operator_fakes import FakeKube
+from operator_fakes import Clock, FakeKube
 
 
 @pytest.fixture
 def repository() -> Path:
     """The root of the repository."""
     return Path(__file__).parents[2]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands."""
+    return Clock()
 
 
 @pytest.fixture

@@ -8,6 +8,16 @@ from model_operator.errors import RefusedError
 from model_operator.prometheus import Sample
 
 
+class Clock:
+    """Seconds that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self):
+        """The time."""
+        return self.now
+
+
 class FakeKube:
     """Keeps objects by kind, namespace and name, and remembers every write.
 

@@ -4,13 +4,14 @@ from datetime import datetime
 
 from model_operator import names
 from model_operator.api.v1alpha1 import parse_model
-from model_operator.apply import Untold, apply, write_report
+from model_operator.apply import apply, write_report
 from model_operator.errors import InvalidModelError
 from model_operator.observe import Sources, observe, observe_invalid
 from model_operator.planning.decision import Plan, Refusal
 from model_operator.planning.plan import plan, plan_invalid
 from model_operator.planning.report import plan_report
 from model_operator.tracing import traced
+from model_operator.untold import Untold
 
 
 def reconcile(namespace: str, name: str, sources: Sources, now: datetime, untold: Untold) -> Plan | None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from model_operator.apply import Untold
 from model_operator.audit import AUDIT_SECONDS, Audit
 from model_operator.build_index import BuildIndex
 from model_operator.errors import ModelOperatorError
@@ -24,6 +23,7 @@ from model_operator.reconcile import reconcile
 from model_operator.standing import ModelStanding
 from model_operator.telemetry import Telemetry
 from model_operator.tracing import trace_pass
+from model_operator.untold import Untold
 from model_operator.workqueue import Key, WorkQueue
 
 Object = Mapping[str, Any]

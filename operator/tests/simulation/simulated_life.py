@@ -24,13 +24,13 @@ from simulated_controllers import (
 from model_artifact.summary import Failure
 from model_operator.api.status import CompressedModelStatus
 from model_operator.api.v1alpha1 import parse_model
-from model_operator.apply import Untold
 from model_operator.errors import ModelOperatorError
 from model_operator.measurement import KpiReader
 from model_operator.observe import Sources
 from model_operator.planning.history import KEPT_REVISIONS
 from model_operator.reconcile import reconcile
 from model_operator.settings import Settings
+from model_operator.untold import Untold
 
 START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 CLAIM = "modelpress-store"

@@ -4,18 +4,11 @@ import pytest
 from operator_fakes import refused
 
 from model_operator.api.v1alpha1 import parse_model
-from model_operator.apply import (
-    FIRST_PAUSE_SECONDS,
-    LONGEST_PAUSE_SECONDS,
-    MOST_UNTOLD,
-    UNTOLD_SECONDS,
-    Untold,
-    apply,
-    write_report,
-)
+from model_operator.apply import apply, write_report
 from model_operator.errors import ClusterError
 from model_operator.planning.decision import Plan, Reference, Refusal
 from model_operator.planning.report import Report
+from model_operator.untold import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, MOST_UNTOLD, UNTOLD_SECONDS, Untold
 
 OURS = {"app.kubernetes.io/managed-by": "modelpress"}
 
@@ -111,22 +104,6 @@ def test_what_is_gone_need_not_be_deleted(kube, model):
 
 
 EVENTS = (thing("Event", "small.1"), thing("Event", "small.2"))
-
-
-class Clock:
-    """Seconds that a test sets."""
-
-    now = 1000.0
-
-    def __call__(self):
-        """The time."""
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    """A clock that stands."""
-    return Clock()
 
 
 @pytest.fixture

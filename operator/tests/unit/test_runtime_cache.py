@@ -10,26 +10,10 @@ OURS = {"app.kubernetes.io/managed-by": "modelpress"}
 KEY = ("Deployment", "press", "a")
 
 
-class Clock:
-    """Seconds that a test sets."""
-
-    now = 1000.0
-
-    def __call__(self):
-        """The time."""
-        return self.now
-
-
 def thing(version, name="a", kind="Deployment", labels=None, owners=(), **fields):
     metadata = {"name": name, "namespace": "press", "uid": f"u-{name}", "resourceVersion": str(version)}
     metadata |= {"labels": {**OURS, **(labels or {})}, "ownerReferences": [{"uid": owner} for owner in owners]}
     return {"kind": kind, "metadata": metadata, **fields}
-
-
-@pytest.fixture
-def clock():
-    """A clock that stands."""
-    return Clock()
 
 
 @pytest.fixture

@@ -137,26 +137,10 @@ class Server:
         return self._answer(self.put({**standing, "status": status}))
 
 
-class Clock:
-    """Seconds that a test sets."""
-
-    now = 1000.0
-
-    def __call__(self):
-        """The time."""
-        return self.now
-
-
 @pytest.fixture
 def server():
     """An empty API server."""
     return Server()
-
-
-@pytest.fixture
-def clock():
-    """A clock that stands."""
-    return Clock()
 
 
 @pytest.fixture

@@ -6,23 +6,6 @@ import pytest
 from model_operator.health import Health
 
 
-class Clock:
-    """Seconds that a test sets."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        """The time."""
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    """A clock that stands."""
-    return Clock()
-
-
 @pytest.fixture
 def health(clock):
     """Health of an operator that lists every 60 s."""

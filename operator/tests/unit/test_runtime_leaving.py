@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 import pytest
 
 from model_operator.api.v1alpha1 import parse_model
-from model_operator.apply import Untold
 from model_operator.measurement import KpiReader
 from model_operator.observe import Sources
 from model_operator.planning.job import render_job
 from model_operator.reconcile import reconcile
 from model_operator.settings import Settings
+from model_operator.untold import Untold
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SETTINGS = Settings()
