@@ -149,9 +149,11 @@ def test_who_vanishes_while_it_is_answered_is_known_to_have_and_its_answer_is_dr
 
     server = start(answer_late)
     channel = connect(server)
-    channel.unary_unary(ECHO).future(b"a", timeout=WAIT_SECONDS)
+    # Held until the channel closes: a future that nothing refers to cancels its call, perhaps before it was sent.
+    answer = channel.unary_unary(ECHO).future(b"a", timeout=WAIT_SECONDS)
     wait_until(lambda: server.calls)
     channel.close()
+    assert answer.code() is grpc.StatusCode.CANCELLED
     wait_until(lambda: server.calls[0].cancelled)
     assert server.ended == []
     go_on.set()
