@@ -88,12 +88,12 @@ def check_inputs(tensors: dict[str, Tensor], inputs: dict[str, Array]) -> None:
             raise InvalidArgumentError(f'input "{name}" has the shape {list(array.shape)}, which is too large.')
 
 
-def describe_refusal(inputs: dict[str, Array], error: Exception) -> InvalidArgumentError:
+def describe_refusal(inputs: dict[str, Array], cause: str) -> InvalidArgumentError:
     """The runtime's words on shapes that the graph cannot take."""
     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in inputs.items())
-    return InvalidArgumentError(f"The graph cannot take the shapes {shapes}: {format_cause(error)}.")
+    return InvalidArgumentError(f"The graph cannot take the shapes {shapes}: {format_cause(cause)}.")
 
 
-def format_cause(error: Exception) -> str:
+def format_cause(cause: Exception | str) -> str:
     """A runtime's message on one line, at most 400 characters of it."""
-    return " ".join(str(error).split()).rstrip(".")[:400]
+    return " ".join(str(cause).split()).rstrip(".")[:400]

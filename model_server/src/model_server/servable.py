@@ -74,8 +74,12 @@ class Servable:
             return None
         ((alias, name),) = signature.inputs.items()
         tensor = self.engine.signatures[signature.graph_key].inputs[name]
-        array = parse_rows(body, tensor.dtype, tensor.shape[1:]) if tensor.shape else None
-        return None if array is None else {alias: array}
+        # Numbers in one list are what else comes: long ones too, which the graph refuses in the end.
+        for row_shape in [tensor.shape[1:], ()] if tensor.shape else []:
+            array = parse_rows(body, tensor.dtype, row_shape)
+            if array is not None:
+                return {alias: array}
+        return None
 
     def _render_inputs(self, signature: Signature, inputs: dict[str, Array]) -> dict[str, Array]:
         """The arrays under the engine's names; serialised examples become the features that the graph takes."""

@@ -50,6 +50,16 @@ def test_predictions_over_both_wires(start_server, add_version):
     assert (answer[0], json.loads(answer[1])) == (200, {"predictions": [2.5, 3.0]})
 
 
+@pytest.mark.parametrize("numbers", [[2], [0.5] * 192, [0.5] * 193, list(range(20_000))])
+@pytest.mark.parametrize("model", ["half_plus_two", "tiny_image"])
+def test_numbers_in_one_list_are_answered_alike_however_they_are_read(start_server, add_version, model, numbers):
+    add_version(model, 3)
+    server = start_server()
+    instances = json.dumps(numbers)
+    long_way = server.http("/v1/models/m:predict", f'{{"signature_name":"","instances":{instances}}}'.encode())
+    assert server.http("/v1/models/m:predict", f'{{"instances":{instances}}}'.encode()) == long_way
+
+
 def test_refusals_over_grpc(start_server, add_version):
     add_version("half_plus_two", 3)
     server = start_server()

@@ -3,7 +3,9 @@ import threading
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
+from model_server.engines import litert
 from model_server.engines.litert import LiteRtEngine
 from model_server.errors import DeadlineExceededError, InvalidArgumentError, LoadError, UnavailableError
 
@@ -62,6 +64,27 @@ def test_shapes_that_the_graph_cannot_take_are_refused_and_do_no_harm(load, shap
     with pytest.raises(InvalidArgumentError, match="The graph cannot take the shapes image"):
         engine.run("serving_default", {"image": floats(*shape)})
     np.testing.assert_array_equal(engine.run("serving_default", {"image": floats(1, 8, 8, 3)})["scores"], before)
+
+
+def test_each_refusal_is_told_alone_and_what_the_runtime_said_is_forgotten(load, monkeypatch):
+    """LiteRT's message on a failure grows by each that came before it in the same interpreter."""
+    made = []
+
+    def make(*args, **options):
+        made.append(Interpreter(*args, **options))
+        return made[-1]
+
+    engine = load("tiny_image")
+    monkeypatch.setattr(litert, "Interpreter", make)
+    monkeypatch.setattr(litert, "_LONGEST_SAID", 1000)
+    told = set()
+    for _ in range(50):
+        with pytest.raises(InvalidArgumentError) as refused:
+            engine.run("serving_default", {"image": floats(192)})
+        told.add(str(refused.value))
+    (only,) = told
+    assert only.count("CONV_2D") == 1
+    assert 50 * len(only) / 1500 < len(made) < 50 * len(only) / 500
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "int32", "uint8", "complex64", "bool", "object"])

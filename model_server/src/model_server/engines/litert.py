@@ -4,10 +4,14 @@ Inputs are checked before LiteRT sees them. With its XNNPACK kernels a convoluti
 past the buffer instead of refusing it, so a shape that the file does not declare goes to one interpreter with LiteRT's
 plain kernels, whose preparation checks ranks and sizes. Weights of a type that a kernel does not have are refused
 before LiteRT sees the file, since it would read them as numbers of another size.
+
+An interpreter never forgets what it said: its message on a failure is all its messages so far, one behind the other.
+So each is told without those before it, and an interpreter that has said much is made anew.
 """
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,8 @@ from model_server.errors import LoadError, UnavailableError
 from model_server.memory import release_mapped, use_huge_pages
 from model_server.weight_types import check_weights
 from model_server.worker_pool import WorkerPool
+
+_LONGEST_SAID = 64 * 1024
 
 
 class LiteRtEngine:
@@ -75,11 +81,12 @@ class LiteRtEngine:
         self._opened.close()
 
     def _load(self) -> "_LoadedGraph":
-        graph = _LoadedGraph(self._opened, self._threads)
+        return _LoadedGraph(self._opened, self._threads, prepared=self._let_go_of_file)
+
+    def _let_go_of_file(self) -> None:
         # The kernels have packed copies of the weights now: what the file holds is read again only where they need it.
         release_mapped(self._model_file)
         use_huge_pages()
-        return graph
 
 
 class CarefulGraph:
@@ -109,7 +116,7 @@ class CarefulGraph:
             self._graph = _LoadedGraph(self._opened, 1, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
         except LoadError as error:
             # The file's own shapes are answered all the same.
-            raise describe_refusal(inputs, error) from error
+            raise describe_refusal(inputs, str(error)) from error
         return self._graph
 
     def close(self) -> None:
@@ -121,16 +128,19 @@ class CarefulGraph:
 class _LoadedGraph:
     """One interpreter; used by one thread at a time."""
 
-    def __init__(self, opened: OpenFile, threads: int, resolver: OpResolverType = OpResolverType.BUILTIN) -> None:
-        try:
-            with opened.name() as name:
-                interpreter = Interpreter(str(name), num_threads=threads, experimental_op_resolver_type=resolver)
-            # A graph with an operation that LiteRT does not know, or that cannot be prepared, fails here. Later this
-            # call would be refused, since signature runners hold on to the interpreter's inside.
-            interpreter.allocate_tensors()
-            self._runners = _read_runners(interpreter)
-        except (ValueError, RuntimeError) as error:
-            raise LoadError(f"{opened.file} cannot be run by LiteRT: {format_cause(error)}.") from error
+    def __init__(
+        self,
+        opened: OpenFile,
+        threads: int,
+        resolver: OpResolverType = OpResolverType.BUILTIN,
+        prepared: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._opened = opened
+        self._threads = threads
+        self._resolver = resolver
+        self._prepared = prepared
+        self._said = ""
+        self._runners = self._prepare()
         self.signatures = _describe(self._runners)
 
     def run(self, signature: str, inputs: dict[str, Array]) -> dict[str, Array]:
@@ -138,8 +148,31 @@ class _LoadedGraph:
         try:
             outputs: dict[str, Array] = self._runners[signature](**inputs)
         except (ValueError, RuntimeError) as error:
-            raise describe_refusal(inputs, error) from error
+            cause = str(error).removeprefix(self._said)
+            self._remember(str(error))
+            raise describe_refusal(inputs, cause) from None
         return outputs
+
+    def _prepare(self) -> dict[str, Any]:
+        try:
+            with self._opened.name() as name:
+                interpreter = Interpreter(
+                    str(name), num_threads=self._threads, experimental_op_resolver_type=self._resolver
+                )
+            # A graph with an operation that LiteRT does not know, or that cannot be prepared, fails here. Later this
+            # call would be refused, since signature runners hold on to the interpreter's inside.
+            interpreter.allocate_tensors()
+            runners = _read_runners(interpreter)
+        except (ValueError, RuntimeError) as error:
+            raise LoadError(f"{self._opened.file} cannot be run by LiteRT: {format_cause(error)}.") from error
+        self._prepared()
+        return runners
+
+    def _remember(self, said: str) -> None:
+        self._said = said
+        if len(said) > _LONGEST_SAID:
+            self._runners = self._prepare()
+            self._said = ""
 
 
 class _UnsignedRunner:

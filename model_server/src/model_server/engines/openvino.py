@@ -128,7 +128,7 @@ class _Request:
                 {input_ports[name]: np.ascontiguousarray(array) for name, array in inputs.items()}
             )
         except (RuntimeError, ValueError, TypeError) as error:
-            raise describe_refusal(inputs, error) from error
+            raise describe_refusal(inputs, str(error)) from error
         return {name: np.array(results[port]) for name, port in output_ports.items()}
 
 
