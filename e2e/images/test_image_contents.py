@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from loopback import free_ports
 
 from images.build_secrets import INDEX_VARIABLES, MARKER, certificate_bundle
 from images.building import archive_path, push_images
@@ -172,17 +173,6 @@ def test_containers_run_without_rights_on_a_read_only_root(server_root, tmp_path
     done = run_to_end(server_root.bundle(tmp_path, ["-c", script], {}, entrypoint=["/bin/sh"]))
     assert done.stdout.split() == ["65532", "65532", "CapBnd:", "0" * 16, "NoNewPrivs:", "1", "ok"]
     assert "Read-only file system" in done.stderr
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def ask(url, body=None):

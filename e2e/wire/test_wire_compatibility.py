@@ -4,13 +4,13 @@ import gzip
 import json
 import shutil
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 import requests
 from first_answer import wait_for_answer
+from loopback import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "model_server/tests/data"
@@ -38,8 +38,7 @@ class Servers:
 
     def start(self, *flags):
         """The gRPC port and the REST port of one more server, which answers."""
-        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-            grpc_port, rest_port = one.getsockname()[1], two.getsockname()[1]
+        grpc_port, rest_port = free_ports(2)
         log = self.folder / f"log-{len(self.processes)}"
         ports = [f"--port={grpc_port}", f"--rest_api_port={rest_port}", "--bind_address=127.0.0.1"]
         with log.open("wb") as stream:

@@ -1,6 +1,7 @@
 """A real server process on loopback ports."""
 
 import json
+import random
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -21,10 +23,15 @@ START_SECONDS = 30.0
 
 
 def find_free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in sockets]
-    for listener in sockets:
+    """Ports that nobody listens on, all different, and of those that outgoing connections never take."""
+    listeners = []
+    for port in random.sample(range(15_000, 32_000), 1000):
+        with suppress(OSError):
+            listeners.append(socket.create_server(("127.0.0.1", port)))
+        if len(listeners) == count:
+            break
+    ports = [listener.getsockname()[1] for listener in listeners]
+    for listener in listeners:
         listener.close()
     return ports
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -14,6 +15,10 @@ from model_server._protos import health_pb2
 from model_server._protos.tensorflow_serving.apis import get_model_status_pb2, predict_pb2, prediction_service_pb2_grpc
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+EMPTY_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+# The head of a frame: its length of 8 bytes, its type, no flags (it is not the answer to one), and stream 0.
+PING = bytes([0, 0, 8, 6, 0, 0, 0, 0, 0])
 
 
 def make_request(value=2.0):
@@ -187,3 +192,22 @@ def test_the_access_log_names_model_and_sizes_of_known_forms(start_server, add_v
     ] * 3
     assert [line["responseBytes"] for line in lines] == [answer.ByteSize() for answer in answers]
     assert answers[0] == answers[2]
+
+
+def test_who_answers_no_pings_is_let_go_and_who_does_is_not(start_server, add_version):
+    """What `--grpc_channel_arguments` says of keepalive holds on the wire."""
+    add_version("half_plus_two", 1)
+    arguments = "grpc.keepalive_time_ms=1000,grpc.keepalive_permit_without_calls=1,grpc.http2.ping_timeout_ms=500"
+    server = start_server(f"--grpc_channel_arguments={arguments}")
+    states = []
+    server.channel.subscribe(states.append)
+    assert server.prediction.Predict(make_request(), timeout=10).outputs["y"].float_val == [3.0]
+    received = bytearray()
+    with socket.create_connection(("127.0.0.1", server.grpc_port), timeout=20) as mute:
+        mute.sendall(HTTP2_PREFACE + EMPTY_SETTINGS)
+        while part := mute.recv(65536):
+            received += part
+    assert PING in received
+    assert server.prediction.Predict(make_request(), timeout=10).outputs["y"].float_val == [3.0]
+    assert states[-1] is grpc.ChannelConnectivity.READY
+    assert states.count(grpc.ChannelConnectivity.READY) == 1
