@@ -50,6 +50,18 @@ class UnderLoad:
     p95_at_10_percent: float
     p95_at_70_percent: float
     refused_at_70_percent: int
+    # How many latencies the two percentiles are of.
+    answered_at_10_percent: int
+    answered_at_70_percent: int
+
+
+@dataclass(frozen=True)
+class Saturated:
+    """An engine called by as many threads as the server has clients at saturation."""
+
+    name: str
+    requests_per_second: float
+    p95: float
 
 
 def main() -> int:
@@ -65,17 +77,22 @@ def main() -> int:
         float_folder, int8_folder = (find_model(name) for name in NETWORKS[network])
         integer_folder = find_integer_model(NETWORKS[network][1]) if network in INTEGER else None
         folders = float_folder, int8_folder, integer_folder
-        measured, loads = measure_network(*folders, options.requests, options.load_seconds)
-        print(f"\n{network}\n{format_table(measured)}\n{format_loads(loads)}", flush=True)
+        measured, engines, loads = measure_network(*folders, options.requests, options.load_seconds)
+        print(f"\n{network}\n{format_table(measured)}\n{format_engines(engines)}\n{format_loads(loads)}", flush=True)
         targets += plan_targets(network, {each.name: each for each in measured}, loads)
         document[network] = {
             "subjects": [render_measured(each) for each in measured],
+            "saturatedEngines": [asdict(engine) for engine in engines],
             "loads": [asdict(load) for load in loads],
         }
     document["targets"] = [asdict(target) for target in targets]
-    document["perfectQueue"] = perfect = simulate_queue(0.7) / simulate_queue(0.1)
+    heavy, light = simulate_queue(0.7), simulate_queue(0.1)
+    document["perfectQueue"] = {"overUnloaded": heavy, "over10Percent": heavy / light}
     print(f"\n{format_targets(targets)}")
-    print(f"p95 at 70 % over that at 10 % of a server that always takes the same time, one by one: {perfect:.2f}")
+    print(
+        f"A server that always takes the same time, one by one: p95 at 70 % over unloaded {heavy:.2f}, over that at"
+        f" 10 % {heavy / light:.2f}"
+    )
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps(document, indent=2) + "\n")
     print(f"every number: {OUT.relative_to(ROOT)}")
@@ -109,16 +126,16 @@ def find_integer_model(name: str) -> Path:
 
 def measure_network(
     float_folder: Path, int8_folder: Path, integer_folder: Path | None, requests: int, load_seconds: float
-) -> tuple[list[Measured], list[UnderLoad]]:
-    """All subjects in turns, and then our server under load."""
+) -> tuple[list[Measured], list[Saturated], list[UnderLoad]]:
+    """All subjects in turns, then the engines alone and our server under load."""
     cores = sorted(os.sched_getaffinity(0))
     core, image = cores[-1], read_image(int8_folder)
     name = json.loads((int8_folder / "assets.extra/golden/golden.json").read_text())["input"]
     os.sched_setaffinity(0, set(cores[:-1]) or set(cores))
     with ExitStack() as running:
-        server, batching = (
+        server, batching, openvino = (
             running.enter_context(closing(ServerProcess(int8_folder.parent, core, find_two_ports(), *flags)))
-            for flags in ((), ("--enable_batching",))
+            for flags in ((), ("--enable_batching",), ("--engine=openvino",))
         )
 
         def connect_rest(to: ServerProcess = server) -> RestClient:
@@ -128,14 +145,19 @@ def measure_network(
             return GrpcClient(HOST, to.grpc_port, "m", name, image)
 
         batching.wait_for_answer(lambda: connect_rest(batching).ask)
+        openvino.wait_for_answer(lambda: connect_rest(openvino).ask)
         cold_start_seconds = measure_cold_start(int8_folder.parent, core, connect_rest)
         server.wait_for_answer(lambda: connect_rest().ask)
-        subjects: list[Subject] = [
+        engines = [
             EngineSubject("TensorFlow float32", "tensorflow", float_folder, core),
             EngineSubject("LiteRT float32", "litert", float_folder, core),
             EngineSubject("LiteRT int8", "litert", int8_folder, core),
             *([EngineSubject("LiteRT integer", "litert", integer_folder, core)] if integer_folder else []),
             EngineSubject("OpenVINO int8", "openvino", int8_folder, core),
+        ]
+        subjects: list[Subject] = [
+            *engines,
+            WireSubject("OpenVINO by gRPC", openvino, connect_grpc(openvino)),
             WireSubject("server by gRPC", server, connect_grpc()),
             WireSubject("server by REST", server, connect_rest()),
         ]
@@ -144,6 +166,7 @@ def measure_network(
         for subject in subjects[-2:]:
             subject.measured.cold_start_seconds = cold_start_seconds
         take_turns(subjects, requests)
+        saturated = [measure_engine(engine, load_seconds) for engine in engines]
         loads = [
             measure_load("gRPC", connect_grpc, load_seconds),
             measure_load("REST", connect_rest, load_seconds),
@@ -151,7 +174,7 @@ def measure_network(
             measure_load("REST, batching", lambda: connect_rest(batching), load_seconds),
         ]
     os.sched_setaffinity(0, set(cores))
-    return [subject.measured for subject in subjects], loads
+    return [subject.measured for subject in subjects], saturated, loads
 
 
 def find_two_ports() -> tuple[int, int]:
@@ -186,7 +209,14 @@ def measure_load(wire: str, connect: Any, seconds: float) -> UnderLoad:
     rate = saturated.requests_per_second
     light = drive(connect, 0.1 * rate, seconds, seed=1)
     heavy = drive(connect, 0.7 * rate, seconds, seed=2)
-    return UnderLoad(wire, rate, saturated.percentile(95), light.percentile(95), heavy.percentile(95), heavy.refused)
+    percentiles = saturated.percentile(95), light.percentile(95), heavy.percentile(95)
+    return UnderLoad(wire, rate, *percentiles, heavy.refused, len(light.milliseconds), len(heavy.milliseconds))
+
+
+def measure_engine(engine: EngineSubject, seconds: float) -> Saturated:
+    """An engine alone under as many threads as the server has clients."""
+    loaded = engine.saturate(SATURATING_CLIENTS, seconds)
+    return Saturated(engine.measured.name, loaded.requests_per_second, loaded.percentile(95))
 
 
 def format_table(measured: list[Measured]) -> str:
@@ -196,6 +226,13 @@ def format_table(measured: list[Measured]) -> str:
         numbers = f"{each.percentile(50):>9.2f}{each.percentile(95):>9.2f}{each.cpu_per_request_milliseconds:>9.2f}"
         memory = f"{each.resident_mebibytes:>9.0f}{each.cold_start_seconds:>9.2f}{len(each.milliseconds):>6}"
         lines.append(f"{each.name:<20}{numbers}{memory}")
+    return "\n".join(lines)
+
+
+def format_engines(engines: list[Saturated]) -> str:
+    """One line for each engine."""
+    lines = [f"{f'{SATURATING_CLIENTS} threads':<20}{'requests/s':>12}{'p95 ms':>9}"]
+    lines += [f"{each.name:<20}{each.requests_per_second:>12.0f}{each.p95:>9.1f}" for each in engines]
     return "\n".join(lines)
 
 

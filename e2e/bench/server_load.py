@@ -6,11 +6,23 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
-from bench.server_clients import GrpcClient, RestClient
 
-Connect = Callable[[], RestClient | GrpcClient]
+
+class Client(Protocol):
+    """Whoever asks for one answer at a time."""
+
+    @property
+    def ask(self) -> Callable[[], object]:
+        """One request; RuntimeError where it is refused."""
+
+    def close(self) -> None:
+        """No more requests."""
+
+
+Connect = Callable[[], Client]
 
 
 @dataclass
@@ -72,7 +84,7 @@ def drive(connect: Connect, rate: float, seconds: float, seed: int, *, clients: 
     return loaded
 
 
-def _ask(client: RestClient | GrpcClient, loaded: Loaded, begun: float) -> None:
+def _ask(client: Client, loaded: Loaded, begun: float) -> None:
     try:
         client.ask()
     except RuntimeError:

@@ -1,7 +1,7 @@
 """What is measured: a model in a process of its own, called inside that process or asked over a wire.
 
-`python -m bench.server_subjects KIND FOLDER` is the process of an engine: it loads, answers once, and then runs as many
-requests as each line of its input says.
+`python -m bench.server_subjects KIND FOLDER` is the process of an engine: it loads, answers once, and then does what
+each line of its input says: so many requests one after the other, or so many threads that ask on for so many seconds.
 """
 
 import json
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from bench.server_clients import GrpcClient, RestClient
+from bench.server_load import Loaded, saturate
 
 from model_artifact.golden import GoldenAnswers
 
@@ -97,13 +98,21 @@ class EngineSubject:
 
     def run_block(self, requests: int) -> None:
         """As `Subject`."""
-        assert self._process.stdin is not None  # noqa: S101
-        self._process.stdin.write(f"{requests}\n")
-        self._process.stdin.flush()
-        block = self._read()
+        block = self._order({"requests": requests})
         self.measured.milliseconds += block["milliseconds"]
         self.measured.cpu_milliseconds.append(block["cpuMilliseconds"])
         self.measured.resident_mebibytes = read_resident_mebibytes(self._process.pid)
+
+    def saturate(self, clients: int, seconds: float) -> Loaded:
+        """So many threads of its process, each of which asks again as soon as it is answered."""
+        answer = self._order({"clients": clients, "seconds": seconds})
+        return Loaded(answer["seconds"], answer["milliseconds"])
+
+    def _order(self, order: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None  # noqa: S101
+        self._process.stdin.write(f"{json.dumps(order)}\n")
+        self._process.stdin.flush()
+        return self._read()
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None  # noqa: S101
@@ -216,14 +225,37 @@ def main() -> None:
     ask()
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
-        milliseconds = []
-        cpu_begun = time.process_time()
-        for _ in range(int(line)):
-            begun = time.perf_counter()
-            ask()
-            milliseconds.append(1e3 * (time.perf_counter() - begun))
-        cpu_milliseconds = 1e3 * (time.process_time() - cpu_begun) / int(line)
-        print(json.dumps({"milliseconds": milliseconds, "cpuMilliseconds": cpu_milliseconds}), flush=True)
+        order = json.loads(line)
+        answer = run_block(ask, order["requests"]) if "requests" in order else run_threads(ask, order)
+        print(json.dumps(answer), flush=True)
+
+
+def run_block(ask: Callable[[], object], requests: int) -> dict[str, Any]:
+    """So many requests one after the other."""
+    milliseconds = []
+    cpu_begun = time.process_time()
+    for _ in range(requests):
+        begun = time.perf_counter()
+        ask()
+        milliseconds.append(1e3 * (time.perf_counter() - begun))
+    cpu_milliseconds = 1e3 * (time.process_time() - cpu_begun) / requests
+    return {"milliseconds": milliseconds, "cpuMilliseconds": cpu_milliseconds}
+
+
+def run_threads(ask: Callable[[], object], order: dict[str, Any]) -> dict[str, Any]:
+    """Threads that ask again as soon as they are answered."""
+    loaded = saturate(lambda: InProcess(ask), order["clients"], order["seconds"])
+    return {"milliseconds": loaded.milliseconds, "seconds": loaded.seconds}
+
+
+@dataclass
+class InProcess:
+    """A client without a wire."""
+
+    ask: Callable[[], object]
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 if __name__ == "__main__":
