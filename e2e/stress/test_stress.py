@@ -25,7 +25,20 @@ def make_rests(requests, mebibytes_per_100000):
 
 
 def test_the_slope_is_that_of_the_last_half():
-    assert measure_slope(make_rests(200_000, 3.0)) == pytest.approx(3.0)
+    assert measure_slope(make_rests(200_000, 3.0)) == pytest.approx((3.0, 0.0))
+
+
+def test_the_error_of_the_slope_is_that_of_a_line_through_points_that_scatter():
+    """Three rests at 0, 100,000 and 200,000 requests of the last half: residuals 1, -2, 1 about a level line."""
+    rests = [(0, 0.0), (200_000, 51.0), (300_000, 48.0), (400_000, 51.0)]
+    assert measure_slope(rests) == pytest.approx((0.0, 3**0.5))
+
+
+def test_what_may_be_chance_is_no_growth():
+    rests = [(n, memory + (2.0 if n % 10_000 else -2.0)) for n, memory in make_rests(200_000, 1.5)]
+    assert Run(requests=200_000, rests={"plain": rests}).find_growth() == []
+    certain = [(n, memory + (2.0 if n % 10_000 else -2.0)) for n, memory in make_rests(200_000, 6.0)]
+    assert len(Run(requests=200_000, rests={"plain": certain}).find_growth()) == 1
 
 
 @pytest.mark.parametrize(
@@ -46,4 +59,4 @@ def test_growth_is_found(requests, growth, found):
 
 def test_one_server_that_grows_is_enough():
     run = Run(requests=200_000, rests={"plain": make_rests(200_000, 0.0), "TLS": make_rests(200_000, 2.0)})
-    assert run.find_growth() == ["the TLS server's memory grows by 2.00 MiB for 100000 requests"]
+    assert run.find_growth() == ["the TLS server's memory grows by 2.00 ± 0.00 MiB for 100000 requests"]
