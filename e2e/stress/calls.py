@@ -6,7 +6,7 @@ The model halves and adds two.
 import random
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import grpc
 import numpy as np
@@ -39,6 +39,14 @@ class Shed(Exception):  # noqa: N818  # no fault
 
 class WrongAnswerError(Exception):
     """The server said what it should not have said."""
+
+
+def connect_idly(server: Server, count: int) -> Iterator[grpc.Channel]:
+    """Connections of their own that are made, and asked for nothing."""
+    for number in range(count):
+        channel = server.channel(number)
+        grpc.channel_ready_future(channel).result(TIMEOUT_SECONDS)
+        yield channel
 
 
 class Calls:

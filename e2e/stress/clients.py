@@ -20,6 +20,9 @@ from stress.calls import TIMEOUT_SECONDS, Calls, Shed, WrongAnswerError, draw_va
 from stress.servers import HOST
 
 LARGE_BODY_BYTES = 10_000_000
+# The answer has more than both systems keep for a connection whose client does not read.
+UNREAD_VALUES = 1_000_000
+UNREAD_BUFFER_BYTES = 4096
 _PATH = "/v1/models/m:predict"
 _Step = Callable[[], None]
 # What a server that sheds load may say instead of an answer.
@@ -81,6 +84,22 @@ class RestAsker:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.sendall(head + body)
 
+    def ask_and_not_read(self, body: bytes) -> socket.socket:
+        """The connection, on which there is an answer of which the first words are read: it was made, and is right."""
+        head = f"POST {_PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_BUFFER_BYTES)
+        connection.settimeout(TIMEOUT_SECONDS)
+        connection.connect((HOST, self._port))
+        connection.sendall(head + body)
+        begin = connection.recv(12, socket.MSG_WAITALL)
+        if begin != b"HTTP/1.1 200":
+            connection.close()
+            if begin[-3:] in {b"429", b"503"}:
+                raise Shed
+            raise WrongAnswerError(f"{begin!r} for a large request")
+        return connection
+
     def send_garbage(self, garbage: bytes) -> None:
         """What is no HTTP; the server may say so or hang up."""
         with socket.create_connection((HOST, self._port), timeout=TIMEOUT_SECONDS) as connection:
@@ -123,6 +142,7 @@ class Client:
         self._rest = RestAsker(rest_port)
         self._random = draw
         self._right_large_answers: list[bytes] = []
+        self._unread: socket.socket | None = None
         self._choices: dict[str, tuple[_Step, int]] = {
             "ask by REST": (self._ask_rest, 250 if tls else 2500),
             "ask by gRPC": (calls.ask, 2000),
@@ -138,6 +158,7 @@ class Client:
             "send garbage to REST": (self._send_garbage, 25),
             "send garbage to gRPC": (calls.send_garbage, 25),
             "ask much by REST": (self._ask_much, 1),
+            "ask and not read": (self._ask_and_not_read, 2),
             "ask much by gRPC": (calls.ask_much, 1),
         }
         if tls:
@@ -158,8 +179,15 @@ class Client:
             self._rest.close()
             self.outcome.wrong.append(f"{name}: {type(error).__name__}: {str(error)[:300]}")
 
+    def rest(self) -> None:
+        """What the server holds at a rest is its own: an answer that is not read is given up."""
+        if self._unread is not None:
+            self._unread.close()
+            self._unread = None
+
     def close(self) -> None:
-        """End its connection."""
+        """End its connections."""
+        self.rest()
         self._rest.close()
 
     def _ask_rest(self, *, pause_seconds: float = 0.0) -> None:
@@ -177,6 +205,10 @@ class Client:
         if status != 200 or answer not in self._right_large_answers:
             _check_rest(values, status, answer)
             self._right_large_answers.append(answer)
+
+    def _ask_and_not_read(self) -> None:
+        self.rest()
+        self._unread = self._rest.ask_and_not_read(_render_unread())
 
     def _ask_badly(self) -> None:
         body, expected = self._random.choice(BAD_BODIES)
@@ -199,6 +231,12 @@ def _render_large() -> tuple[np.ndarray, bytes]:
     """The same for everybody: what it is made of does not matter, and the stress is not about its own time."""
     values = np.resize(draw_values(random.Random(0), 1000), LARGE_BODY_BYTES // 6)  # noqa: S311
     return values, json.dumps({"instances": values.tolist()}).encode()
+
+
+@cache
+def _render_unread() -> bytes:
+    """Two bytes a number, and five or more for each in the answer."""
+    return json.dumps({"instances": [1] * UNREAD_VALUES}, separators=(",", ":")).encode()
 
 
 def _check_rest(values: np.ndarray, status: int, answer: bytes) -> None:

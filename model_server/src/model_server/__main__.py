@@ -37,7 +37,8 @@ def run(program: str, arguments: list[str]) -> int:
         print(f"Modelpress model server: {version('modelpress-server')}\nLiteRT: {version('ai-edge-litert')}")
         return 0
     for argument in command_line.unknown:
-        print(f"unknown argument: {argument}\n{usage}")
+        # Nothing may wait in the stream, past which the access log is written: it could fail or hold up the exit.
+        print(f"unknown argument: {argument}\n{usage}", flush=True)
     for name in command_line.without_effect():
         print(f"--{name}: accepted, no effect", file=sys.stderr)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

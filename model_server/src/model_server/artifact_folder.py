@@ -1,8 +1,10 @@
-"""A base path that is an artifact, in a file or at a URI, unpacked into a folder that goes with the process."""
+"""Base paths that are artifacts, in a file or at a URI, each unpacked into a folder that goes when nothing needs it."""
 
+import itertools
 import shutil
 import tempfile
 import threading
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Self
 
@@ -11,27 +13,70 @@ from model_server.versions import OWN_VERSION
 
 _SCHEME = "://"
 
+# What says without reading it that a file is another one, or was written to; None for a URI, which is read once.
+Identity = tuple[int, int, int, int] | None
+
 
 class UnpackedArtifacts:
-    """Folders that stand for base paths; each artifact is unpacked once, and verified byte for byte while it is."""
+    """Folders that stand for base paths; each artifact is unpacked once, and verified byte for byte while it is.
+
+    A file that was replaced is another artifact. A URI is taken at its word: what lies there is not looked at again.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._root: Path | None = None
-        self._folders: dict[str, Path] = {}
+        self._numbers = itertools.count()
+        self._folders: dict[str, tuple[Identity, Path]] = {}
+        self._failed: dict[str, tuple[Identity, str]] = {}
 
     def resolve(self, base_path: str) -> Path:
-        """The folder itself, or the one that an artifact was unpacked to, as its version 1.
+        """The folder itself, or the one that the artifact as it is now was unpacked to, as its version 1.
+
+        A file that is away stands for what it was.
 
         Raises:
             LoadError: The artifact cannot be read, or is damaged.
         """
-        if _SCHEME not in base_path and not Path(base_path).is_file():
-            return Path(base_path)
         with self._lock:
-            if base_path not in self._folders:
-                self._folders[base_path] = self._unpack(base_path)
-            return self._folders[base_path]
+            return self._resolve(base_path)
+
+    def resolve_again(self, base_path: str) -> Path:
+        """As `resolve`; what could not be unpacked fails with the same words until it is another file.
+
+        Raises:
+            LoadError: The artifact cannot be read, or is damaged.
+        """
+        with self._lock:
+            failed = self._failed.get(base_path)
+            if failed is not None and failed[0] == _read_identity(base_path):
+                raise LoadError(failed[1])
+            return self._resolve(base_path)
+
+    def keep(self, folders: AbstractSet[Path]) -> None:
+        """Remove every other folder; a version that was loaded from one answers on without it."""
+        with self._lock:
+            for base_path, (_, folder) in list(self._folders.items()):
+                if folder not in folders:
+                    del self._folders[base_path]
+            if self._root is not None:
+                for folder in self._root.iterdir():
+                    if folder not in folders:
+                        shutil.rmtree(folder, ignore_errors=True)
+
+    def _resolve(self, base_path: str) -> Path:
+        identity, known = _read_identity(base_path), self._folders.get(base_path)
+        if _SCHEME not in base_path and identity is None:
+            return Path(base_path) if known is None or Path(base_path).exists() else known[1]
+        if known is None or known[0] != identity:
+            try:
+                known = identity, self._unpack(base_path)
+            except LoadError as error:
+                self._failed[base_path] = identity, str(error)
+                raise
+            self._folders[base_path] = known
+            self._failed.pop(base_path, None)
+        return known[1]
 
     def _unpack(self, base_path: str) -> Path:
         # A server of plain folders starts without these.
@@ -41,10 +86,11 @@ class UnpackedArtifacts:
 
         if self._root is None:
             self._root = Path(tempfile.mkdtemp(prefix="model-server-"))
-        folder = self._root / str(len(self._folders))
+        folder = self._root / str(next(self._numbers))
         try:
             unpack(parse_location(base_path), folder / str(OWN_VERSION))
         except (ArtifactError, OSError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
             raise LoadError(f"The artifact {base_path} cannot be unpacked: {error}.") from error
         return folder
 
@@ -54,3 +100,17 @@ class UnpackedArtifacts:
     def __exit__(self, *_: object) -> None:
         if self._root is not None:
             shutil.rmtree(self._root, ignore_errors=True)
+
+
+def _read_identity(base_path: str) -> Identity:
+    """The file's, or None where it is none."""
+    if _SCHEME in base_path:
+        return None
+    path = Path(base_path)
+    try:
+        if not path.is_file():
+            return None
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns

@@ -6,11 +6,11 @@ from pathlib import Path
 from model_server._protos import batching_parameters_pb2
 from model_server.errors import LoadError, StartupError
 from model_server.text_config import load_text_config
+from model_server.versions import BATCHING_PARAMETERS
 
 # TensorFlow Serving's defaults; a batch that waits for no time at all is whatever waited for a free thread.
 MAX_BATCH_SIZE = 1000
 MAX_ENQUEUED_BATCHES = 10
-PER_MODEL_FILE = "batching_params.pbtxt"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class BatchingSettings:
         """
         if not self.per_model:
             return self.default
-        file = folder / PER_MODEL_FILE
+        file = folder / BATCHING_PARAMETERS
         if not file.exists():
             return None
         try:

@@ -11,22 +11,22 @@ OWN_CGROUP = Path("/proc/self/cgroup")
 def read_processors(cgroup_root: Path = CGROUP_ROOT, own_cgroup: Path = OWN_CGROUP) -> int:
     """At least 1: the quota rounded up, and never more than the affinity allows."""
     affinity = len(os.sched_getaffinity(0))
-    limits = [limit for folder in _cgroup_folders(cgroup_root, own_cgroup) if (limit := _read_limit(folder))]
+    limits = [limit for folder in find_cgroup_folders(cgroup_root, own_cgroup, "cpu") if (limit := _read_limit(folder))]
     return max(1, min([affinity, *(math.ceil(limit) for limit in limits)]))
 
 
-def _cgroup_folders(root: Path, own_cgroup: Path) -> list[Path]:
-    """The process's own groups and all above them, since the tightest quota on the way to the root counts."""
+def find_cgroup_folders(root: Path, own_cgroup: Path, controller: str) -> list[Path]:
+    """The process's own groups and all above them, since the tightest limit on the way to the root counts."""
     lines = own_cgroup.read_text(encoding="utf-8").splitlines() if own_cgroup.exists() else []
     folders: list[Path] = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if not controllers or "cpu" in controllers.split(","):
+        if not controllers or controller in controllers.split(","):
             # A v1 hierarchy has a folder of its own; inside a container the own path may lead outside the mount.
             top = root / controllers if controllers else root
             own = Path(path.lstrip("/"))
             folders += [top / own, *(top / parent for parent in own.parents)]
-    return [*folders, root, root / "cpu"]
+    return [*folders, root, root / controller]
 
 
 def _read_limit(folder: Path) -> float | None:

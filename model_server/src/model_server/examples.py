@@ -12,6 +12,7 @@ from model_server._protos.tensorflow.core.example import example_pb2
 from model_server._protos.tensorflow_serving.apis import input_pb2
 from model_server.errors import InvalidArgumentError
 from model_server.example_spec import Feature
+from model_server.turns import check_work
 
 Array = NDArray[np.generic]
 
@@ -30,6 +31,7 @@ def read_input(message: input_pb2.Input) -> list[example_pb2.Example]:
         raise InvalidArgumentError("Input is empty.")
     if kind == "example_list":
         return examples
+    check_work(len(examples) * message.example_list_with_context.context.ByteSize())
     merged = []
     for example in examples:
         whole = example_pb2.Example()

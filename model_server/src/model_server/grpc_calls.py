@@ -2,7 +2,8 @@
 
 grpcio's own server changes threads four times for each call, which costs more than the rest of the call; its asyncio
 server costs as much. So this uses the layer that both of them stand on, `grpc._cython.cygrpc`, and is the only
-module that does. HTTP/2, TLS, compression, deadlines and channel arguments are the core's.
+module that does; `grpc_core` checks it at the start. HTTP/2, TLS, compression, deadlines and channel arguments are the
+core's.
 """
 
 import contextlib
@@ -13,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
-from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
+from model_server.grpc_core import cygrpc
 from model_server.turns import Turns
 
 _LOGGER = logging.getLogger(__name__)
@@ -42,8 +43,8 @@ class Call:
         self.cancelled = False
         # The events that are still to come: that the client is through, and that the status is sent.
         self.due = 2
-        # Called on the server's thread after both.
-        self.ended: Callable[[], None] | None = None
+        # Called with this call on the server's thread after both.
+        self.ended: Callable[[Call], None] | None = None
 
     def read_seconds_left(self) -> float:
         """Until the deadline; centuries where there is none."""
@@ -109,10 +110,11 @@ class CallServer:
         self._request_call()
         self._thread.start()
 
-    def stop(self, grace_seconds: float) -> None:
+    def stop(self, grace_seconds: float, give_up: Callable[[], None] = lambda: None) -> None:
         """Refuse new calls, and wait for those under way, which are cancelled after the grace.
 
-        What is being computed then is waited for, since nothing can end it. It may be called once, after `start`.
+        What is being computed then is waited for, since nothing can end it; `give_up` answers what shall not be. It may
+        be called once, after `start`.
         """
         with self._destroying:
             self._server.shutdown(self._queue, _SHUTDOWN)
@@ -120,6 +122,7 @@ class CallServer:
             with self._destroying:
                 if not self._ended.is_set():
                     self._server.cancel_all_calls()
+            give_up()
             self._ended.wait()
 
     def _request_call(self) -> None:
@@ -192,4 +195,4 @@ class CallServer:
         if not call.due:
             self._open -= 1
             if call.ended is not None:
-                call.ended()
+                call.ended(call)

@@ -36,16 +36,17 @@ from model_server.errors import (
 )
 from model_server.grpc_calls import Call, CallServer, Take
 from model_server.inference import Inference, Run
+from model_server.memory_limit import LARGEST_MESSAGE_BYTES, RequestLimits
 from model_server.metadata import check_fields, render_metadata, render_status
 from model_server.model_config import plan_models
 from model_server.predict import LARGE_BYTES, DataPlane, ModelSpec
 from model_server.predict_forms import PredictForms, Question, parse_model_spec, parse_request_spec
+from model_server.reload_calls import MOST_RELOADS, ReloadCalls
 from model_server.servable import Servable
-from model_server.turns import Turns
+from model_server.turns import LARGEST_BYTES, ElsewhereError, Turns
 
 _LOGGER = logging.getLogger(__name__)
 
-LARGEST_MESSAGE_BYTES = 2**31 - 1
 _LONGEST_DEADLINE_SECONDS = 30 * 86_400.0
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
@@ -82,21 +83,27 @@ class GrpcService:
         inference: Inference,
         settings: GrpcSettings,
         access_log: AccessLog | None = None,
+        limits: RequestLimits | None = None,
     ) -> None:
         self._data_plane = data_plane
         self._access_log = access_log
         self._inference = inference
         self._settings = settings
         self._turns = Turns(lambda: data_plane.busy, enabled=settings.inline)
-        # Predictions that are not answered yet; the number changes on the server's thread only.
+        self._limits = limits or RequestLimits()
+        # Predictions that are not answered yet, and their bytes; the numbers change on the server's thread only.
         self._under_way = 0
-        # One more for a list of models, which is loaded while others predict.
-        self._threads = ThreadPoolExecutor(settings.max_threads + 1, thread_name_prefix="grpc")
+        self._held_bytes = 0
+        self._threads = ThreadPoolExecutor(settings.max_threads, thread_name_prefix="grpc")
+        self._reloads = ReloadCalls(
+            self._guard(model_management_pb2.ReloadConfigRequest, _serializing(self._reload)),
+            self._guard(model_management_pb2.ReloadConfigRequest, _refuse_reload, _parse_nothing),
+        )
         self._server = CallServer(
             self._plan_methods(),
             self._turns,
             options=[
-                ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES),
+                ("grpc.max_receive_message_length", self._limits.grpc_message_bytes),
                 ("grpc.max_send_message_length", LARGEST_MESSAGE_BYTES),
                 # Without this a second server on the same port would start, and silently share its connections.
                 ("grpc.so_reuseport", 0),
@@ -119,6 +126,7 @@ class GrpcService:
             if settings.socket_path.is_socket():
                 settings.socket_path.unlink()
             self._listen(f"unix:{settings.socket_path}", f"--grpc_socket_path={settings.socket_path}")
+        self._reloads.start()
         self._server.start()
 
     def _listen(self, address: str, flag: str) -> None:
@@ -131,7 +139,7 @@ class GrpcService:
 
     def stop(self, grace_seconds: float) -> None:
         """Refuse new calls, and wait for those under way, which are cancelled after the grace."""
-        self._server.stop(grace_seconds)
+        self._server.stop(grace_seconds, self._reloads.give_up)
         self._threads.shutdown(wait=False)
 
     def _plan_methods(self) -> dict[str, Take]:
@@ -144,30 +152,39 @@ class GrpcService:
             "Classify": self._predicts(classification_pb2.ClassificationRequest, classify),
             "Regress": self._predicts(regression_pb2.RegressionRequest, regress),
             "MultiInference": self._predicts(inference_pb2.MultiInferenceRequest, _serializing(self._infer)),
-            "GetModelMetadata": self._guard(
+            "GetModelMetadata": self._at_once(
                 get_model_metadata_pb2.GetModelMetadataRequest, _serializing(self._get_model_metadata)
             ),
         }
-        reload = self._guard(model_management_pb2.ReloadConfigRequest, _serializing(self._reload))
         model = {
-            "GetModelStatus": self._guard(
+            "GetModelStatus": self._at_once(
                 get_model_status_pb2.GetModelStatusRequest, _serializing(self._get_model_status)
             ),
-            "HandleReloadConfigRequest": lambda call: self._submit(reload, call),
+            "HandleReloadConfigRequest": self._reloads.take,
         }
-        health = {"Check": self._guard(health_pb2.HealthCheckRequest, _serializing(self._check_health))}
+        health = {"Check": self._at_once(health_pb2.HealthCheckRequest, _serializing(self._check_health))}
         services = {PREDICTION_SERVICE: prediction, MODEL_SERVICE: model, HEALTH_SERVICE: health}
         return {f"/{service}/{name}": take for service, methods in services.items() for name, take in methods.items()}
 
+    def _at_once(self, kind: Any, method: Method) -> Take:
+        """Answered on this thread however many predictions there are, unless the request is so long that it is work."""
+        answer, bounded = self._guard(kind, method), self._predicts(kind, method)
+        return lambda call: (answer if len(call.message) <= LARGEST_BYTES else bounded)(call)
+
     def _predicts(self, kind: Any, method: Method, parse: Callable[[bytes], Any] | None = None) -> Take:
         """Predictions are bounded in number, and run on this thread or on another one."""
-        answer, refuse = self._guard(kind, method, parse), self._guard(kind, self._refuse_busy)
+        answer = self._guard(kind, method, parse)
+        refuse = self._guard(kind, self._refuse_busy, _parse_short(kind))
+        refuse_much = self._guard(kind, self._refuse_much, _parse_short(kind))
 
         def take(call: Call) -> None:
             self._under_way += 1
+            self._held_bytes += len(call.message)
             call.ended = self._end_prediction
             if self._under_way > self._settings.max_threads:
                 refuse(call)
+            elif self._held_bytes > self._limits.grpc_bytes:
+                refuse_much(call)
             elif self._turns.suit(len(call.message)):
                 waits = self._turns.behind
                 self._turns.offer(
@@ -179,27 +196,37 @@ class GrpcService:
 
         return take
 
-    def _submit(self, answer: Take, call: Call) -> None:
-        self._threads.submit(self._answer_late, answer, call)
+    def _submit(self, answer: Take, call: Call, *, large: bool = False) -> None:
+        self._threads.submit(self._answer_late, answer, call, large=large)
 
-    def _answer_late(self, answer: Take, call: Call) -> None:
+    def _answer_late(self, answer: Take, call: Call, *, large: bool = False) -> None:
         self._data_plane.metrics.observe_thread_wait("GRPC", time.perf_counter() - call.arrived_seconds)
         if call.cancelled:
             # Nobody waits for the answer any more.
             call.refuse(grpc.StatusCode.CANCELLED, "")
         else:
             answer(call)
-        if len(call.message) > LARGE_BYTES:
+        if large or len(call.message) > LARGE_BYTES:
             self._data_plane.tidy()
 
-    def _end_prediction(self) -> None:
+    def _end_prediction(self, call: Call) -> None:
         self._under_way -= 1
+        self._held_bytes -= len(call.message)
 
     def _refuse_busy(self, request: Any, _: Call) -> NoReturn:
-        error = ResourceExhaustedError(
-            f"{self._settings.max_threads} requests are under way, the number that --grpc_max_threads allows."
+        self._refuse_prediction(
+            request, f"{self._settings.max_threads} requests are under way, the number that --grpc_max_threads allows."
         )
-        if not isinstance(request, inference_pb2.MultiInferenceRequest):
+
+    def _refuse_much(self, request: Any, _: Call) -> NoReturn:
+        self._refuse_prediction(
+            request,
+            f"Requests of {self._limits.grpc_bytes} bytes are under way, all that the memory allows: send it again.",
+        )
+
+    def _refuse_prediction(self, request: Any, message: str) -> NoReturn:
+        error = ResourceExhaustedError(message)
+        if hasattr(request, "model_spec"):
             self._data_plane.metrics.count_request(request.model_spec.name, error.grpc.name)
         raise error
 
@@ -216,6 +243,9 @@ class GrpcService:
                 code, message = error.grpc, str(error)
             except DecodeError:
                 code, message = grpc.StatusCode.INTERNAL, "Exception deserializing request!"
+            except ElsewhereError:
+                self._submit(answer, call, large=True)
+                return
             except Exception:
                 _LOGGER.exception("a gRPC call failed")
                 code, message = grpc.StatusCode.INTERNAL, "The server failed: its log says where."
@@ -298,6 +328,19 @@ class GrpcService:
 def limit_seconds(stated_seconds: float) -> float | None:
     """The time left of a call, or None where it has no deadline; gRPC states centuries then, which no clock counts."""
     return None if stated_seconds > _LONGEST_DEADLINE_SECONDS else stated_seconds
+
+
+def _refuse_reload(_request: Any, _: Call) -> NoReturn:
+    raise ResourceExhaustedError(f"{MOST_RELOADS} lists of models wait to be loaded: send the last one again.")
+
+
+def _parse_nothing(_message: bytes) -> None:
+    """A request that is refused whatever it is."""
+
+
+def _parse_short(kind: Any) -> Callable[[bytes], Any]:
+    """Of a request that is refused only the model's name counts, for which nothing long is read."""
+    return lambda message: kind.FromString(message if len(message) <= LARGEST_BYTES else b"")
 
 
 def _serializing(answer: Callable[..., Any]) -> Callable[..., bytes]:

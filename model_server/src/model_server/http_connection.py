@@ -4,7 +4,10 @@ It knows nothing of what a path means. Everything runs on the event loop's threa
 """
 
 import asyncio
+import fcntl
 import http
+import sys
+import termios
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,8 +21,6 @@ from model_server.rest_routes import RestRequest, RestResponse
 from model_server.wire_rest import format_error
 
 LARGEST_HEAD_BYTES = 64 * 1024
-# What all connections together may hold of requests that are not answered yet.
-LARGEST_BUFFERED_BYTES = 1024 * 1024 * 1024
 _REASONS = {status.value: status.phrase for status in http.HTTPStatus} | {499: "Client Closed Request"}
 _LINGER_SECONDS = 2.0
 PACKED_HEADERS = "content-encoding: gzip\r\nvary: accept-encoding\r\n"
@@ -31,7 +32,9 @@ class Host(Protocol):
     """What a connection needs of the service that it belongs to."""
 
     connections: "set[Connection]"
+    # What all connections together hold of requests that are not answered and of answers that are not read, and may.
     buffered_bytes: int
+    largest_buffered_bytes: int
     draining: bool
     extra_headers: bytes
 
@@ -53,6 +56,11 @@ class Connection(asyncio.Protocol):
         self._last = False
         self.closed = False
         self.active_seconds = time.monotonic()
+        # The client does not read: nothing more is answered until it does.
+        self._writing_paused = False
+        self._unread_bytes = 0
+        self._queued_bytes = 0
+        self._read_seconds = 0.0
         self._start_request()
 
     @property
@@ -79,7 +87,8 @@ class Connection(asyncio.Protocol):
         self._host.connections.discard(self)
         self._forget_body()
         for request, _ in (*self._waiting, *((self._answering,) if self._answering else ())):
-            self._host.buffered_bytes -= len(request.body)
+            self._host.buffered_bytes -= request.content_bytes
+        self._count_unread(0)
         self._waiting.clear()
         self._answering = None
 
@@ -104,17 +113,24 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Asyncio: the client sends no more; what it asked is still answered."""
         self._last = True
-        return self._answering is not None
+        return self._answering is not None or bool(self._waiting)
 
     @override
     def pause_writing(self) -> None:
         """Asyncio: the client does not read its answer; it may not ask more meanwhile."""
+        self._writing_paused = True
+        self._count_unread(self._read_unread_bytes())
         self._pause()
 
     @override
     def resume_writing(self) -> None:
         """Asyncio: the client has read."""
-        self._resume()
+        self._writing_paused = False
+        self._count_unread(self._read_unread_bytes())
+        if self._answering is None and self._waiting:
+            self._begin_next()
+        else:
+            self._resume()
 
     def on_message_begin(self) -> None:
         """Parser: the first byte of a request."""
@@ -133,8 +149,8 @@ class Connection(asyncio.Protocol):
             self._accepts_gzip = accepts_gzip(value.decode("latin-1"))
         elif lowered == b"expect" and value.lower() == b"100-continue":
             self._expects = True
-        elif lowered == b"content-length" and self._host.buffered_bytes + int(value) > LARGEST_BUFFERED_BYTES:
-            self._refuse(429, "Too much is being sent at once: send the request again.")
+        elif lowered == b"content-length" and not self._fits(int(value)):
+            self._refuse_length(int(value))
 
     def on_headers_complete(self) -> None:
         """Parser: the body follows."""
@@ -148,8 +164,8 @@ class Connection(asyncio.Protocol):
             return
         self._body.append(body)
         self._host.buffered_bytes += len(body)
-        if self._host.buffered_bytes > LARGEST_BUFFERED_BYTES:
-            self._refuse(429, "Too much is being sent at once: send the request again.")
+        if not self._fits(0):
+            self._refuse_length(sum(map(len, self._body)))
 
     def on_message_complete(self) -> None:
         """Parser: the request is whole."""
@@ -158,9 +174,15 @@ class Connection(asyncio.Protocol):
         method = self._parser.get_method().decode("ascii")
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request = RestRequest(method, self._url.decode("latin-1"), body, self._gzipped, self._accepts_gzip)
+        if self._gzipped:
+            inflated_bytes = request.content_bytes
+            if not self._fits(inflated_bytes - len(body)):
+                self._refuse_length(inflated_bytes)
+                return
+            self._host.buffered_bytes += inflated_bytes - len(body)
         keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
         self._start_request()
-        if self._answering is None:
+        if self._answering is None and not self._waiting and not self._writing_paused:
             self._begin(request, keep_alive)
         else:
             self._waiting.append((request, keep_alive))
@@ -172,21 +194,39 @@ class Connection(asyncio.Protocol):
             return
         request, keep_alive = self._answering
         self._answering = None
-        self._host.buffered_bytes -= len(request.body)
+        self._host.buffered_bytes -= request.content_bytes
         self.active_seconds = time.monotonic()
         keep_alive = keep_alive and not self._host.draining and not (self._last and not self._waiting)
         self._write(response, keep_alive=keep_alive, with_body=request.method != "HEAD")
         if not keep_alive:
             self._transport.close()
         elif self._waiting:
-            self._answering = self._waiting.popleft()
-            # Not at once: a thousand small requests that came together would stand on each other's stack.
-            asyncio.get_running_loop().call_soon(self._host.dispatch, self._answering[0], self)
+            if not self._writing_paused:
+                self._begin_next()
         else:
             self._resume()
 
+    def measure_unread_seconds(self, now_seconds: float) -> float:
+        """For how long the client has read nothing of an answer that it was sent; 0 where it has read, or is through.
+
+        It is as exact as this is called often.
+        """
+        unread_bytes = self._read_unread_bytes()
+        # The system takes more only when it has sent much of what it has, and a slow client reads that for minutes.
+        queued_bytes = unread_bytes and self._read_queued_bytes()
+        if unread_bytes == 0 or unread_bytes != self._unread_bytes or queued_bytes != self._queued_bytes:
+            self._count_unread(unread_bytes)
+            self._queued_bytes = queued_bytes
+            return 0.0
+        return now_seconds - self._read_seconds
+
+    def abort(self) -> None:
+        """End the connection at once; what the client has not read is lost."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def close(self) -> None:
-        """End the connection; nothing more is answered on it."""
+        """End the connection when what was answered is read; nothing more is answered on it."""
         if self._transport is None:
             return
         if self.busy:
@@ -199,6 +239,36 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._gzipped = self._accepts_gzip = self._expects = self._has_head = self._in_request = False
         self._head_bytes = 0
+
+    def _fits(self, more_bytes: int) -> bool:
+        return self._host.buffered_bytes + more_bytes <= self._host.largest_buffered_bytes
+
+    def _refuse_length(self, size_bytes: int) -> None:
+        largest_bytes = self._host.largest_buffered_bytes
+        if size_bytes > largest_bytes:
+            message = f"The request is larger than the {largest_bytes} bytes that are taken: send less at once."
+        else:
+            message = "Too much is being sent at once: send the request again."
+        self._refuse(429, message)
+
+    def _read_unread_bytes(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport is not None and not self.closed else 0
+
+    def _read_queued_bytes(self) -> int:
+        """What the system has taken and the client has not."""
+        assert self._transport is not None  # noqa: S101
+        answer = fcntl.ioctl(self._transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(answer, sys.byteorder)
+
+    def _count_unread(self, unread_bytes: int) -> None:
+        self._host.buffered_bytes += unread_bytes - self._unread_bytes
+        self._unread_bytes = unread_bytes
+        self._read_seconds = time.monotonic()
+
+    def _begin_next(self) -> None:
+        self._answering = self._waiting.popleft()
+        # Not at once: a thousand small requests that came together would stand on each other's stack.
+        asyncio.get_running_loop().call_soon(self._host.dispatch, self._answering[0], self)
 
     def _begin(self, request: RestRequest, keep_alive: bool) -> None:
         self._answering = (request, keep_alive)
@@ -239,5 +309,6 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume(self) -> None:
-        if self._transport is not None and not self._waiting and not self._transport.is_closing():
+        held = self._waiting or self._writing_paused
+        if self._transport is not None and not held and not self._transport.is_closing():
             self._transport.resume_reading()

@@ -11,17 +11,20 @@ from typing import TypeAlias
 from model_server.access_log import AccessLog
 from model_server.errors import ResourceExhaustedError, StartupError
 from model_server.http_connection import Connection
+from model_server.memory_limit import RequestLimits
 from model_server.predict import LARGE_BYTES
 from model_server.rest_routes import CORS_HEADERS, PREDICTION_PATH, RestRequest, RestResponse, RestRoutes, RestSettings
-from model_server.turns import Turns
+from model_server.turns import ElsewhereError, Turns
 from model_server.wire_rest import format_error
 
 # Beyond so many waiting requests for each thread, more would only wait past their time.
 WAITING_PER_THREAD = 16
 # Clients keep connections for minutes; a server that closes them first loses requests that are just being sent.
 IDLE_SECONDS = 620.0
-# A client that has begun a request and sends nothing more.
+# A client that has begun a request and sends nothing more, or does not read its answer.
 STALLED_SECONDS = 60.0
+# The same for answers at the end: other clients wait for the next server, and four lost packets in a row take less.
+STALLED_AT_END_SECONDS = 3.0
 _SWEEP_SECONDS = 5.0
 _BACKLOG = 2048
 
@@ -31,7 +34,13 @@ Jobs: TypeAlias = "queue.SimpleQueue[tuple[RestRequest, Connection] | None]"
 class HttpService:
     """The REST port; it listens from `start` until `stop`. Its fields change on the event loop's thread only."""
 
-    def __init__(self, routes: RestRoutes, settings: RestSettings, access_log: AccessLog | None = None) -> None:
+    def __init__(
+        self,
+        routes: RestRoutes,
+        settings: RestSettings,
+        access_log: AccessLog | None = None,
+        limits: RequestLimits | None = None,
+    ) -> None:
         self._routes = routes
         self._settings = settings
         self._access_log = access_log
@@ -46,6 +55,7 @@ class HttpService:
         self._grace_seconds = 0.0
         self.connections: set[Connection] = set()
         self.buffered_bytes = 0
+        self.largest_buffered_bytes = (limits or RequestLimits()).rest_bytes
         self.draining = False
         self.extra_headers = b"".join(b"%b: %b\r\n" % pair for pair in CORS_HEADERS) if settings.cors else b""
 
@@ -101,11 +111,15 @@ class HttpService:
     async def _drain(self, deadline: float) -> None:
         """Close what is idle now, and the rest after its answer or at the deadline."""
         while self.connections and time.monotonic() < deadline:
-            for connection in [each for each in self.connections if not each.busy]:
-                connection.close()
+            now = time.monotonic()
+            for connection in list(self.connections):
+                if connection.measure_unread_seconds(now) > STALLED_AT_END_SECONDS:
+                    connection.abort()
+                elif not connection.busy:
+                    connection.close()
             await asyncio.sleep(0.02)
         for connection in list(self.connections):
-            connection.close()
+            connection.abort()
 
     async def _sweep(self) -> None:
         """End connections on which nothing has happened for too long."""
@@ -114,7 +128,9 @@ class HttpService:
             now = time.monotonic()
             for connection in list(self.connections):
                 limit_seconds = STALLED_SECONDS if connection.receiving else IDLE_SECONDS
-                if now - connection.active_seconds > limit_seconds and (connection.receiving or not connection.busy):
+                if connection.measure_unread_seconds(now) > STALLED_SECONDS:
+                    connection.abort()
+                elif now - connection.active_seconds > limit_seconds and (connection.receiving or not connection.busy):
                     connection.close()
 
     def dispatch(self, request: RestRequest, connection: Connection) -> None:
@@ -126,14 +142,15 @@ class HttpService:
         if waiting >= self._settings.threads * (1 + WAITING_PER_THREAD):
             error = ResourceExhaustedError(f"{waiting} requests are waiting: send fewer at once.")
             self._finish(request, connection, RestResponse(error.http, format_error(str(error))))
-        elif not self._under_way and self._turns.suit(len(request.body)):
+        elif not self._under_way and not request.gzipped and self._turns.suit(len(request.body)):
             self._offer(request, connection)
         else:
             self._hand_over(request, connection)
 
-    def _hand_over(self, request: RestRequest, connection: Connection) -> None:
+    def _hand_over(self, request: RestRequest, connection: Connection, *, large: bool = False) -> None:
         self._under_way += 1
-        (self._large_jobs if len(request.body) > LARGE_BYTES else self._jobs).put((request, connection))
+        large = large or request.content_bytes > LARGE_BYTES
+        (self._large_jobs if large else self._jobs).put((request, connection))
 
     def _offer(self, request: RestRequest, connection: Connection) -> None:
         waits = self._turns.behind
@@ -141,7 +158,12 @@ class HttpService:
         def run() -> None:
             if waits:
                 self._routes.observe_queue(time.perf_counter() - request.arrived_seconds)
-            self._finish(request, connection, self._answer(request, connection))
+            try:
+                response = self._answer(request, connection)
+            except ElsewhereError:
+                self._hand_over(request, connection, large=True)
+            else:
+                self._finish(request, connection, response)
 
         try:
             self._turns.offer(run, lambda: self._hand_over(request, connection))
@@ -171,7 +193,7 @@ class HttpService:
             request, connection = job
             self._routes.observe_queue(time.perf_counter() - request.arrived_seconds)
             response = self._answer(request, connection)
-            large = len(request.body) + len(response.body) > LARGE_BYTES
+            large = jobs is self._large_jobs or len(request.body) + len(response.body) > LARGE_BYTES
             if self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._end, request, connection, response)
             # Not kept until the next request comes.
@@ -187,7 +209,7 @@ class HttpService:
         connection.respond(response)
         if self._access_log is not None:
             seconds = time.perf_counter() - request.arrived_seconds
-            sizes = len(request.body), len(response.body)
+            sizes = len(request.body), 0 if request.method == "HEAD" else response.size_bytes
             self._access_log.add("REST", request.method, request.path, str(response.status), seconds, *sizes)
 
 

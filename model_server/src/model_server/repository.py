@@ -3,8 +3,11 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from model_server.errors import (
     FailedPreconditionError,
@@ -21,8 +24,37 @@ from model_server.served_model import Load, ModelSource, Polling, ServedModel, f
 _LOGGER = logging.getLogger(__name__)
 _WAIT_FOR_FIRST_VERSION_SECONDS = 1.0
 
-ResolvePath = Callable[[str], Path]
 ReadConfigs = Callable[[], tuple[ModelConfig, ...] | None]
+
+
+class BasePaths(Protocol):
+    """Which folders base paths stand for."""
+
+    def resolve(self, base_path: str) -> Path:
+        """The folder that holds what the base path names now.
+
+        Raises:
+            LoadError: It names nothing that can be served.
+        """
+
+    def resolve_again(self, base_path: str) -> Path:
+        """As `resolve`, but a trouble that is known is not tried again until the file changes."""
+
+    def keep(self, folders: AbstractSet[Path]) -> None:
+        """No other folders are in use any more."""
+
+
+class PlainFolders:
+    """Base paths that are folders, and stand for themselves."""
+
+    def resolve(self, base_path: str) -> Path:
+        """The folder."""
+        return Path(base_path)
+
+    resolve_again = resolve
+
+    def keep(self, folders: AbstractSet[Path]) -> None:
+        """Folders stay."""
 
 
 class Repository:
@@ -32,23 +64,25 @@ class Repository:
         self,
         load: Load,
         polling: Polling,
-        resolve: ResolvePath = Path,
+        base_paths: BasePaths | None = None,
         *,
         load_threads: int = 1,
         labels_before_versions: bool = False,
     ) -> None:
-        """Load with `load`; `resolve` says which folder a base path stands for.
+        """Load with `load` from where `base_paths` says.
 
         Args:
             load: turns a version folder into a servable.
             polling: when folders are looked at.
-            resolve: raises LoadError where a base path is nothing that can be served.
+            base_paths: which folders the configured base paths stand for; themselves, when absent.
             load_threads: how many models are looked at at once.
             labels_before_versions: whether a new label may name a version that does not answer yet.
         """
         self._load = load
         self._polling = polling
-        self._resolve = resolve
+        self._base_paths = base_paths or PlainFolders()
+        self._named_paths: dict[str, str] = {}
+        self._told: dict[str, str] = {}
         self._load_threads = max(load_threads, 1)
         self._labels_before_versions = labels_before_versions
         self._models: dict[str, ServedModel] = {}
@@ -96,7 +130,9 @@ class Repository:
                         f" {_format_problems(failed)}"
                     )
                 if self.ready:
-                    self._assign_labels(configs)
+                    self._check_labels(configs)
+                    for config in configs:
+                        self._models[config.name].label(config.labels)
                     return
                 stop.wait(_WAIT_FOR_FIRST_VERSION_SECONDS)
         except ServingError as error:
@@ -108,29 +144,51 @@ class Repository:
         Raises:
             InvalidArgumentError: A base path is nothing that can be served; nothing has changed.
             FailedPreconditionError: A label names a version that does not answer; nothing has changed.
-            UnknownError: Models that were not there before did not become available; everything else is done.
+            UnknownError: Models that were not there before, or were elsewhere, did not become available; everything
+                else is done.
         """
         with self._changing:
             before = {name: model.source for name, model in self._models.items()}
+            named_before = dict(self._named_paths)
             self._configure(configs)
             wanted = {config.name: self._models[config.name] for config in configs}
-            self._load_aspired(wanted.values(), self._stop)
-            missing = {name: model.problem for name, model in wanted.items() if not model.available}
+            # Only a label can have the list refused, and then nothing of it may have answered anybody.
+            self._load_aspired(wanted.values(), self._stop, publish=not any(config.labels for config in configs))
+            loaded = [config for config in configs if wanted[config.name].loaded]
             try:
-                self._assign_labels([config for config in configs if config.name not in missing])
+                self._check_labels(loaded)
             except FailedPreconditionError:
-                for name, model in self._models.items():
-                    model.configure(before.get(name))
+                self._go_back(before, named_before)
                 raise
-            for name, model in self._models.items():
-                if name not in wanted:
-                    model.configure(None)
-                    model.label({})
-                    model.load_aspired(self._stop)
-                model.unload_surplus()
-        new = {name: problem for name, problem in missing.items() if before.get(name) is None}
-        if new:
-            raise UnknownError(f"{len(new)} model(s) did not become available: {_format_problems(new)}")
+            for model in wanted.values():
+                model.publish()
+            for config in loaded:
+                self._models[config.name].label(config.labels)
+            self._retire_all_but(wanted)
+        missing = {name: model.problem for name, model in wanted.items() if _moved(before.get(name), model)}
+        if missing:
+            raise UnknownError(f"{len(missing)} model(s) did not become available: {_format_problems(missing)}")
+
+    def _retire_all_but(self, wanted: Mapping[str, ServedModel]) -> None:
+        for name, model in self._models.items():
+            if name not in wanted:
+                model.configure(None)
+                model.label({})
+                model.load_aspired(self._stop)
+                self._named_paths.pop(name, None)
+            model.unload_surplus()
+        self._keep_folders()
+
+    def _go_back(self, sources: Mapping[str, ModelSource | None], named_paths: dict[str, str]) -> None:
+        """A list was refused before anything of it was published."""
+        for name, model in list(self._models.items()):
+            model.discard()
+            if name in sources:
+                model.configure(sources[name])
+            else:
+                del self._models[name]
+        self._named_paths = named_paths
+        self._keep_folders()
 
     def start_polling(self, read_configs: ReadConfigs | None = None, config_wait_seconds: float = 0) -> None:
         """Watch the models' folders and, where there is one, the file that lists the models."""
@@ -170,13 +228,33 @@ class Repository:
 
     def _configure(self, configs: Iterable[ModelConfig]) -> None:
         try:
-            sources = {c.name: ModelSource(self._resolve(c.base_path), c.policy) for c in configs}
+            sources = {c.name: ModelSource(self._base_paths.resolve(c.base_path), c.policy) for c in configs}
         except LoadError as error:
+            self._keep_folders()
             raise InvalidArgumentError(str(error)) from error
+        for config in configs:
+            self._named_paths[config.name] = config.base_path
         for name, source in sources.items():
             self._models.setdefault(name, ServedModel(name, self._load, self._polling)).configure(source)
 
-    def _assign_labels(self, configs: Sequence[ModelConfig]) -> None:
+    def _look_again(self, model: ServedModel) -> None:
+        """What the base path names may be another artifact by now; one that is damaged changes nothing."""
+        if model.source is None:
+            return
+        try:
+            folder = self._base_paths.resolve_again(self._named_paths[model.name])
+        except LoadError as error:
+            if self._told.get(model.name) != str(error):
+                self._told[model.name] = str(error)
+                _LOGGER.warning("%s is served as before: %s", model.name, error)
+            return
+        self._told.pop(model.name, None)
+        model.configure(replace(model.source, base_path=folder))
+
+    def _keep_folders(self) -> None:
+        self._base_paths.keep({model.source.base_path for model in self._models.values() if model.source is not None})
+
+    def _check_labels(self, configs: Sequence[ModelConfig]) -> None:
         for config in configs:
             model = self._models[config.name]
             for label, version in config.labels.items():
@@ -186,31 +264,38 @@ class Repository:
                         f"Request to assign label to version {version} of model {config.name}, which is not currently"
                         " available for inference"
                     )
-        for config in configs:
-            self._models[config.name].label(config.labels)
 
     def _poll_all(self) -> None:
         with self._changing:
             self._poll(self._configured(), self._stop)
 
     def _poll(self, models: Sequence[ServedModel], stop: threading.Event) -> None:
+        for model in models:
+            self._look_again(model)
         self._load_aspired(models, stop)
         for model in models:
             model.unload_surplus()
+        self._keep_folders()
 
-    def _load_aspired(self, models: Iterable[ServedModel], stop: threading.Event) -> None:
+    def _load_aspired(self, models: Iterable[ServedModel], stop: threading.Event, *, publish: bool = True) -> None:
         """Models that nobody can ask yet are loaded side by side; a new version takes its turn behind the others."""
         models = list(models)
         missing = [model for model in models if not model.available]
         if len(missing) > 1 and self._load_threads > 1:
             with ThreadPoolExecutor(self._load_threads, thread_name_prefix="load") as threads:
-                list(threads.map(lambda model: model.load_aspired(stop), missing))
+                list(threads.map(lambda model: model.load_aspired(stop, publish=publish), missing))
         else:
             for model in missing:
-                model.load_aspired(stop)
+                model.load_aspired(stop, publish=publish)
         for model in models:
             if model not in missing:
-                model.load_aspired(stop)
+                model.load_aspired(stop, publish=publish)
+
+
+def _moved(before: ModelSource | None, model: ServedModel) -> bool:
+    """Whether a model that is new, or whose base path is, does not answer with what is there."""
+    new = before is None or (model.source is not None and before.base_path != model.source.base_path)
+    return new and not model.current
 
 
 def _format_problems(problems: Mapping[str, str]) -> str:

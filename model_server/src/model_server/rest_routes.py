@@ -14,7 +14,8 @@ from model_server.errors import InvalidArgumentError, ServingError
 from model_server.inference import Inference
 from model_server.json_rows import looks_like_rows
 from model_server.metadata import render_metadata_json, render_status_json
-from model_server.predict import DataPlane, ModelSpec
+from model_server.predict import LARGE_BYTES, DataPlane, ModelSpec
+from model_server.turns import ElsewhereError
 from model_server.wire_examples import format_classifications, format_regressions, parse_examples
 from model_server.wire_rest import format_error, format_outputs, parse_body, parse_inputs
 
@@ -28,7 +29,10 @@ _MODEL_PATH = re.compile(
     rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?P<metadata>/metadata)?", re.IGNORECASE | re.ASCII
 )
 LARGEST_INFLATED_BYTES = 100 * 1024 * 1024
+# No deflated byte stands for more.
+_LARGEST_RATIO = 1032
 LARGEST_VERSION = 2**63 - 1
+_MOST_DIGITS = len(str(LARGEST_VERSION))
 CORS_HEADERS = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"POST, GET"),
@@ -47,6 +51,11 @@ class RestRequest:
     accepts_gzip: bool = False
     arrived_seconds: float = field(default_factory=time.perf_counter)
 
+    @property
+    def content_bytes(self) -> int:
+        """The size of the body, or of what it holds in gzip where that is more."""
+        return max(len(self.body), state_inflated_bytes(self.body)) if self.gzipped else len(self.body)
+
 
 @dataclass(frozen=True)
 class RestResponse:
@@ -56,6 +65,13 @@ class RestResponse:
     body: str
     content_type: str = "application/json"
     packed: bytes | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """The length of the body as it is sent."""
+        if self.packed:
+            return len(self.packed)
+        return len(self.body) if self.body.isascii() else len(self.body.encode("utf-8", errors="replace"))
 
 
 @dataclass(frozen=True)
@@ -95,12 +111,18 @@ class RestRoutes:
         self._data_plane.metrics.observe_thread_wait("REST", seconds)
 
     def answer(self, request: RestRequest) -> RestResponse:
-        """The response to the request, whatever it is."""
+        """The response to the request, whatever it is.
+
+        Raises:
+            ElsewhereError: It belongs on another thread.
+        """
         try:
             response = self._route(request)
             return replace(response, packed=pack_answer(response.body)) if request.accepts_gzip else response
         except ServingError as error:
             return RestResponse(error.http, format_error(str(error)))
+        except ElsewhereError:
+            raise
         except Exception:
             _LOGGER.exception("%s %s failed", request.method, request.path)
             return RestResponse(500, format_error("The server failed: its log says where."))
@@ -190,10 +212,16 @@ class RestRoutes:
             return format_outputs(outputs, row_format=row_format), servable.version
 
 
+def _parse_version(text: str) -> int:
+    digits = text.lstrip("0") or "0"
+    # Python converts no number of thousands of digits.
+    if len(digits) > _MOST_DIGITS or int(digits) > LARGEST_VERSION:
+        raise InvalidArgumentError(f"Failed to convert version: {text} to numeric.")
+    return int(digits)
+
+
 def _parse_spec(found: re.Match[str]) -> ModelSpec:
-    version = None if found["version"] is None else int(found["version"])
-    if version is not None and version > LARGEST_VERSION:
-        raise InvalidArgumentError(f"Failed to convert version: {version} to numeric.")
+    version = None if found["version"] is None else _parse_version(found["version"])
     return ModelSpec(unquote(found["name"] or ""), version, unquote(found["label"] or ""))
 
 
@@ -201,19 +229,26 @@ def _inflate(request: RestRequest) -> bytes:
     return inflate(request.body) if request.gzipped else request.body
 
 
+def state_inflated_bytes(body: bytes) -> int:
+    """How many bytes the gzip body says that it holds, at its end; at most 100 MB, and what its own size allows."""
+    return min(int.from_bytes(body[-4:], "little"), len(body) * _LARGEST_RATIO, LARGEST_INFLATED_BYTES)
+
+
 def inflate(body: bytes) -> bytes:
-    """The gzip body's content, at most 100 MB of it.
+    """The gzip body's content, at most 100 MB of it, and where it is large, not more than it says.
 
     Raises:
         InvalidArgumentError: It is no gzip, or it holds more.
     """
+    limit_bytes = max(state_inflated_bytes(body), LARGE_BYTES)
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
-        content = inflater.decompress(body, LARGEST_INFLATED_BYTES)
+        # One more, or the end would not be read of what has just this size.
+        content = inflater.decompress(body, limit_bytes + 1)
     except zlib.error as error:
         raise InvalidArgumentError(f"Failed to uncompress request body: {error}.") from error
-    if inflater.unconsumed_tail or not inflater.eof:
+    if len(content) > limit_bytes or not inflater.eof:
         raise InvalidArgumentError(
-            f"Failed to uncompress request body: it is cut short or exceeds {LARGEST_INFLATED_BYTES} bytes."
+            f"Failed to uncompress request body: it is cut short or exceeds {limit_bytes} bytes."
         )
     return content

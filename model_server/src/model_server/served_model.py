@@ -3,11 +3,13 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model_server.errors import InvalidArgumentError, LoadError, NotFoundError
 from model_server.memory import release_free_memory
+from model_server.origin import Origin
 from model_server.servable import Servable
 from model_server.versions import (
     LATEST,
@@ -36,11 +38,20 @@ class VersionStatus:
 
 @dataclass(frozen=True)
 class Polling:
-    """How often folders are looked at (0 or less: only when told), and how often a failed load is repeated."""
+    """How often folders are looked at (0 or less: only when told), and how often a failed load is repeated.
+
+    A loaded version's files may still be arriving for `settle_seconds` after it, or after the last of them came.
+    """
 
     wait_seconds: float
     load_retries: int
     retry_interval_seconds: float
+    settle_seconds: float = 60.0
+
+    @property
+    def change_seconds(self) -> float:
+        """How long after the last change another one may be seen that came in time."""
+        return self.settle_seconds + max(self.wait_seconds, 0.0)
 
 
 @dataclass(frozen=True)
@@ -72,7 +83,7 @@ class Lease:
 class ServedModel:
     """The versions of one model. A new version is loaded before the old one goes, which waits for its requests.
 
-    Requests come from any thread; `configure`, `load_aspired` and `unload_surplus` from one at a time.
+    Requests come from any thread; `configure`, `load_aspired` and what follows it from one at a time.
     """
 
     def __init__(self, name: str, load: Load, polling: Polling) -> None:
@@ -85,6 +96,11 @@ class ServedModel:
         self._polling = polling
         self._lock = threading.Lock()
         self._loaded: dict[int, Servable] = {}
+        self._origins: dict[int, Origin] = {}
+        # Loaded, and asked by nobody before `publish`.
+        self._staged: dict[int, tuple[Servable, VersionFolder]] = {}
+        # What the last `load_aspired` tried, with what was known of it before.
+        self._tried: dict[int, VersionStatus | None] = {}
         # By identity: a version's number may come back while an older servable of that number still answers.
         self._unloading: dict[int, Servable] = {}
         self._requests: dict[int, int] = {}
@@ -97,9 +113,21 @@ class ServedModel:
         """Whether some version answers."""
         return bool(self._loaded)
 
+    @property
+    def current(self) -> bool:
+        """Whether some version answers, or will after `publish`, that is from where it should be."""
+        base_path = self.source.base_path if self.source else None
+        folders = [origin.folder for origin in self._origins.values()] + [folder for _, folder in self._staged.values()]
+        return any(base_path in {folder.path, folder.path.parent} for folder in folders)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether some version answers, or will after `publish`."""
+        return bool(self._loaded or self._staged)
+
     def serves(self, version: int) -> bool:
-        """Whether this version answers."""
-        return version in self._loaded
+        """Whether this version answers, or will after `publish`."""
+        return version in self._loaded or version in self._staged
 
     def statuses(self) -> list[VersionStatus]:
         """Every version that was ever seen, the highest first."""
@@ -136,13 +164,19 @@ class ServedModel:
         with self._lock:
             self.labels = dict(labels)
 
-    def load_aspired(self, stop: threading.Event) -> None:
+    def load_aspired(self, stop: threading.Event, *, publish: bool = True) -> None:
         """Load what should be served and is not; the versions besides stay until `unload_surplus`.
 
-        Afterwards `problem` says why something is not served. A version that could not be loaded is not tried again
-        until its files change.
+        A loaded version is loaded anew where its number now stands for another folder, or where its files were still
+        arriving; the old one answers until then. Afterwards `problem` says why something is not served. A version that
+        could not be loaded is not tried again until its files change.
+
+        Args:
+            stop: ends the waiting between tries.
+            publish: whether each version answers as soon as it can; otherwise `publish` or `discard` is to follow.
         """
-        self.problem, self.load_failed, self._surplus = "", False, ()
+        self.discard()
+        self.problem, self.load_failed = "", False
         if self.source is None:
             self._surplus = tuple(sorted(self._loaded))
             return
@@ -153,9 +187,11 @@ class ServedModel:
             self._tell_problem(str(error))
             return
         changes = plan_changes(folders, frozenset(self._loaded), self.source.policy)
-        for version in changes.load:
+        for version in sorted({*changes.load, *self._find_outdated(folders, changes.aspired)}, reverse=True):
             self._load(folders[version], stop)
-        if not changes.aspired.isdisjoint(self._loaded):
+            if publish:
+                self.publish()
+        if any(map(self.serves, changes.aspired)):
             self._surplus = changes.unload
         elif changes.aspired:
             self.load_failed = not self.available
@@ -163,9 +199,54 @@ class ServedModel:
             self._surplus = changes.unload
             self._tell_problem(f"No complete version of model {self.name} is below {self.source.base_path}.")
 
+    def _find_outdated(self, folders: Mapping[int, VersionFolder], aspired: AbstractSet[int]) -> list[int]:
+        """The loaded versions that are not what their folders hold."""
+        outdated = []
+        for version in aspired & self._origins.keys():
+            origin, now = self._origins[version], folders[version]
+            late = origin.notice(now)
+            if late:
+                _LOGGER.warning(
+                    "%s version %d answers as it was loaded, though %s changed since: give what is new a new version",
+                    *(self.name, version, ", ".join(late)),
+                )
+            if origin.outdated_by(now):
+                outdated.append(version)
+        return outdated
+
     def _tell_problem(self, problem: str) -> None:
         self.problem = problem
         (_LOGGER.warning if self.available else _LOGGER.error)("%s", problem)
+
+    def publish(self) -> None:
+        """What was loaded answers from now on; what had its number before goes after its last request."""
+        for version, (servable, folder) in self._staged.items():
+            with self._lock:
+                elder = self._loaded.get(version)
+                self._loaded[version] = servable
+                self._origins[version] = Origin(folder, self._polling.change_seconds)
+                self._statuses[version] = VersionStatus(version, "AVAILABLE")
+                idle = elder is not None and self._retire(elder)
+            _LOGGER.info("%s version %d is AVAILABLE", self.name, version)
+            if elder is not None and idle:
+                self._close(elder)
+        self._staged.clear()
+        self._tried.clear()
+
+    def discard(self) -> None:
+        """As if the last `load_aspired` had not been, where it was without publishing and nothing followed it."""
+        for servable, _ in self._staged.values():
+            servable.engine.close()
+        self._staged.clear()
+        self._surplus = ()
+        with self._lock:
+            for version, status in self._tried.items():
+                if status is None:
+                    del self._statuses[version]
+                    continue
+                gone = status.state == "UNLOADING" and all(s.version != version for s in self._unloading.values())
+                self._statuses[version] = replace(status, state="END") if gone else status
+        self._tried.clear()
 
     def unload_surplus(self) -> None:
         """Let go of the versions that the last `load_aspired` found to be replaced."""
@@ -179,19 +260,18 @@ class ServedModel:
         if fingerprint == folder.fingerprint:
             self.problem = known_problem
             return
-        self._set_status(VersionStatus(version, "LOADING"))
+        self._tried[version] = self._statuses.get(version)
+        self._set_status_of_missing(VersionStatus(version, "LOADING"))
         try:
             servable, folder = self._load_settled(folder, stop)
         except LoadError as error:
             self.problem = str(error)
             self._failed[version] = folder.fingerprint, self.problem
-            self._set_status(VersionStatus(version, "END", self.problem))
-            _LOGGER.warning("%s version %d is not served: %s", self.name, version, error)
+            self._set_status_of_missing(VersionStatus(version, "END", self.problem))
+            and_so = "answers as it was loaded before" if version in self._loaded else "is not served"
+            _LOGGER.warning("%s version %d %s: %s", self.name, version, and_so, error)
             return
-        with self._lock:
-            self._loaded[version] = servable
-            self._statuses[version] = VersionStatus(version, "AVAILABLE")
-        _LOGGER.info("%s version %d is AVAILABLE", self.name, version)
+        self._staged[version] = servable, folder
 
     def _load_settled(self, folder: VersionFolder, stop: threading.Event) -> tuple[Servable, VersionFolder]:
         """Load until the files are the same afterwards as before: those that are still copied are not what is meant.
@@ -234,11 +314,16 @@ class ServedModel:
     def _unload(self, version: int) -> None:
         with self._lock:
             servable = self._loaded.pop(version)
-            self._unloading[id(servable)] = servable
+            del self._origins[version]
             self._statuses[version] = replace(self._statuses[version], state="UNLOADING")
-            idle = id(servable) not in self._requests
+            idle = self._retire(servable)
         if idle:
             self._close(servable)
+
+    def _retire(self, servable: Servable) -> bool:
+        """Under the lock: nobody gets it any more; whether nobody has it either."""
+        self._unloading[id(servable)] = servable
+        return id(servable) not in self._requests
 
     def _release(self, servable: Servable) -> None:
         with self._lock:
@@ -260,9 +345,11 @@ class ServedModel:
         release_free_memory()
         _LOGGER.info("%s version %d is unloaded", self.name, servable.version)
 
-    def _set_status(self, status: VersionStatus) -> None:
+    def _set_status_of_missing(self, status: VersionStatus) -> None:
+        """A version that answers is AVAILABLE, whatever becomes of another one of its number."""
         with self._lock:
-            self._statuses[status.version] = status
+            if status.version not in self._loaded:
+                self._statuses[status.version] = status
 
 
 def format_request(name: str, version: int | None) -> str:

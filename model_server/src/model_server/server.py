@@ -1,15 +1,20 @@
 """The life of the process: load, open the ports, serve, drain on a signal."""
 
 import logging
+import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 
 from model_server.access_log import AccessLog
 from model_server.artifact_folder import UnpackedArtifacts
+from model_server.grpc_core import check_core
 from model_server.grpc_service import GrpcService
 from model_server.http_service import HttpService
 from model_server.loading import load_version
+from model_server.memory_limit import plan_request_limits, read_memory_left
 from model_server.metrics import Metrics
 from model_server.predict import DataPlane
 from model_server.repository import Repository
@@ -19,6 +24,68 @@ from model_server.settings import Settings
 _LOGGER = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10.0
+# How late a signal during the start is obeyed, and for how long what is being loaded is waited for then.
+_LOOK_SECONDS = 0.05
+_LEAVE_SECONDS = 1.0
+
+
+def hear_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set.
+
+    On a thread of its own: what a handler interrupts may be the event's own `wait`, which holds the lock that `set`
+    would wait for.
+    """
+    stop = threading.Event()
+    reader, writer = os.pipe()
+
+    def listen() -> None:
+        os.read(reader, 1)
+        stop.set()
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os.write(writer, b"."))
+    return stop
+
+
+class _Start:
+    """Loads the models on a thread of its own, which the end of the process need not wait for.
+
+    There an artifact is fetched and unpacked, by code that knows of no signal.
+    """
+
+    def __init__(self, load: Callable[[], None], stop: threading.Event) -> None:
+        self._load = load
+        self._stop = stop
+        self._result: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, name="start", daemon=True)
+
+    def run(self) -> None:
+        """Return when the models are loaded, or soon after `stop` is set.
+
+        Raises:
+            StartupError: They cannot be loaded.
+        """
+        self._thread.start()
+        while not self._stop.is_set() and not self._result.done():
+            wait([self._result], _LOOK_SECONDS)
+        wait([self._result], _LEAVE_SECONDS)
+        if self._result.done():
+            self._result.result()
+
+    def leave(self) -> None:
+        """End the process if it still loads: the interpreter's own end would pull away what that thread works on."""
+        if self._thread.is_alive():
+            logging.shutdown()
+            os._exit(0)
+
+    def _run(self) -> None:
+        try:
+            self._load()
+        except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+            self._result.set_exception(error)
+        else:
+            self._result.set_result(None)
 
 
 def run_server(settings: Settings) -> None:
@@ -27,29 +94,33 @@ def run_server(settings: Settings) -> None:
     Raises:
         StartupError: The model cannot be loaded, or a port cannot be opened.
     """
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    check_core()
+    stop = hear_signals()
     with UnpackedArtifacts() as artifacts:
         models = settings.models
         repository = Repository(
             lambda name, version, folder: load_version(name, version, folder, settings.loading, data_plane),
             settings.polling,
-            artifacts.resolve,
+            artifacts,
             load_threads=models.load_threads,
             labels_before_versions=models.labels_before_versions,
         )
         data_plane = DataPlane(repository, Metrics(repository))
-        repository.start(models.load() or (), stop)
+        configs = models.load() or ()
+        start = _Start(lambda: repository.start(configs, stop), stop)
+        start.run()
         if not stop.is_set():
             _serve(settings, repository, data_plane, stop)
+    start.leave()
 
 
 def _serve(settings: Settings, repository: Repository, data_plane: DataPlane, stop: threading.Event) -> None:
-    access_log = AccessLog(sys.stdout) if settings.access_log else None
-    grpc_service = GrpcService(data_plane, settings.inference, settings.grpc, access_log)
+    access_log = AccessLog(sys.stdout.fileno()) if settings.access_log else None
+    # After the models are loaded: what they do not take is for requests.
+    limits = plan_request_limits(read_memory_left())
+    grpc_service = GrpcService(data_plane, settings.inference, settings.grpc, access_log, limits)
     http_service = (
-        HttpService(RestRoutes(data_plane, settings.inference, settings.rest), settings.rest, access_log)
+        HttpService(RestRoutes(data_plane, settings.inference, settings.rest), settings.rest, access_log, limits)
         if settings.rest
         else None
     )

@@ -78,7 +78,7 @@ def load_settings(given: Mapping[str, Value], processors: int) -> Settings:
     port, rest_port, socket_path = values.port("port"), values.port("rest_api_port"), values.text("grpc_socket_path")
     if not port and not socket_path:
         raise StartupError("--port=0 opens no port for gRPC: give --grpc_socket_path as well.")
-    if port == rest_port:
+    if port and port == rest_port:
         raise StartupError(f"--rest_api_port cannot be same as --port ({port}): give one of them another port.")
     address = values.text("bind_address")
     inline = values.number("num_tflite_pools", processors) == 1 and not values.truth("enable_batching")

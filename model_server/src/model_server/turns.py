@@ -1,8 +1,11 @@
 """Predictions on the thread that takes a wire's requests, which saves two changes of thread for each."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
+
+from model_server.errors import ModelServerError
 
 LARGEST_BYTES = 128 * 1024
 SLOW_SECONDS = 0.05
@@ -11,6 +14,27 @@ MOST_SLOW = 20
 QUICK_FOR_A_SLOW = 20
 
 Work = Callable[[], None]
+
+
+class ElsewhereError(ModelServerError):
+    """A small request that takes much work: another thread must begin it anew. No client is told."""
+
+
+class _Place(threading.local):
+    takes_turns = False
+
+
+_place = _Place()
+
+
+def check_work(size_bytes: int) -> None:
+    """Called before a request is made into more than came of it.
+
+    Raises:
+        ElsewhereError: It is more than suits this thread, which takes a wire's requests.
+    """
+    if _place.takes_turns and size_bytes > LARGEST_BYTES:
+        raise ElsewhereError
 
 
 class Turns:
@@ -58,7 +82,11 @@ class Turns:
 
     def _time(self, run: Work) -> None:
         begun = time.perf_counter()
-        run()
+        _place.takes_turns = True
+        try:
+            run()
+        finally:
+            _place.takes_turns = False
         if time.perf_counter() - begun > SLOW_SECONDS:
             self._slow += 1
             self._enabled = self._slow < MOST_SLOW

@@ -15,9 +15,10 @@ GOLDEN_INPUTS = GOLDEN_FOLDER / "inputs.npy"
 GOLDEN_OUTPUTS = GOLDEN_FOLDER / "outputs.npy"
 EXAMPLE_SPEC = Path("assets.extra/example_spec.json")
 WARMUP_REQUESTS = Path("assets.extra/tf_serving_warmup_requests")
+BATCHING_PARAMETERS = Path("batching_params.pbtxt")
 _FILES = (
     *(Path(MODEL_FILE), Path(SIGNATURES_FILE), GOLDEN_DOCUMENT, GOLDEN_INPUTS, GOLDEN_OUTPUTS),
-    *(EXAMPLE_SPEC, WARMUP_REQUESTS),
+    *(EXAMPLE_SPEC, WARMUP_REQUESTS, BATCHING_PARAMETERS),
 )
 LARGEST_VERSION = 2**63 - 1
 # The version of a base path that is itself a version folder.
@@ -40,6 +41,10 @@ class VersionFolder:
         present = {name for name, _, _ in self.fingerprint}
         golden = {str(GOLDEN_DOCUMENT), str(GOLDEN_INPUTS), str(GOLDEN_OUTPUTS)}
         return MODEL_FILE in present and (not golden & present or golden <= present)
+
+    def list_news(self, before: "VersionFolder") -> list[str]:
+        """The files that were not there before or were others; those that have gone are no news."""
+        return [file[0] for file in self.fingerprint if file not in before.fingerprint]
 
 
 def parse_version(name: str) -> int | None:

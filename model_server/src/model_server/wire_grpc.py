@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 from model_server import dtypes
 from model_server._protos.tensorflow.core.framework import tensor_pb2
 from model_server.errors import InvalidArgumentError
+from model_server.turns import check_work
 
 Array = NDArray[np.generic]
 
 # A tensor may hold fewer values than its shape has (the last one fills the rest); this bounds what a few bytes of
 # request can make the server allocate.
 LARGEST_FILL_BYTES = 256 * 1024 * 1024
+# LiteRT walks strings with an iterator of numpy's that knows no more, and reads past it instead of refusing them.
+LARGEST_RANK = 32
 _BLOCK_VALUES = 16_384
 
 
@@ -23,16 +26,31 @@ def parse_tensor(name: str, proto: tensor_pb2.TensorProto) -> Array:
     if dtype is None:
         raise InvalidArgumentError(f'input "{name}" has {dtypes.format_dtype(proto.dtype)}, which is not served.')
     shape = _parse_shape(name, proto)
-    if proto.tensor_content:
-        return _parse_content(name, proto.tensor_content, dtype, shape)
-    return _parse_values(name, proto, dtype, shape)
+    try:
+        if proto.tensor_content:
+            return _parse_content(name, proto.tensor_content, dtype, shape)
+        return _parse_values(name, proto, dtype, shape)
+    except ValueError as error:
+        # A size of 0 makes the others stand for nothing, but no array may state them.
+        raise InvalidArgumentError(f'input "{name}" has the shape {list(shape)}, which no tensor has.') from error
 
 
 def _parse_shape(name: str, proto: tensor_pb2.TensorProto) -> tuple[int, ...]:
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise InvalidArgumentError(f'input "{name}" has the shape {list(shape)}: send a shape without unknown sizes.')
+    check_rank(name, len(shape))
     return shape
+
+
+def check_rank(name: str, rank: int) -> None:
+    """Refuse more dimensions than any graph takes.
+
+    Raises:
+        InvalidArgumentError: They are too many.
+    """
+    if rank > LARGEST_RANK:
+        raise InvalidArgumentError(f'input "{name}" has {rank} dimensions: send at most {LARGEST_RANK}.')
 
 
 def _parse_content(name: str, content: bytes, dtype: dtypes.Dtype, shape: tuple[int, ...]) -> Array:
@@ -57,6 +75,7 @@ def _parse_values(name: str, proto: tensor_pb2.TensorProto, dtype: dtypes.Dtype,
         raise InvalidArgumentError(
             f'input "{name}" has {len(values)} values in {dtype.values_field}, its shape {list(shape)} takes {size}.'
         )
+    check_work(size * (len(values[-1]) if dtype.numpy.hasobject else values.itemsize))
     filled = np.full(size, values[-1], dtype=values.dtype)
     filled[: len(values)] = values
     return filled.reshape(shape)

@@ -16,11 +16,13 @@ from model_server.dtypes import BY_NUMPY, Dtype
 from model_server.errors import InvalidArgumentError, UnimplementedError
 from model_server.json_numbers import cut_blocks, format_rows, format_tensor
 from model_server.signatures import Signature
+from model_server.wire_grpc import LARGEST_RANK
 
 Array = NDArray[np.generic]
 
 _DECODER = json.JSONDecoder()
-_STRING_OR_INF = re.compile(r'"(?:[^"\\]|\\.)*"|\bInf\b')
+# A string that does not end goes to the end of the text: looked for from each of its quotes, it would take minutes.
+_STRING_OR_INF = re.compile(r'"(?:[^"\\]|\\.)*+"?|\bInf\b', re.DOTALL)
 LONGEST_QUOTED_VALUE = 256
 # The largest integers that the float types still tell from their neighbours.
 _LARGEST_WHOLE = {"float16": 2**11 - 1, "float32": 2**24 - 1, "float64": 2**53 - 1}
@@ -141,6 +143,7 @@ def _parse_row_column(values: list[Any], dtype: Dtype, key: str) -> Array:
                 f"Failed to process element: {item}{key} of 'instances' list. Error: INVALID_ARGUMENT: {error}"
             ) from error
         parsed.append(array)
+    _check_rank(parsed[0].ndim + 1)
     return np.stack(parsed)
 
 
@@ -205,6 +208,7 @@ def _flatten(value: Any) -> tuple[list[Any], tuple[int, ...]] | None:
         if set(map(type, values)) != {list} or len(set(map(len, values))) > 1:
             return None
         shape.append(len(values[0]))
+        _check_rank(len(shape))
         values = list(itertools.chain.from_iterable(values))
     return values, tuple(shape)
 
@@ -239,10 +243,16 @@ def _first_shape(value: Any) -> tuple[int, ...]:
     shape: list[int] = []
     while isinstance(value, list):
         shape.append(len(value))
+        _check_rank(len(shape))
         if not value:
             break
         value = value[0]
     return tuple(shape)
+
+
+def _check_rank(rank: int) -> None:
+    if rank > LARGEST_RANK:
+        raise InvalidArgumentError(f"JSON Value: lists are nested more than {LARGEST_RANK} deep.")
 
 
 def _collect(value: Any, dtype: Dtype, shape: tuple[int, ...], level: int, values: list[Any]) -> None:
@@ -328,7 +338,11 @@ def format_json_type(value: Any) -> str:
 
 def quote_value(value: Any) -> str:
     """The value as JSON in error texts, cut where it is long."""
-    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        # What was just deep enough to be read, from fewer calls than these.
+        return "..."
     return text if len(text) <= LONGEST_QUOTED_VALUE else text[:LONGEST_QUOTED_VALUE] + "..."
 
 

@@ -50,7 +50,7 @@ def wait_until(predicate, timeout_seconds=START_SECONDS):
 class Server:
     """One server process, with clients for its ports."""
 
-    def __init__(self, base_path: Path, log: Path, *flags: str) -> None:
+    def __init__(self, base_path: Path, log: Path, *flags: str, stdout: int | None = None) -> None:
         self.grpc_port, self.rest_port = find_free_ports(2)
         self.log_file = log
         command = [
@@ -63,7 +63,7 @@ class Server:
             ),
         ]
         with log.open("wb") as stream:
-            self.process = subprocess.Popen(command, stdout=stream, stderr=stream)
+            self.process = subprocess.Popen(command, stdout=stream if stdout is None else stdout, stderr=stream)
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}")
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.model = model_service_pb2_grpc.ModelServiceStub(self.channel)
@@ -123,8 +123,8 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start servers of <tmp>/models/m; all of them are stopped at the end."""
     servers: list[Server] = []
 
-    def start(*flags: str, ready: bool = True) -> Server:
-        server = Server(tmp_path / "models/m", tmp_path / f"server-{len(servers)}.log", *flags)
+    def start(*flags: str, ready: bool = True, stdout: int | None = None) -> Server:
+        server = Server(tmp_path / "models/m", tmp_path / f"server-{len(servers)}.log", *flags, stdout=stdout)
         servers.append(server)
         if ready:
             server.wait_ready()

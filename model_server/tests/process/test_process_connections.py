@@ -1,6 +1,10 @@
 """Clients that are slow, rude or many, on raw sockets."""
 
+import fcntl
+import http.client
 import json
+import os
+import signal
 import socket
 import time
 
@@ -198,6 +202,46 @@ def test_the_access_log_has_a_line_of_json_for_each_request(start_server, add_ve
     assert [third[key] for key in ("wire", "method", "path", "status", "responseBytes")] == [
         *("GRPC", "GetModelMetadata", "nobody", "NOT_FOUND", 0),
     ]
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_an_access_log_that_nobody_reads_delays_neither_answers_nor_the_end(start_server, add_version, reads):
+    """The pipe is closed at its other end, or full."""
+    add_version("half_plus_two", 1)
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    server = start_server("--access_log", stdout=writer)
+    os.close(writer)
+    if reads:
+        os.close(reader)
+    for _ in range(60):
+        assert server.predict({"instances": [2]}) == (200, {"predictions": [3.0]})
+    server.process.send_signal(signal.SIGTERM)
+    # Within the ten seconds that requests have, and what a stalled reader is given.
+    assert server.wait_exit(15.0) == 0
+    if not reads:
+        os.close(reader)
+    assert "Traceback" not in server.log()
+    assert ("the access log cannot be written" if reads else "its reader does not read") in server.log()
+
+
+def test_the_access_log_counts_the_bytes_that_are_sent(start_server, add_version, wait_until):
+    add_version("half_plus_two", 1)
+    server = start_server("--access_log")
+    body = json.dumps({"inputs": [[float(number)] for number in range(3000)]})
+    connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=20)
+    connection.request("POST", "/v1/models/m:predict", body, {"Accept-Encoding": "gzip"})
+    packed = connection.getresponse().read()
+    connection.request("HEAD", "/v1/models/m")
+    connection.getresponse().read()
+    connection.close()
+
+    def lines():
+        found = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
+        return [(line["method"], line["responseBytes"]) for line in found if line["path"].startswith("/v1/")]
+
+    wait_until(lambda: len(lines()) == 2)
+    assert lines() == [("POST", len(packed)), ("HEAD", 0)]
 
 
 def _metadata_request(name):

@@ -174,6 +174,46 @@ def test_artifact_is_served_as_it_is(start_server, models, tmp_path):
         assert server.predict({"instances": [2]}, "/v1/models/m/versions/1:predict") == (200, {"predictions": [3.0]})
 
 
+def test_replaced_artifact_takes_over_without_a_failed_request(start_server, models, tmp_path, wait_until):
+    def put(model):
+        pack(models / model, tmp_path / "incoming.zip")
+        (tmp_path / "incoming.zip").rename(tmp_path / "m.zip")
+
+    put("half_plus_two")
+    server = start_server(f"--model_base_path={tmp_path / 'm.zip'}")
+    stop, answers = threading.Event(), []
+
+    def ask():
+        while not stop.is_set():
+            answers.append(server.http("/v1/models/m/versions/1/metadata"))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        wait_until(lambda: len(answers) > 5)
+        put("two_by_two")
+        wait_until(lambda: '"n"' in answers[-1][1])
+    finally:
+        stop.set()
+        thread.join()
+    assert {status for status, _ in answers} == {200}
+    states = json.loads(server.http("/v1/models/m")[1])["model_version_status"]
+    assert [(state["version"], state["state"]) for state in states] == [("1", "AVAILABLE")]
+
+
+def test_files_that_arrive_after_the_model_are_served_with_it(start_server, models, tmp_path, wait_until):
+    """A copy that brings the model first and pauses."""
+    folder = tmp_path / "models/m/1"
+    folder.mkdir(parents=True)
+    shutil.copy(models / "two_by_two/model.tflite", folder)
+    server = start_server()
+    named = server.http("/v1/models/m/metadata")[1]
+    shutil.copy(models / "two_by_two/saved_model.pb", folder)
+    whole = wait_until(lambda: (found := server.http("/v1/models/m/metadata")[1]) != named and found)
+    assert json.loads(whole)["model_spec"]["version"] == "1"
+    assert server.log().count("m version 1 is AVAILABLE") == 2
+
+
 def test_artifact_that_is_none_stops_the_start(start_server, tmp_path):
     (tmp_path / "half.zip").write_bytes(b"no archive")
     server = start_server(f"--model_base_path={tmp_path / 'half.zip'}", ready=False)

@@ -147,6 +147,28 @@ def test_refusals_over_rest(start_server, add_version):
     assert server.http(predict, b"x", headers={"Content-Encoding": "gzip"})[0] == 400
     label = server.predict({"instances": [1]}, "/v1/models/m/labels/stable:predict")
     assert label == (400, {"error": "Unrecognized servable version label: stable"})
+    for version in ("9223372036854775808", "9" * 5000):
+        refused = (400, {"error": f"Failed to convert version: {version} to numeric."})
+        assert server.predict({"instances": [1]}, f"/v1/models/m/versions/{version}:predict") == refused
+        status, body = server.http(f"/v1/models/m/versions/{version}/metadata")
+        assert (status, json.loads(body)) == refused
+    assert server.http(f"/v1/models/m/versions/{'0' * 5000}3/metadata")[0] == 200
+
+
+def test_shapes_that_no_array_has_are_refused_over_both_wires(start_server, add_version):
+    add_version("echo_bytes", 3)
+    server = start_server()
+    for shape in ([1] * 33, [1] * 65, [0, 2**62]):
+        message = request([], shape)
+        message.inputs["payload"].CopyFrom(message.inputs.pop("x"))
+        message.inputs["payload"].dtype = types_pb2.DT_STRING
+        message.inputs["payload"].string_val.extend([b"a"] * shape[0])
+        assert refusal(server.prediction.Predict, message)[0] == "INVALID_ARGUMENT"
+    for depth in (33, 65, 900):
+        body = b'{"instances": ' + b"[" * depth + b'"a"' + b"]" * depth + b"}"
+        assert server.http("/v1/models/m:predict", body)[0] == 400
+    assert server.predict({"instances": ["a"]})[0] == 200
+    assert "Traceback" not in server.log()
 
 
 def test_status_and_metadata_over_both_wires(start_server, add_version):
@@ -267,9 +289,10 @@ def test_unix_socket_serves_and_replaces_a_stale_file(start_server, add_version,
         server.process.wait()
 
 
-def test_unix_socket_may_be_the_only_way_in(start_server, add_version, tmp_path):
+def test_unix_socket_may_be_the_only_way_in(start_server, add_version, tmp_path, wait_until):
     add_version("half_plus_two", 1)
-    server = start_server("--port=0", f"--grpc_socket_path={tmp_path / 's'}")
+    server = start_server("--port=0", f"--grpc_socket_path={tmp_path / 's'}", "--rest_api_port=0", ready=False)
+    wait_until(lambda: "serving: gRPC on port 0, REST on port 0" in server.log())
     with grpc.insecure_channel(f"unix:{tmp_path / 's'}") as channel:
         stub = type(server.prediction)(channel)
         assert list(stub.Predict(request([2], [1, 1]), timeout=10).outputs["y"].float_val) == [3.0]

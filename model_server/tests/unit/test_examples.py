@@ -127,6 +127,10 @@ def test_folder_without_a_spec_has_none(tmp_path):
         ),
         ({"s": {"method": "regress", "features": {"x": {"dtype": "DT_FLOAT", "shape": 1}}}}, "s.features.x.shape is 1"),
         ({"s": {"method": "regress", "features": {"x": {"dtype": "DT_FLOAT"}}}}, "s.features.x has the keys {dtype}"),
+        (
+            {"s": {"method": "regress", "features": {"x": {"dtype": "DT_FLOAT", "shape": [1], "default": [0]}}}},
+            "s.features.x has the keys {default,dtype,shape}: give dtype and shape",
+        ),
         ({"s": {"method": "regress", "features": {}}}, "s.features is empty"),
         ({"s": {"features": {}}}, "s has the keys {features}: give method and features"),
         ({"s": 1}, "s is no object"),

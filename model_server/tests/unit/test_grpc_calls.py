@@ -37,7 +37,7 @@ class Running:
 
     def _take(self, call):
         self.calls.append(call)
-        call.ended = lambda: self.ended.append(call)
+        call.ended = self.ended.append
         self._answer(call)
 
     def stop(self, grace_seconds=5.0):

@@ -12,7 +12,7 @@ from model_server.errors import (
     UnknownError,
 )
 from model_server.model_config import ModelConfig
-from model_server.repository import Repository
+from model_server.repository import PlainFolders, Repository
 from model_server.servable import Servable
 from model_server.served_model import ModelSource, Polling, ServedModel
 from model_server.versions import LATEST, VersionPolicy
@@ -29,6 +29,13 @@ class RecordedEngine:
     def close(self):
         """Remember it."""
         self.closed = True
+
+
+class Resolving(PlainFolders):
+    """Resolves with a function."""
+
+    def __init__(self, resolve):
+        self.resolve = self.resolve_again = resolve
 
 
 class Loader:
@@ -340,11 +347,60 @@ def test_path_that_cannot_be_served_changes_nothing(loader, polling, config, add
             raise LoadError("x is no artifact.")
         return Path(text)
 
-    repository = Repository(loader, polling, resolve)
+    repository = Repository(loader, polling, Resolving(resolve))
     repository.start([config()], stop)
     with pytest.raises(InvalidArgumentError, match="x is no artifact"):
         repository.reload([config("x")])
     assert served_version(repository) == 1
+
+
+def test_refused_list_leaves_nothing_of_it_behind(loader, polling, config, add_version, stop):
+    closed = []
+
+    def load(name, version, folder):
+        servable = loader(name, version, folder)
+        servable.engine.close = lambda: closed.append((name, version))
+        return servable
+
+    repository = Repository(load, polling)
+    add_version("half_plus_two", 1)
+    add_version("half_plus_two", 1, "gone")
+    repository.start([config(labels={"stable": 1}), config("gone")], stop)
+    repository.reload([config(labels={"stable": 1})])
+    closed.clear()
+    add_version("half_plus_two", 2)
+    add_version("half_plus_two", 7, "n")
+    with pytest.raises(FailedPreconditionError, match="version 9 of model m"):
+        repository.reload([config(labels={"stable": 9}), config("n"), config("gone")])
+    # What was loaded for the list is let go, and neither asked nor named.
+    assert sorted(closed) == [("gone", 1), ("m", 2), ("n", 7)]
+    assert states(repository.find("m")) == {1: "AVAILABLE"}
+    assert (served_version(repository), served_version(repository, label="stable")) == (1, 1)
+    with pytest.raises(NotFoundError, match=r"Latest\(n\)"):
+        repository.find("n")
+    assert ("n" in repository, "gone" in repository, repository.ready) == (False, False, True)
+    assert states(repository.find("gone")) == {1: "END"}
+    repository.reload([config(labels={"stable": 2}), config("n")])
+    assert (served_version(repository, label="stable"), served_version(repository, "n")) == (2, 7)
+
+
+def test_nothing_of_a_list_that_may_be_refused_answers_before_it_is_accepted(
+    loader, polling, config, add_version, stop
+):
+    seen = []
+
+    def load(name, version, folder):
+        seen.append(served_version(repository) if "m" in repository and repository.find("m").available else None)
+        return loader(name, version, folder)
+
+    repository = Repository(load, polling)
+    add_version("half_plus_two", 1)
+    repository.start([config()], stop)
+    add_version("half_plus_two", 2)
+    add_version("half_plus_two", 3)
+    repository.reload([config(labels={"stable": 3}, policy=ALL)])
+    assert seen == [None, 1, 1]
+    assert served_version(repository) == 3
 
 
 def test_several_models_are_loaded_at_once(loader, polling, config, add_version, stop):

@@ -27,6 +27,11 @@ def test_given_numbers_win():
     assert settings.polling.load_retries == 0
 
 
+def test_socket_may_be_the_only_port():
+    settings = load_settings({**BASE, "port": 0, "grpc_socket_path": "/s"}, processors=1)
+    assert (settings.rest, settings.grpc.port, settings.grpc.socket_path) == (None, 0, Path("/s"))
+
+
 def test_no_rest_port_means_no_rest():
     assert load_settings(BASE, processors=1).rest is None
 

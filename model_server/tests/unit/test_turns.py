@@ -1,8 +1,21 @@
 import time
 
+import numpy as np
 import pytest
 
-from model_server.turns import LARGEST_BYTES, MOST_SLOW, QUICK_FOR_A_SLOW, SLOW_SECONDS, Turns
+from model_server._protos.tensorflow.core.framework import tensor_pb2, types_pb2
+from model_server._protos.tensorflow_serving.apis import input_pb2
+from model_server.examples import read_input
+from model_server.turns import (
+    LARGEST_BYTES,
+    MOST_SLOW,
+    QUICK_FOR_A_SLOW,
+    SLOW_SECONDS,
+    ElsewhereError,
+    Turns,
+    check_work,
+)
+from model_server.wire_grpc import parse_tensor
 
 
 @pytest.fixture
@@ -81,3 +94,40 @@ def test_a_prediction_that_fails_leaves_the_others_their_turns(turns):
     turns.offer(lambda: done.append("next"), done.clear)
     turns.take()
     assert done == ["next"]
+
+
+def make_tensor(dtype, size, **values):
+    tensor = tensor_pb2.TensorProto(dtype=dtype, **values)
+    tensor.tensor_shape.dim.add().size = size
+    return tensor
+
+
+def make_examples(count, context_bytes):
+    message = input_pb2.Input()
+    shared = message.example_list_with_context
+    shared.context.features.feature["x"].bytes_list.value.append(b"x" * context_bytes)
+    for _ in range(count):
+        shared.examples.add()
+    return message
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: parse_tensor("x", make_tensor(types_pb2.DT_FLOAT, LARGEST_BYTES // 4 + 1, float_val=[1])),
+        lambda: parse_tensor("x", make_tensor(types_pb2.DT_STRING, 1000, string_val=[b"x" * 1000])),
+        lambda: read_input(make_examples(count=1000, context_bytes=1000)),
+    ],
+)
+def test_a_small_request_that_becomes_a_large_one_does_not_run_where_others_arrive(turns, work):
+    with pytest.raises(ElsewhereError):
+        turns.offer(work, lambda: None)
+    assert len(work()) >= 1000
+
+
+def test_what_does_not_grow_much_runs_where_it_arrived(turns):
+    done = []
+    tensor = make_tensor(types_pb2.DT_FLOAT, LARGEST_BYTES // 4, float_val=[1])
+    turns.offer(lambda: done.append(parse_tensor("x", tensor)), done.clear)
+    assert np.array_equal(done[0], np.ones(LARGEST_BYTES // 4, np.float32))
+    check_work(LARGEST_BYTES + 1)

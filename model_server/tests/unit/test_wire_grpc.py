@@ -50,6 +50,24 @@ def test_answers_are_typed_values():
     assert [dim.size for dim in proto.tensor_shape.dim] == [2, 1]
 
 
+@pytest.mark.parametrize(
+    ("proto", "told"),
+    [
+        (message(types_pb2.DT_FLOAT, [1] * 65, float_val=[1.0]), "has 65 dimensions: send at most 32."),
+        (message(types_pb2.DT_FLOAT, [1] * 65, tensor_content=bytes(4)), "has 65 dimensions: send at most 32."),
+        (message(types_pb2.DT_STRING, [1] * 33, string_val=[b"x"]), "has 33 dimensions: send at most 32."),
+        (message(types_pb2.DT_FLOAT, [0, 2**62, 2**62]), f"has the shape [0, {2**62}, {2**62}], which no tensor has."),
+        (message(types_pb2.DT_STRING, [2**62, 0]), f"has the shape [{2**62}, 0], which no tensor has."),
+    ],
+)
+def test_shapes_that_no_array_has_are_refused(proto, told):
+    assert refusal(proto) == f'input "x" {told}'
+
+
+def test_as_many_dimensions_as_are_allowed_are_taken():
+    assert parse_tensor("x", message(types_pb2.DT_STRING, [1] * 32, string_val=[b"x"])).shape == (1,) * 32
+
+
 def test_strings_survive():
     proto = tensor_pb2.TensorProto()
     render_tensor(np.array([b"a", b"\xff"], dtype=object), proto, as_content=True)

@@ -1,4 +1,6 @@
+import gzip
 import json
+import time
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import pytest
 from model_server._protos.tensorflow.core.framework import types_pb2
 from model_server._protos.tensorflow.core.protobuf import meta_graph_pb2
 from model_server.errors import InvalidArgumentError, UnimplementedError
-from model_server.rest_routes import inflate
+from model_server.rest_routes import inflate, state_inflated_bytes
 from model_server.signatures import Signature
 from model_server.wire_rest import format_error, format_outputs, parse_body, parse_inputs
 
@@ -76,6 +78,13 @@ def test_several_inputs_come_as_objects():
 )
 def test_tokens_that_are_no_json_are_floats(token, check):
     assert check(parse(f'{{"instances": [{token}]}}')["x"][0])
+
+
+def test_a_string_that_never_ends_is_refused_in_no_time():
+    begun = time.perf_counter()
+    with pytest.raises(InvalidArgumentError, match="JSON Parse error"):
+        parse_body(b'{"Inf' + b'\\"' * 60_000)
+    assert time.perf_counter() - begun < 5.0
 
 
 def test_inf_inside_a_string_stays():
@@ -160,6 +169,30 @@ def test_refusals_of_several_inputs(text, message):
     assert message in refusal(text, TWO)
 
 
+@pytest.mark.parametrize("leaf", ["1", "1.5", '"a"', "{}", '{"b64": "YQ=="}', ""])
+@pytest.mark.parametrize("kind", ["FLOAT", "STRING", "INT32"])
+@pytest.mark.parametrize("format_", ["instances", "inputs"])
+def test_lists_that_are_nested_too_deeply_are_refused(leaf, kind, format_):
+    for depth in (34, 65, 200, 900):
+        text = f'{{"{format_}": {"[" * depth}{leaf}{"]" * depth}}}'
+        with pytest.raises(InvalidArgumentError, match="lists are nested more than 32 deep"):
+            parse(text, signature(x=kind))
+
+
+def test_rows_count_as_a_dimension():
+    row = "[" * 31 + '"a"' + "]" * 31
+    assert parse(f'{{"instances": [{row}, {row}]}}', signature(x="STRING"))["x"].shape == (2, *[1] * 31)
+    with pytest.raises(InvalidArgumentError, match="lists are nested more than 32 deep"):
+        parse(f'{{"instances": [[{row}], [{row}]]}}', signature(x="STRING"))
+
+
+def test_objects_that_are_nested_deeply_are_refused_in_their_place():
+    for depth in (100, 900, 980):
+        text = '{"inputs": [' + '{"a": ' * depth + "1" + "}" * depth + "]}"
+        with pytest.raises(InvalidArgumentError):
+            parse(text, signature(x="STRING"))
+
+
 def test_bad_base64_is_refused():
     assert "Unable to base64 decode" in refusal('{"instances": [{"b64": "?"}]}', signature(x="STRING"))
     assert "is not of expected type: string" in refusal('{"instances": [1]}', signature(x="STRING"))
@@ -213,3 +246,15 @@ def test_error_body_is_json():
 def test_what_is_no_gzip_is_refused():
     with pytest.raises(InvalidArgumentError, match="Failed to uncompress request body"):
         inflate(b"plain")
+
+
+def test_gzip_that_holds_more_than_it_says_is_refused_where_it_is_large():
+    honest = gzip.compress(b"1" * 3_000_000)
+    assert inflate(honest) == b"1" * 3_000_000
+    assert state_inflated_bytes(honest) == 3_000_000
+    liar = honest + b"\0\0\0\0"
+    assert state_inflated_bytes(liar) == 0
+    with pytest.raises(InvalidArgumentError, match="Failed to uncompress request body"):
+        inflate(liar)
+    assert inflate(gzip.compress(b"1") + b"\0\0\0\0") == b"1"
+    assert state_inflated_bytes(b"\xff" * 100) == 103_200
