@@ -96,10 +96,11 @@ RUN touch /stamp \
     && uv sync --locked --no-default-groups --no-editable --package modelpress-server --compile-bytecode --offline \
     && copy-newer
 
+# With OpenTelemetry, 3.7 MB of files, so that the chart's `operator.extraEnv` alone turns traces on.
 FROM tools AS operator-dependencies
 RUN --mount=type=secret,id=ca --mount=type=secret,id=index \
-    online uv sync --locked --no-default-groups --no-editable --package modelpress-operator --compile-bytecode \
-      --python "$(command -v python3)" --no-install-workspace \
+    online uv sync --locked --no-default-groups --no-editable --package modelpress-operator --extra tracing \
+      --compile-bytecode --python "$(command -v python3)" --no-install-workspace \
     && slim-venv
 # The operator speaks JSON over the client's connection: neither its asynchronous twin nor its typed calls are opened.
 RUN cd /opt/modelpress/venv/lib/python3*/site-packages/kubernetes \
@@ -110,7 +111,8 @@ FROM operator-dependencies AS operator-code
 COPY model_artifact/src model_artifact/src
 COPY operator/src operator/src
 RUN touch /stamp \
-    && uv sync --locked --no-default-groups --no-editable --package modelpress-operator --compile-bytecode --offline \
+    && uv sync --locked --no-default-groups --no-editable --package modelpress-operator --extra tracing \
+      --compile-bytecode --offline \
     && copy-newer
 
 FROM ${PYTHON_IMAGE} AS builder

@@ -82,7 +82,7 @@ class ForkedOperator:
             "KUBECONFIG": str(kubeconfig),
             "MODELPRESS_HEALTH_PORT": str(self.health_port),
             "MODELPRESS_METRICS_PORT": str(self.metrics_port),
-            **{f"MODELPRESS_{name.upper()}": str(value) for name, value in settings.items()},
+            **render_settings(settings),
         }
 
     def __enter__(self) -> Self:
@@ -106,10 +106,11 @@ class ForkedOperator:
         with contextlib.suppress(ProcessLookupError):
             self._handle = os.pidfd_open(self.pid)
 
-    def replace_by(self, nursery: Nursery) -> None:
-        """End it as Kubernetes would, and start one of that nursery in its place."""
+    def replace_by(self, nursery: Nursery, **settings: object) -> None:
+        """End it as Kubernetes would, and start one of that nursery in its place, with these settings changed."""
         self.stop()
         self._nursery = nursery
+        self._environment |= render_settings(settings)
         self.start()
 
     def stop(self) -> float:
@@ -138,6 +139,11 @@ class ForkedOperator:
             os.close(self._handle)
             self._handle = None
         return gone
+
+
+def render_settings(settings: dict[str, object]) -> dict[str, str]:
+    """The environment variables of these settings."""
+    return {f"MODELPRESS_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 def _is_over(handle: int, seconds: float) -> bool:

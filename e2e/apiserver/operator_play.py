@@ -158,6 +158,18 @@ class Cluster:
     def start_build(self, job):
         """Be the Job controller, scheduler and kubelet: the Job's pod runs."""
         self._put_status("job", job["metadata"]["name"], {"startTime": NOW, "active": 1, "ready": 1})
+        name = self._make_build_pod(job)
+        self._put_container(name, "build", {"running": {"startedAt": NOW}}, "Running")
+        return name
+
+    def hold_build(self, job):
+        """Be the Job controller and a scheduler that finds no node for the Job's pod."""
+        self._put_status("job", job["metadata"]["name"], {"startTime": NOW, "active": 1, "ready": 0})
+        reason = {"reason": "Unschedulable", "message": "0/1 nodes are available", "lastTransitionTime": NOW}
+        conditions = [{"type": "PodScheduled", "status": "False", **reason}]
+        self._put_status("pod", self._make_build_pod(job), {"phase": "Pending", "conditions": conditions})
+
+    def _make_build_pod(self, job):
         owner = {
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -167,7 +179,6 @@ class Cluster:
         name = f"{job['metadata']['name']}-abcde"
         labels = {**job["spec"]["template"]["metadata"]["labels"], "job-name": job["metadata"]["name"]}
         self._make_pod(name, labels, {}, {**owner, "controller": True}, job["spec"]["template"]["spec"])
-        self._put_container(name, "build", {"running": {"startedAt": NOW}}, "Running")
         return name
 
     def end_build(self, job, message, exit_code=0, reason=""):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -10,8 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 from cluster.client import wait_until
+from loopback import HOST
 from operator_play import NOW, PATIENCE_SECONDS, SUMMARY, training_model
 from played_kubelet import PlayedKubelet
+
+from kubectl_cmod import kubectl
+from kubectl_cmod.__main__ import run
 
 ENTRY_POINTS = Path(sys.executable).parent
 SLOWEST_START_SECONDS = 1.0
@@ -214,3 +219,15 @@ def test_a_build_that_succeeds_keeps_no_log(operator, cluster, kubelet):
     cluster.wait_for("small", ArtifactReady="True/Built")
     made = [each["metadata"]["name"] for each in cluster.list("configmaps", "app.kubernetes.io/managed-by=modelpress")]
     assert made == [f"artifact-{job['metadata']['labels']['modelpress.dev/recipe']}"]
+
+
+def test_an_api_server_that_takes_connections_and_says_nothing_ends_in_a_sentence(binaries, monkeypatch, capsys):
+    """The socket's own queue takes kubectl's connections; nobody reads them."""
+    monkeypatch.setenv("KUBECTL", str(binaries / "kubectl"))
+    monkeypatch.setattr(kubectl, "ANSWER_SECONDS", 2)
+    with socket.create_server((HOST, 0), backlog=16) as silent:
+        where = f"--server=https://{HOST}:{silent.getsockname()[1]}"
+        begun = time.monotonic()
+        assert run(["why", "small", "-n", "press", where, "--token=x"]) == 1
+    assert 2 <= time.monotonic() - begun < 20
+    assert capsys.readouterr().err.startswith("kubectl get compressedmodels.modelpress.dev has no answer after 2 s: ")

@@ -34,10 +34,10 @@ def check(stage, job):
     wait_until(lambda: health(stage), lambda status: status == 200, 40, "/healthz")
 
 
-def health(stage):
-    """Status of /healthz; 0 where nobody answers."""
+def health(stage, page="healthz"):
+    """Status of the page; 0 where nobody answers."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{stage.operator.health_port}/healthz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{stage.operator.health_port}/{page}", timeout=5) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         with error:
@@ -64,12 +64,16 @@ def test_a_control_plane_that_ends_in_a_build_and_begins_again(building, surviva
     assert (stage.operator.begun, stage.operator.running) == (1, True)
 
 
-def test_an_api_server_that_refuses_connections_for_a_while(building):
+def test_an_api_server_that_refuses_connections_for_long_is_no_reason_to_restart_the_operator(building):
+    """For longer than three audits (of 5 s here), after which the operator is not ready, and lives."""
     stage, job = building
     with stage.proxy.refusing():
         stage.cluster.end_build(job, json.dumps(SUMMARY))
         wait_until(lambda: "does not answer" in stage.operator.words(), bool, 30, "a failure in the log")
+        wait_until(lambda: health(stage, "readyz"), lambda status: status == 503, 60, "/readyz that fails")
+        assert health(stage) == 200
     check(stage, job)
+    wait_until(lambda: health(stage, "readyz"), lambda status: status == 200, 40, "/readyz")
     assert (stage.operator.begun, stage.operator.running) == (1, True)
 
 

@@ -1,4 +1,7 @@
-"""An upgrade of the CRD and of the operator while models are served and built: nothing is built again."""
+"""An upgrade of the CRD, the operator and its images while models are served and built.
+
+Nothing is built again and no pod is replaced.
+"""
 
 import json
 from pathlib import Path
@@ -16,6 +19,13 @@ from survival_stage import Stage
 EARLIER = Path(__file__).with_name("earlier")
 """The CRD at commit 74141a5, models that use every field of it, and the digests of their recipes there."""
 AUTOSCALING = {"minReplicas": 1, "maxReplicas": 3}
+REGISTRY = "registry.example/modelpress"
+
+
+def images(release):
+    """The settings that every release changes."""
+    names = {"builder_image": "builder", "unpack_image": "server"}
+    return {setting: f"{REGISTRY}-{name}:{release}" for setting, name in names.items()}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +47,7 @@ def earlier_stage(survival_server, earlier_nursery, release, tmp_path):
     survival_server.apply_crd(release.crd.read_text())
     survival_server.grant(release.rules, "modelpress-operator-earlier")
     try:
-        with Stage(survival_server, earlier_nursery, tmp_path) as stage:
+        with Stage(survival_server, earlier_nursery, tmp_path, **images("1")) as stage:
             yield stage
             print(stage.operator.words())
     finally:
@@ -56,6 +66,19 @@ def is_within(part, whole):
     if isinstance(part, list) and isinstance(whole, list):
         return len(part) == len(whole) and all(map(is_within, part, whole))
     return part == whole
+
+
+def generations(cluster):
+    """How often each Deployment was changed, and what its pods are made from."""
+    found = cluster.list("deployment", MANAGED)
+    return {
+        each["metadata"]["name"]: (each["metadata"]["generation"], each["spec"]["template"]["spec"]) for each in found
+    }
+
+
+def unpack_image(deployment):
+    """Of the container that unpacks."""
+    return deployment[1]["initContainers"][0]["image"]
 
 
 def specs(cluster):
@@ -101,7 +124,7 @@ def check_upgrade_of_crd(stage, upgrade):
 
 
 def play(stage):
-    """Models of every state: served, scaled, being built, waiting, failed, suspended; the Job that runs."""
+    """Models of every state: served, scaled, being built, waiting in any way, failed, suspended; the Job that runs."""
     cluster, life = stage.cluster, stage.life
     cluster.make_claim()
     cluster.make(training_model(autoscaling=AUTOSCALING))
@@ -120,6 +143,17 @@ def play(stage):
     cluster.wait_for("building", 40, ArtifactReady="False/Building")
     cluster.make(training_model("pending", seed=3))
     cluster.wait_for_jobs(4, 40)
+    cluster.make(training_model("queued", seed=5, build={"queueName": "team"}))
+    cluster.wait_for("queued", 40, ArtifactReady="False/BuildQueued")
+    cluster.make(training_model("homeless", seed=6))
+    cluster.wait_for_jobs(6, 40)
+    cluster.hold_build(build_of(cluster, "homeless"))
+    wait_until(
+        lambda: cluster.message("homeless", "ArtifactReady"),
+        lambda words: "Unschedulable" in words,
+        40,
+        "a build that no node takes",
+    )
     cluster.make(training_model("twin"), training_model("later", seed=4, suspend=True))
     life.roll_out("twin", "bbbbbbbbbb")
     cluster.wait_for("later", 40, Ready="False/Suspended")
@@ -144,7 +178,8 @@ def test_an_operator_is_upgraded_from_the_previous_commit_with_builds_running(
     built, records, before = uids(cluster, "job"), uids(cluster, "configmap"), specs(cluster)
     survival_server.apply_crd(CRD.read_text())
     assert [name for name, spec in specs(cluster).items() if not is_within(before[name], spec)] == []
-    stage.operator.replace_by(nursery)
+    served = generations(cluster)
+    stage.operator.replace_by(nursery, **images("2"))
     cluster.end_build(running, json.dumps({**SUMMARY, "digest": "sha256:" + "cd" * 32, "path": "artifacts/cd.zip"}))
     stage.life.roll_out("building", "cccccccccc")
     for name, spec in before.items():
@@ -154,6 +189,14 @@ def test_an_operator_is_upgraded_from_the_previous_commit_with_builds_running(
     cluster.wait_for("failed", Stalled="True/BuildFailed")
     cluster.wait_for("pending", ArtifactReady="False/BuildPending")
     cluster.wait_for("twin", ArtifactReady="True/Built")
+    cluster.wait_for("queued", ArtifactReady="False/BuildQueued")
+    cluster.wait_for("homeless", ArtifactReady="False/BuildPending")
+    now = generations(cluster)
+    changes = {name: now[name][0] - generation for name, (generation, _) in served.items()}
+    assert changes == {"small": 0, "twin": 1}, "twin is scaled, and nothing else is changed"
+    assert {name: now[name][1] for name in served} == {name: template for name, (_, template) in served.items()}
+    assert unpack_image(now["small"]) == images("1")["unpack_image"]
+    assert unpack_image(now["building"]) == images("2")["unpack_image"]
     assert uids(cluster, "job") == built, f"built again after {release.commit}"
     assert records.items() <= uids(cluster, "configmap").items()
     assert (stage.operator.begun, stage.operator.running) == (2, True)

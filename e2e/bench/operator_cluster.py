@@ -27,9 +27,8 @@ from model_operator.measurement import KpiReader
 from model_operator.observe import Sources
 from model_operator.planning.job import render_record
 from model_operator.planning.store import find_store
-from model_operator.reconcile import reconcile
+from model_operator.reconcile import Untaken, reconcile
 from model_operator.settings import Settings
-from model_operator.untold import Untold
 
 Object = Mapping[str, Any]
 THREADS = 4
@@ -119,11 +118,11 @@ class BenchCluster:
         key = ("bench-recorded", "model-recorded")
         self.make_model(key)
         recorder = Recorder(self.api)
-        untold = Untold()
+        untaken = Untaken()
         sources = Sources(recorder, KpiReader(None, 15), Settings())  # type: ignore[arg-type] - it passes all on
         for _ in range(PASSES):
             before = len(recorder.writes)
-            reconcile(*key, sources, datetime.now(UTC), untold)
+            reconcile(*key, sources, datetime.now(UTC), untaken)
             if len(recorder.writes) == before:
                 break
         return self.read_model(key)["metadata"]["uid"], recorder.writes

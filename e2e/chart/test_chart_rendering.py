@@ -101,6 +101,18 @@ def test_lists_reach_the_operator_with_commas(helm, variants):
     assert given["MODELPRESS_IMAGE_PULL_SECRETS"] == "one,two"
 
 
+def test_further_variables_reach_the_operator_and_its_preflight(helm, select):
+    endpoint = {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector.monitoring:4318"}
+    secret = {"secretKeyRef": {"name": "collector", "key": "headers"}}
+    headers = {"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": secret}
+    objects = helm.render({"operator": {"extraEnv": [endpoint, headers]}})
+    (running,) = workloads(objects)["modelpress"]["spec"]["containers"]
+    assert running["env"][-2:] == [endpoint, headers]
+    assert [each["name"] for each in running["env"][:-2]] == list(settings_of(helm.render({})))
+    (pod,) = select(objects, "Pod")
+    assert pod["spec"]["containers"][0]["env"] == running["env"]
+
+
 def test_the_probes_and_the_ports_follow_the_values(helm):
     objects = helm.render({"healthPort": 9080, "metricsPort": 9081})
     (container,) = workloads(objects)["modelpress"]["spec"]["containers"]
@@ -208,6 +220,12 @@ def test_a_long_release_name_still_gives_valid_names(helm):
         ({"prometheus": {"url": "prometheus:9090"}}, "at '/prometheus/url': 'prometheus:9090' does not match pattern"),
         ({"prometheus": {"timeoutSeconds": 0}}, "at '/prometheus/timeoutSeconds': exclusiveMinimum: got 0, want 0"),
         ({"prometheus": {"retention": "6"}}, "at '/prometheus/retention': '6' does not match pattern"),
+        ({"operator": {"extraEnv": [{"name": "A"}]}}, "at '/operator/extraEnv/0': 'oneOf' failed, none matched"),
+        ({"operator": {"extraEnv": [{"name": "A", "value": 1}]}}, "at '/operator/extraEnv/0/value': got number"),
+        (
+            {"operator": {"extraEnv": [{"name": "MODELPRESS_WORKERS", "value": "9"}]}},
+            "at '/operator/extraEnv/0/name': 'not' failed",
+        ),
         ({"healthPort": 80}, "at '/healthPort': minimum: got 80, want 1,024"),
         (
             {"prometheus": {"enabled": True, "url": "http://there:9090"}},

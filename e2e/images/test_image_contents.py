@@ -144,6 +144,15 @@ def test_operator_image_has_what_it_needs_and_no_numpy(operator_root, tmp_path):
     assert (done.returncode, done.stderr, json.loads(done.stdout)) == (0, "", [])
 
 
+def test_the_operator_image_traces_where_it_is_asked_to(operator_root, tmp_path):
+    check = (
+        "import os; os.environ['OTEL_EXPORTER_OTLP_ENDPOINT'] = 'http://127.0.0.1:1';"
+        "from model_operator import tracing; print(tracing.start_tracing('1'), flush=True); os._exit(0)"
+    )
+    done = run_to_end(operator_root.bundle(tmp_path, ["-W", "error", "-c", check], {}, entrypoint=[PYTHON]))
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "True\n")
+
+
 def test_the_operator_image_says_what_it_lacks(operator_root, tmp_path):
     done = run_to_end(operator_root.bundle(tmp_path, [], {}))
     assert done.returncode == 3

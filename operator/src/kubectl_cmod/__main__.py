@@ -84,8 +84,15 @@ def _read_logs(request: Request, kubectl: Kubectl) -> str:
     """Go on as `kubectl logs`, or give what was kept of a build whose pod is gone."""
     facts = read_model(kubectl, request.names[0])
     options = (f"--tail={request.tail}", *(["--follow"] if request.follow else []))
-    part = request.part or (BUILD if why.concerns_build(facts) else SERVER)
+    part = request.part or _choose_part(facts)
     return _read_build_log(facts, kubectl, options) if part == BUILD else _follow_servers(facts, kubectl, part, options)
+
+
+def _choose_part(facts: ModelFacts) -> str:
+    """What concerns the model most."""
+    if why.concerns_build(facts):
+        return BUILD
+    return UNPACK if why.concerns_unpacking(facts) else SERVER
 
 
 def _read_build_log(facts: ModelFacts, kubectl: Kubectl, options: Sequence[str]) -> str:

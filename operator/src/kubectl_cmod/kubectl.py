@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,6 +15,12 @@ Object = Mapping[str, Any]
 PROGRAM_VARIABLE: Final = "KUBECTL"
 _KNOWN_PROGRAMS: Final = (("kubectl",), ("microk8s", "kubectl"), ("k3s", "kubectl"))
 _ASKED_AT_ONCE: Final = 6
+_LOGGED: Final = re.compile(r"[IWEF][0-9]{4} ")
+_TIMEOUT_OPTION: Final = "--request-timeout"
+REQUEST_SECONDS: Final = 10
+"""What kubectl is given for one request, unless the user states another time."""
+ANSWER_SECONDS: Final = 30
+"""kubectl asks again where a request was not answered; after this long it is ended."""
 
 
 class PluginError(Exception):
@@ -31,14 +38,17 @@ class Kubectl:
         """Run nothing yet.
 
         Args:
-            options: of kubectl's own, such as --context=press.
+            options: of kubectl's own, such as --context=press; with a --request-timeout, that alone bounds a question.
             namespace: empty: the context's.
             everywhere: lists are of all namespaces.
 
         Raises:
             PluginError: when there is no kubectl.
         """
+        stated = any(option.startswith(_TIMEOUT_OPTION) for option in options)
         self._command = [*find_program(), *options]
+        self._bounds = () if stated else (f"{_TIMEOUT_OPTION}={REQUEST_SECONDS}s",)
+        self._answer_seconds = None if stated else ANSWER_SECONDS
         self._namespace = [f"--namespace={namespace}"] if namespace else []
         self.everywhere = everywhere
 
@@ -51,7 +61,9 @@ class Kubectl:
         where = ["--all-namespaces"] if self.everywhere else self._namespace
         done = self._run("get", *arguments, *where, "--output=json")
         if done.returncode != 0:
-            raise PluginError(done.stderr.strip() or f"kubectl get {' '.join(arguments)}: exit code {done.returncode}")
+            raise PluginError(
+                parse_words(done.stderr) or f"kubectl get {' '.join(arguments)}: exit code {done.returncode}"
+            )
         found: Object = json.loads(done.stdout)
         return found
 
@@ -76,10 +88,21 @@ class Kubectl:
         os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*self._command, *arguments, *self._bounds]
         try:
-            return subprocess.run([*self._command, *arguments], check=False, capture_output=True, text=True)
+            return subprocess.run(command, check=False, capture_output=True, text=True, timeout=self._answer_seconds)
+        except subprocess.TimeoutExpired as error:
+            raise PluginError(
+                f"kubectl {' '.join(arguments[:2])} has no answer after {ANSWER_SECONDS} s: see whether the API server "
+                f"can be reached (kubectl version), or give it longer by {_TIMEOUT_OPTION}"
+            ) from error
         except OSError as error:
             raise PluginError(f"{self._command[0]} cannot be run ({error.strerror}): install kubectl") from error
+
+
+def parse_words(errors: str) -> str:
+    """What kubectl says of an error, without the lines of its log that stand before."""
+    return "\n".join(line for line in errors.splitlines() if not _LOGGED.match(line)).strip()
 
 
 def find_program() -> list[str]:

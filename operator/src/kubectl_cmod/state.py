@@ -131,11 +131,12 @@ def format_savings(savings: Object, baseline: str) -> str:
 def describe_pods(pods: tuple[Object, ...], container: str) -> Iterator[tuple[str, str, bool]]:
     """Name, state and whether all is well, of each pod."""
     for pod in pods:
-        status = find_status(pod, "containerStatuses", container)
-        reason, message = parse_trouble(pod)
+        reason, message, whose = parse_trouble(pod)
+        status = find_container(pod, whose or container)
         restarts = status.get("restartCount") or 0
         counted = f", {restarts} restart{'s' if restarts > 1 else ''}" if restarts else ""
-        told = f"{reason}{counted}{f': {message}' if message else ''}"
+        where = f" of {whose}" if whose not in {"", container} else ""
+        told = f"{reason}{where}{counted}{f': {message}' if message else ''}"
         ended = (status.get("state") or {}).get("terminated")
         if "deletionTimestamp" in pod["metadata"]:
             yield str(pod["metadata"]["name"]), "ending", True
@@ -147,6 +148,16 @@ def describe_pods(pods: tuple[Object, ...], container: str) -> Iterator[tuple[st
             running = "running" in (status.get("state") or {})
             calm = "ready" if status.get("ready") else "running" if running else "starting"
             yield str(pod["metadata"]["name"]), f"{calm}{counted}", True
+
+
+def find_container(pod: Object, name: str) -> Object:
+    """The status of one container, of whichever sort; empty where the pod has none yet."""
+    return find_status(pod, "containerStatuses", name) or find_status(pod, "initContainerStatuses", name)
+
+
+def find_troubled_container(pod: Object) -> str:
+    """The container of a serving pod that keeps it from answering, or else the server."""
+    return parse_trouble(pod).container or names.SERVER_CONTAINER
 
 
 def find_hindrance(facts: ModelFacts) -> Object:

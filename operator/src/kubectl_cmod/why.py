@@ -11,13 +11,16 @@ from kubectl_cmod.kubectl import Kubectl
 from kubectl_cmod.remedies import find_remedy
 from kubectl_cmod.words import format_age
 from model_operator import names
-from model_operator.container_status import find_status
 
 Object = Mapping[str, Any]
 
 LOG_LINES: Final = 12
 _EVENTS: Final = 5
 _OBJECTS_ASKED_ABOUT: Final = 6
+_TOLD_BY_PODS: Final = frozenset(
+    {"ArtifactMismatch", "ArtifactMissing", "SignatureInvalid", "SignatureMissing", "StoreUnavailable"}
+)
+"""Reasons of ArtifactReady that the unpacking in a serving pod gave."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,9 @@ def read_events(kubectl: Kubectl, facts: ModelFacts) -> tuple[Object, ...]:
 def read_log(kubectl: Kubectl, facts: ModelFacts) -> Log | None:
     """The end of the log that says most about the hindrance; None where there is none."""
     build = concerns_build(facts)
-    pods, container = (
-        (facts.build_pods, names.BUILD_CONTAINER) if build else (facts.server_pods, names.SERVER_CONTAINER)
-    )
-    for pod in reversed(pods):
-        status = find_status(pod, "containerStatuses", container)
+    for pod in reversed(facts.build_pods if build else facts.server_pods):
+        container = names.BUILD_CONTAINER if build else state.find_troubled_container(pod)
+        status = state.find_container(pod, container)
         if status.get("ready") and not build:
             continue
         name, crashed = str(pod["metadata"]["name"]), "terminated" in (status.get("lastState") or {})
@@ -109,8 +110,14 @@ def read_log(kubectl: Kubectl, facts: ModelFacts) -> Log | None:
 
 
 def concerns_build(facts: ModelFacts) -> bool:
-    """Whether the model waits for its artifact rather than for its pods."""
-    return facts.condition("ArtifactReady").get("status") != "True" and bool(facts.part("build"))
+    """Whether the model waits for its artifact to be built rather than for its pods."""
+    ready = facts.condition("ArtifactReady")
+    return ready.get("status") != "True" and ready.get("reason") not in _TOLD_BY_PODS and bool(facts.part("build"))
+
+
+def concerns_unpacking(facts: ModelFacts) -> bool:
+    """Whether a pod waits because the artifact cannot be unpacked in it."""
+    return any(state.find_troubled_container(pod) == names.UNPACK_CONTAINER for pod in facts.server_pods)
 
 
 def find_subjects(facts: ModelFacts) -> tuple[Object, ...]:

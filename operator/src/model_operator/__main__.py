@@ -17,7 +17,7 @@ from typing import Any
 import kopf
 
 import model_operator
-from model_operator.audit import AUDIT_SECONDS, Audit
+from model_operator.audit import AUDIT_SECONDS, Audit, plan_audit_seconds
 from model_operator.cached_kube import CachedKube
 from model_operator.errors import ClusterError, RefusedError, RightsError, SettingsError
 from model_operator.handlers import build_registry
@@ -120,7 +120,10 @@ def _open_prometheus(settings: Settings) -> ApiPrometheus | None:
 def serve(settings: Settings, kube: ApiKube, telemetry: Telemetry, namespaces: Sequence[str], listen: str) -> int:
     """Serve health and metrics and run until SIGTERM or SIGINT."""
     prometheus = _open_prometheus(settings)
-    health = Health(min(AUDIT_SECONDS, settings.resync_seconds))
+    scopes = len(kube.scopes)
+    health = Health(
+        min(AUDIT_SECONDS, settings.resync_seconds), audit_seconds=plan_audit_seconds(settings.resync_seconds, scopes)
+    )
     try:
         health.serve(listen, settings.health_port)
         telemetry.serve(listen, settings.metrics_port)
@@ -136,7 +139,7 @@ def serve(settings: Settings, kube: ApiKube, telemetry: Telemetry, namespaces: S
     )
     options: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
     # Of its own accord kopf looks for the user's name, which a container's user does not have.
-    options |= {"registry": build_registry(service), "standalone": True, "identity": "modelpress-operator"}
+    options |= {"registry": build_registry(service, scopes), "standalone": True, "identity": "modelpress-operator"}
     try:
         asyncio.run(kopf.operator(**options))
     except Exception as error:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from model_operator import names
 from model_operator.api.v1alpha1 import CompressedModel
@@ -12,6 +12,7 @@ from model_operator.kube import Kube
 from model_operator.observation import Object
 from model_operator.planning.decision import Plan, Reference, Refusal
 from model_operator.planning.report import Report
+from model_operator.refused import Asked, Refused, hash_write
 from model_operator.untold import Untold
 
 _FOREIGN = "an object of that name is there that Modelpress did not make: delete or rename it"
@@ -20,28 +21,49 @@ _log = logging.getLogger(__name__)
 
 
 class _Write(NamedTuple):
+    verb: str
     kind: str
     name: str
+    wanted: Any
     run: Callable[[], None]
 
 
-def apply(plan: Plan, model: CompressedModel, uid: str, kube: Kube) -> tuple[Refusal, ...]:
+def apply(plan: Plan, model: CompressedModel, uid: str, kube: Kube, refused: Refused) -> tuple[Refusal, ...]:
     """Write what the plan asks for, all but the status.
 
-    What the API server refuses is returned, and the rest is done, but an object that was refused is not scaled.
+    What the API server refuses is returned, and the rest is done, but an object that was refused is not scaled. What it
+    refused lately is not asked again before its time, and returned as well.
 
     Raises:
         ClusterError: when the API server does not answer; what was written so far stays, and the next pass goes on.
     """
     refusals: dict[tuple[str, str], Refusal] = {}
-    for kind, name, run in _writes(plan, model, uid, kube):
-        if (kind, name) in refusals:
-            continue
-        try:
-            run()
-        except RefusedError as error:
-            refusals[kind, name] = Refusal(kind, name, str(error), invalid=error.invalid)
+    for write in _writes(plan, model, uid, kube):
+        if (write.kind, write.name) not in refusals:
+            refusal = _try(write, model, uid, kube, refused)
+            if refusal is not None:
+                refusals[write.kind, write.name] = refusal
     return tuple(refusals.values())
+
+
+def _try(write: _Write, model: CompressedModel, uid: str, kube: Kube, refused: Refused) -> Refusal | None:
+    """Do the write, unless it was refused lately; the refusal, where there is one."""
+
+    def read_fingerprint() -> str:
+        live = kube.read(write.kind, model.metadata.namespace, write.name)
+        return hash_write(write.wanted, model.spec.model_dump(mode="json"), live)
+
+    asked = Asked(uid, write.verb, write.kind, write.name)
+    held = refused.find(asked, read_fingerprint)
+    if held is not None:
+        return held
+    try:
+        write.run()
+    except RefusedError as error:
+        refusal = Refusal(write.kind, write.name, str(error), invalid=error.invalid)
+        return refused.keep(asked, read_fingerprint(), refusal)
+    refused.drop(asked)
+    return None
 
 
 def write_report(report: Report, body: Object, kube: Kube, untold: Untold) -> None:
@@ -64,17 +86,23 @@ def _writes(plan: Plan, model: CompressedModel, uid: str, kube: Kube) -> Iterato
     namespace, model_name = model.metadata.namespace, model.metadata.name
     owner = {"apiVersion": names.API_VERSION, "kind": names.KIND, "name": model_name, "uid": uid}
     for body in plan.create:
-        yield _Write(body["kind"], body["metadata"]["name"], partial(_create, kube, namespace, body))
+        yield _Write("create", *_name(body), body, partial(_create, kube, namespace, body))
     for kind, name in ((each.kind, each.name) for each in plan.adopt):
-        yield _Write(kind, name, partial(kube.add_owner, kind, namespace, name, owner))
+        yield _Write("own", kind, name, None, partial(kube.add_owner, kind, namespace, name, owner))
     for body in plan.apply:
-        yield _Write(body["kind"], body["metadata"]["name"], partial(kube.apply, namespace, body))
+        yield _Write("apply", *_name(body), body, partial(kube.apply, namespace, body))
     if plan.scale is not None:
-        yield _Write("Deployment", model_name, partial(kube.scale, namespace, model_name, plan.scale))
+        replicas = plan.scale
+        yield _Write("scale", "Deployment", model_name, replicas, partial(kube.scale, namespace, model_name, replicas))
     for reference in plan.delete:
-        yield _Write(reference.kind, reference.name, partial(_delete, kube, namespace, reference, uid))
+        run = partial(_delete, kube, namespace, reference, uid)
+        yield _Write("delete", reference.kind, reference.name, None, run)
     for kind, name in ((each.kind, each.name) for each in plan.leave):
-        yield _Write(kind, name, partial(kube.leave, kind, namespace, name, uid))
+        yield _Write("leave", kind, name, None, partial(kube.leave, kind, namespace, name, uid))
+
+
+def _name(body: Object) -> tuple[str, str]:
+    return body["kind"], body["metadata"]["name"]
 
 
 def _create(kube: Kube, namespace: str, body: Object) -> None:

@@ -1,5 +1,7 @@
 """Compares what the API server has with what the watch told: once a minute, by lists of metadata alone.
 
+Of many namespaces it is more seldom, so that an operator that has nothing to do asks for little however many they are.
+
 The lists are exact (no resourceVersion is asked for), since one out of a cache of the API server's could be as old as
 the watch. They go by pages, so that many objects need no more memory than few.
 """
@@ -16,11 +18,24 @@ from model_operator.object_cache import Listed, ObjectCache, parse_version
 from model_operator.workqueue import Key
 
 AUDIT_SECONDS: Final = 60.0
+LISTS_A_SECOND: Final = 0.5
+"""Of audits that find nothing: with what the watches and the claims take, an idle operator stays below one request."""
 _SCOPES_AT_ONCE: Final = 4
 """Of many namespaces; the kinds of one are listed in turn, so that no more than this many pages are held."""
 
 _COUNTED: Final = frozenset({names.KIND, "Job"})
 """Kinds of which more is remembered than the objects."""
+
+
+def plan_audit_seconds(resync_seconds: float, scopes: int) -> float:
+    """The time from one audit to the next: a minute, or the resync where that is shorter; longer from 4 namespaces on.
+
+    Args:
+        resync_seconds: of the settings.
+        scopes: namespaces that are listed one by one; 1 when all are at once.
+    """
+    crowded = max(1.0, scopes * len(WATCHED_KINDS) / (LISTS_A_SECOND * AUDIT_SECONDS))
+    return min(AUDIT_SECONDS, resync_seconds) * crowded
 
 
 class MetadataLister(Protocol):
@@ -56,6 +71,10 @@ class Audit:
         """Compare what `lister` lists with `cache`."""
         self._lister = lister
         self._cache = cache
+
+    def plan_seconds(self, resync_seconds: float) -> float:
+        """See `plan_audit_seconds`."""
+        return plan_audit_seconds(resync_seconds, len(self._lister.scopes))
 
     def check(self, *, incomplete_only: bool = False, note_listed: Callable[[], None] = lambda: None) -> Findings:
         """Compare every kind, or those alone that the watch has not delivered yet.

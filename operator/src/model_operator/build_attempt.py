@@ -43,6 +43,7 @@ def parse_attempt(job: Object, pods: Sequence[Object], events: Sequence[Object],
         store=(metadata.get("annotations") or {}).get(names.ANNOTATION_STORE, ""),
         ending="deletionTimestamp" in metadata,
         uid=metadata.get("uid", ""),
+        image=_find_image(job),
         log=log if is_failing(job) else "",
     )
 
@@ -74,13 +75,21 @@ def is_failing(job: Object) -> bool:
 
 def is_left_over(job: Object, recipe_label: str | None) -> bool:
     """Whether an unfinished build Job, which nothing ends yet, is of another recipe than that one."""
+    return _is_of_another_recipe(job, recipe_label) and parse_state(job, ()) not in {"Succeeded", "Failed"}
+
+
+def is_outlived(job: Object, recipe_label: str | None) -> bool:
+    """Whether a finished build Job, which nothing ends yet, is of another recipe than that one."""
+    return _is_of_another_recipe(job, recipe_label) and parse_state(job, ()) in {"Succeeded", "Failed"}
+
+
+def _is_of_another_recipe(job: Object, recipe_label: str | None) -> bool:
     metadata = job["metadata"]
     labels = metadata.get("labels") or {}
     return (
         labels.get(names.LABEL_COMPONENT) == names.COMPONENT_BUILD
         and labels.get(names.LABEL_RECIPE) != recipe_label
         and "deletionTimestamp" not in metadata
-        and parse_state(job, ()) not in {"Succeeded", "Failed"}
     )
 
 
@@ -94,6 +103,13 @@ def parse_owners(shared: Object) -> frozenset[str]:
     """UIDs of the models that own a Job or a record."""
     references = shared["metadata"].get("ownerReferences") or ()
     return frozenset(each["uid"] for each in references if each.get("kind") == names.KIND)
+
+
+def _find_image(job: Object) -> str:
+    """The image that builds."""
+    pod = ((job.get("spec") or {}).get("template") or {}).get("spec") or {}
+    containers = {each.get("name"): each for each in pod.get("containers") or ()}
+    return str(containers.get(names.BUILD_CONTAINER, {}).get("image", ""))
 
 
 def _parse_attempt_number(metadata: Mapping[str, Any]) -> int:
@@ -131,7 +147,7 @@ def _explain(
     if state == "Failed":
         return _explain_failure(conditions["Failed"], pods)
     if state == "Pending":
-        return parse_trouble(pods[0]) if pods else _explain_missing_pod(events)
+        return parse_trouble(pods[0])[:2] if pods else _explain_missing_pod(events)
     return "", ""
 
 

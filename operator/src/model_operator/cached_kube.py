@@ -4,16 +4,15 @@ Memory may be late, never wrong in a way that does harm: a pass never reads what
 is deleted by its uid alone, and nothing is applied over an object that the watch, which goes by our label, cannot see.
 """
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from model_operator import names
 from model_operator.errors import ClusterError
 from model_operator.kube import WATCHED_KINDS, ApiKube, Object
 from model_operator.object_cache import ObjectCache, object_key, parse_version
+from model_operator.recent import Recent
 from model_operator.watch_lag import ObjectKey
 
 ABSENCE_SECONDS: Final = 5.0
@@ -21,71 +20,14 @@ ABSENCE_SECONDS: Final = 5.0
 CLAIM_SECONDS: Final = 3.0
 BOUND_CLAIM_SECONDS: Final = 60.0
 """Claims are not watched: they are the users' own and many. One that is bound is asked for this often at most."""
+CLAIMS_A_SECOND: Final = 0.25
+"""Bound claims that are asked for, however many namespaces have one; each is then asked for more seldom."""
 MARK_SECONDS: Final = 600.0
 """What is remembered of a name goes when nobody asked for it this long: the models that did are gone, or ask seldom."""
 MOST_MARKS: Final = 50_000
 """Of each kind of memory; the five names that a model asks for, for 10,000 models."""
 
 Answer = TypeVar("Answer")
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
-
-class Recent(Generic[Key, Value]):
-    """Values by key; one that nobody asked for in a while is dropped, and beyond the bound the one unused longest.
-
-    Safe to use from several threads.
-    """
-
-    def __init__(self, idle_seconds: float, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Keep nothing yet.
-
-        Args:
-            idle_seconds: after so long without being asked for, a value is dropped.
-            most: values that are kept.
-            clock: in seconds.
-        """
-        self._idle_seconds = idle_seconds
-        self._most = most
-        self._clock = clock
-        self._lock = threading.Lock()
-        # The one that was used last stands last.
-        self._kept: OrderedDict[Key, tuple[float, Value]] = OrderedDict()
-
-    def __len__(self) -> int:
-        """Values that are kept."""
-        return len(self._kept)
-
-    def find(self, key: Key) -> Value | None:
-        """The value, which counts as used now; None where none is kept."""
-        with self._lock:
-            self._drop_unused()
-            found = self._kept.get(key)
-            if found is None:
-                return None
-            self._use(key, found[1])
-            return found[1]
-
-    def keep(self, key: Key, value: Value) -> None:
-        """Have this value for the key."""
-        with self._lock:
-            self._use(key, value)
-            self._drop_unused()
-
-    def drop(self, key: Key) -> None:
-        """Have none for the key."""
-        with self._lock:
-            self._kept.pop(key, None)
-            self._drop_unused()
-
-    def _use(self, key: Key, value: Value) -> None:
-        self._kept[key] = (self._clock(), value)
-        self._kept.move_to_end(key)
-
-    def _drop_unused(self) -> None:
-        oldest = self._clock() - self._idle_seconds
-        while self._kept and (len(self._kept) > self._most or next(iter(self._kept.values()))[0] < oldest):
-            self._kept.popitem(last=False)
 
 
 class CachedKube:
@@ -150,7 +92,7 @@ class CachedKube:
         if made is None:
             # It may be one that the watch cannot see.
             self._absent.drop(key)
-            self._cache.note_doubt(key)
+            self._note_doubt(key)
             return False
         return True
 
@@ -172,7 +114,7 @@ class CachedKube:
         """See `Kube`."""
         key = ("Deployment", namespace, name)
         scaled = self._certainly(key, lambda: self._api.scale(namespace, name, replicas))
-        self._cache.note_doubt(key, parse_version(scaled))
+        self._note_doubt(key, parse_version(scaled))
 
     def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
         """See `Kube`."""
@@ -180,14 +122,13 @@ class CachedKube:
             self._api.delete(kind, namespace, name, uid)
         finally:
             # It may be gone, or wait for somebody's finalizer.
-            self._cache.note_doubt((kind, namespace, name))
+            self._note_doubt((kind, namespace, name))
 
     def leave(self, kind: str, namespace: str, name: str, uid: str) -> None:
         """See `Kube`."""
-        try:
-            self._api.leave(kind, namespace, name, uid)
-        finally:
-            self._cache.note_doubt((kind, namespace, name))
+        key = (kind, namespace, name)
+        if self._write(key, lambda: self._api.leave(kind, namespace, name, uid)) is None:
+            self._note_doubt(key)
 
     def write_status(self, namespace: str, name: str, uid: str, status: Object) -> None:
         """See `Kube`."""
@@ -208,8 +149,13 @@ class CachedKube:
         try:
             return run()
         except ClusterError:
-            self._cache.note_doubt(key)
+            self._note_doubt(key)
             raise
+
+    def _note_doubt(self, key: ObjectKey, version: int | None = None) -> None:
+        """Have the API server asked for it; what is not watched is never read from memory, so no doubt would end."""
+        if key[0] in WATCHED_KINDS:
+            self._cache.note_doubt(key, version)
 
     def _ask(self, key: ObjectKey) -> Object | None:
         known_version = self._cache.version_of(key)
@@ -244,7 +190,7 @@ class CachedKube:
             return known[1]
         claim = self._api.read("PersistentVolumeClaim", namespace, name)
         bound = claim is not None and (claim.get("status") or {}).get("phase") == "Bound"
-        seconds = BOUND_CLAIM_SECONDS if bound else CLAIM_SECONDS
+        seconds = max(BOUND_CLAIM_SECONDS, len(self._claims) / CLAIMS_A_SECOND) if bound else CLAIM_SECONDS
         self._claims.keep((namespace, name), (self._clock() + seconds, claim))
         return claim
 

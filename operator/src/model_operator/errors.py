@@ -4,6 +4,7 @@ ModelOperatorError
 ├── InvalidModelError   a CompressedModel that cannot be obeyed, and what its author must change
 ├── GenerationError     a type that a CRD cannot express, or a folder that cannot take the generated files
 ├── ClusterError        the API server could not do it now; the same request may succeed later
+│   └── TokenError      the API server does not know the operator any more
 ├── RefusedError        the API server will not take this request as it is
 ├── SettingsError       an environment variable that the operator cannot be run with
 ├── RightsError         what this operator may not do, or what its cluster lacks, found at its start
@@ -33,6 +34,10 @@ class ClusterError(ModelOperatorError):
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class TokenError(ClusterError):
+    """The API server does not take the operator's token, nor the one that its file holds now."""
 
 
 class RefusedError(ModelOperatorError):

@@ -4,6 +4,7 @@ Only raw events are taken: no handler of kopf's that would write annotations or 
 """
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -25,6 +26,9 @@ CHILDREN: Final = (
 )
 
 
+WATCH_SECONDS: Final = 300
+WATCHES_A_SECOND: Final = 0.2
+"""That begin anew, when nothing happens."""
 LIST_CHUNK: Final = 50
 IDLE_SECONDS: Final = 0.05
 
@@ -32,15 +36,20 @@ IDLE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 15.0
 
 
-def build_registry(service: Service) -> kopf.OperatorRegistry:
-    """The handlers that start, feed and stop the service, in a registry of their own."""
+def build_registry(service: Service, scopes: int = 1) -> kopf.OperatorRegistry:
+    """The handlers that start, feed and stop the service, in a registry of their own.
+
+    Args:
+        service: that is told.
+        scopes: namespaces that are watched one by one; 1 when all are at once.
+    """
     registry = kopf.OperatorRegistry()
     # Called again whenever the API server no longer takes a token, which reads the rotated one.
     kopf.on.login(registry=registry)(kopf.login_via_client)
 
     @kopf.on.startup(registry=registry)
     async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
-        configure(settings)
+        configure(settings, scopes)
         service.start()
 
     @kopf.on.cleanup(registry=registry)
@@ -71,16 +80,22 @@ class Patience:
         return itertools.chain((1.0, 2.0, 4.0, 8.0), itertools.repeat(_LONGEST_PAUSE_SECONDS))
 
 
-def configure(settings: kopf.OperatorSettings) -> None:
-    """Set kopf up: one operator, no events of its own, watches that end and begin anew before they can stall."""
+def configure(settings: kopf.OperatorSettings, scopes: int = 1) -> None:
+    """Set kopf up: one operator, no events of its own, watches that end and begin anew before they can stall.
+
+    Args:
+        settings: of kopf.
+        scopes: namespaces that are watched one by one; of many, watches last longer, so that few begin anew at a time.
+    """
+    watch_seconds = max(WATCH_SECONDS, math.ceil(scopes * (len(CHILDREN) + 1) / WATCHES_A_SECOND))
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.scanning.disabled = True
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = Patience()
     settings.networking.enforce_retry_after = True
-    settings.watching.server_timeout = 300
-    settings.watching.client_timeout = 310
+    settings.watching.server_timeout = watch_seconds
+    settings.watching.client_timeout = watch_seconds + 10
     settings.watching.connect_timeout = 10
     settings.watching.reconnect_backoff = 1
     # kopf keeps a task and the whole object for each of a list's objects until it has been idle for this long, and

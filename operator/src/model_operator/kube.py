@@ -18,7 +18,7 @@ import kubernetes.config
 import urllib3
 
 from model_operator import names
-from model_operator.errors import ClusterError, RefusedError, RightsError
+from model_operator.errors import ClusterError, RefusedError, RightsError, TokenError
 from model_operator.rights import Right
 
 Object = Mapping[str, Any]
@@ -264,25 +264,26 @@ class ApiKube:
         except _NotFoundError:
             return
 
-    def leave(self, kind: str, namespace: str, name: str, uid: str) -> None:
-        """See `Kube`."""
+    def leave(self, kind: str, namespace: str, name: str, uid: str) -> Object | None:
+        """See `Kube`; the object as it is then, or None where it is gone or was not owned."""
         path = _path(kind, namespace, name)
         try:
             there = self._json("GET", path)
             others = [owner for owner in _owners(there) if owner["uid"] != uid]
             if len(others) == len(_owners(there)):
-                return
+                return None
             # Refused where another came or went since: of two that leave at once, one must see that it is the last.
             seen = there["metadata"]["resourceVersion"]
             if others:
                 patch = {"metadata": {"resourceVersion": seen, "ownerReferences": others}}
-                self._request("PATCH", path, [_MANAGER], patch, _MERGE_PATCH)
-                return
+                return self._json("PATCH", path, [_MANAGER], patch, _MERGE_PATCH)
             preconditions = {"uid": there["metadata"]["uid"], "resourceVersion": seen}
             options = {"preconditions": preconditions, "propagationPolicy": "Foreground"}
-            self._request("DELETE", path, [], options, "application/json")
+            ending = self._json("DELETE", path, [], options, "application/json")
         except _NotFoundError:
-            return
+            return None
+        # A Status where nothing holds it back.
+        return ending if ending.get("kind") == kind else None
 
     def write_status(self, namespace: str, name: str, uid: str, status: Object) -> Object | None:
         """See `Kube`; None when the model is gone."""
@@ -510,6 +511,8 @@ def parse_refusal(
     except (ValueError, AttributeError):
         reason, words = "", data[:200].decode(errors="replace").strip()
     message = words or f"{method} {path}: HTTP {status}"
+    if status == _UNAUTHORIZED:
+        return TokenError(f"{method} {path}: HTTP {status}: {message}")
     if status == 404:
         return _NotFoundError(message)
     if status == 409 and reason == "AlreadyExists":

@@ -282,6 +282,7 @@ def parse_kpis(reading: Reading, served: Served) -> Kpis:
         measured_at=reading.measured_at,
         pods=len(whole),
         requests=answered if requests else None,
+        tried_requests=tried if errors else None,
         requests_per_second=answered / seconds if requests else None,
         requests_per_second_per_pod=(
             sum(requests.get(pod, 0.0) for pod in whole) / seconds / len(whole) if requests else None

@@ -39,6 +39,8 @@ class BuildAttempt:
     """Its Job is being deleted, and stays until its pods are gone."""
     uid: str = ""
     """Of its Job."""
+    image: str = ""
+    """Of its builder; empty where its Job does not say."""
     log: str = ""
     """The end of the log of a build that fails, as long as it is not kept in a ConfigMap."""
 
@@ -75,7 +77,8 @@ class Pod:
     reason: str = ""
     """Why it does not run: CrashLoopBackOff, ImagePullBackOff, Unschedulable, OOMKilled, …; empty when all is well."""
     message: str = ""
-    restarts: int = 0
+    container: str = ""
+    """The container that `reason` is of; empty where it is the whole pod's, or there is none."""
     unpack_exit_code: int | None = None
     """Of the last ended unpack container: 0 done, 3 corrupt, 4 other digest (docs/exit-codes.md)."""
     unpack_message: str = ""
@@ -103,6 +106,9 @@ class Kpis:
     unread: bool = False
     """Prometheus was not asked yet since the operator started, or since the model serves: nothing is said."""
     requests: float | None = None
+    """That succeeded."""
+    tried_requests: float | None = None
+    """Those and the ones that failed."""
     requests_per_second: float | None = None
     requests_per_second_per_pod: float | None = None
     """Of those pods."""
@@ -155,6 +161,8 @@ class Observation:
     """Of the model's recipe, oldest first."""
     leftover: tuple[str, ...] = ()
     """Names of unfinished build Jobs of other recipes that the model still owns."""
+    outlived: tuple[BuildAttempt, ...] = ()
+    """Finished builds of other recipes that the model still owns: those that failed, or whose artifact is recorded."""
     record: Record | None = None
     store: Claim | None = None
     """The store's claim; None when the model needs no store of ours, or one that is no claim."""

@@ -13,6 +13,7 @@ from model_operator.build_attempt import (
     is_end_told,
     is_failing,
     is_left_over,
+    is_outlived,
     parse_attempt,
     parse_owners,
     parse_state,
@@ -34,8 +35,9 @@ from model_operator.observation import (
 )
 from model_operator.planning.inputs import list_input_claims
 from model_operator.planning.job import SUMMARY_KEY
+from model_operator.planning.rollout import parse_rollout
 from model_operator.planning.store import find_store, split_claim
-from model_operator.serving_pod import find_served, parse_pods
+from model_operator.serving_pod import find_served, parse_pods, select_revision
 from model_operator.settings import Settings
 
 _MANAGED: Final = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
@@ -63,14 +65,15 @@ def observe(model: CompressedModel, body: Object, sources: Sources, now: datetim
     digest = None if recipe is None else recipe.digest
     record = None if digest is None else _read_record(kube, namespace, digest)
     pods = kube.list_labelled("Pod", namespace, _server_labels(name))
+    leftover, outlived = _read_earlier_builds(kube, namespace, body["metadata"]["uid"], digest)
     needs_data = recipe is not None and recipe.training.dataset is not None and settings.data_claim_name
-    own, baseline = _observe_kpis(model, pods, sources, now)
-    return Observation(
+    observation = Observation(
         uid=body["metadata"]["uid"],
         generation=body["metadata"]["generation"],
         status=body.get("status") or {},
         attempts=() if digest is None else _read_attempts(kube, namespace, digest, built=record is not None),
-        leftover=_list_leftover(kube, namespace, body["metadata"]["uid"], digest),
+        leftover=leftover,
+        outlived=outlived,
         record=record,
         store=None if digest is None else _read_store(kube, namespace, find_store(model.spec, record, settings)),
         data=_read_claim(kube, namespace, settings.data_claim_name) if needs_data and record is None else None,
@@ -79,9 +82,11 @@ def observe(model: CompressedModel, body: Object, sources: Sources, now: datetim
         ),
         children=_read_children(kube, namespace, name),
         pods=parse_pods(pods),
-        kpis=own,
-        baseline=baseline,
     )
+    # Which revision is served is decided in one place: status.serving and the numbers are of the same one.
+    revision = parse_rollout(model, observation).served
+    own, baseline = _observe_kpis(model, select_revision(pods, revision), sources, now)
+    return replace(observation, kpis=own, baseline=baseline)
 
 
 def observe_invalid(body: Object) -> Observation:
@@ -169,10 +174,32 @@ def _list_kept_logs(kube: Kube, namespace: str, labels: Mapping[str, str]) -> fr
     return frozenset(str(each["metadata"]["name"]) for each in kept)
 
 
-def _list_leftover(kube: Kube, namespace: str, uid: str, digest: str | None) -> tuple[str, ...]:
+def _read_earlier_builds(
+    kube: Kube, namespace: str, uid: str, digest: str | None
+) -> tuple[tuple[str, ...], tuple[BuildAttempt, ...]]:
+    """The model's builds of other recipes: names of those that go on, and the ended ones that nothing needs.
+
+    A build that ended well while nobody recorded it is needed: its Job alone tells that the recipe is built.
+    """
     label = None if digest is None else names.short_digest(digest, 32)
     owned = kube.list_owned("Job", namespace, uid)
-    return tuple(sorted(str(job["metadata"]["name"]) for job in owned if is_left_over(job, label)))
+    leftover = sorted(str(job["metadata"]["name"]) for job in owned if is_left_over(job, label))
+    outlived = (parse_attempt(job, (), (), "") for job in owned if is_outlived(job, label))
+    recipes = {job["metadata"]["name"]: _read_recipe(job) for job in owned}
+    return tuple(leftover), tuple(
+        attempt
+        for attempt in outlived
+        if attempt.state == "Failed" or _is_recorded(kube, namespace, recipes[attempt.job])
+    )
+
+
+def _read_recipe(job: Object) -> str:
+    """Digest of the recipe that the Job builds."""
+    return str((job["metadata"].get("annotations") or {}).get(names.ANNOTATION_RECIPE_DIGEST, ""))
+
+
+def _is_recorded(kube: Kube, namespace: str, digest: str) -> bool:
+    return bool(digest) and _read_record(kube, namespace, digest) is not None
 
 
 def _job_uid(pod: Object) -> str:
@@ -195,18 +222,27 @@ def _read_log(kube: Kube, namespace: str, pods: list[Object]) -> str:
 def _observe_kpis(
     model: CompressedModel, pods: list[Object], sources: Sources, now: datetime
 ) -> tuple[Kpis | KpiProblem | None, Baseline | None]:
-    """KPIs of the model, and of its baseline over a window which both were served for in full."""
+    """KPIs of the model's pods that are served, and of its baseline's over a window for which both were, in full."""
     namespace = model.metadata.namespace
     own = find_served(namespace, model.metadata.name, pods)
     wanted_seconds = parse_window_seconds(model.spec.objectives.window)
     if model.spec.baseline is None:
         return sources.kpis.read([own], wanted_seconds, now)[0], None
     name = model.spec.baseline.name
-    other = find_served(namespace, name, sources.kube.list_labelled("Pod", namespace, _server_labels(name)))
+    body = sources.kube.read(names.KIND, namespace, name)
+    other_pods = sources.kube.list_labelled("Pod", namespace, _server_labels(name))
+    other = find_served(namespace, name, select_revision(other_pods, _read_revision(body)))
     (kpis,) = sources.kpis.read([own], wanted_seconds, now)
     compared, theirs = sources.kpis.read([own, other], wanted_seconds, now)
-    baseline = parse_baseline(name, sources.kube.read(names.KIND, namespace, name), theirs if own else None)
+    baseline = parse_baseline(name, body, theirs if own else None)
     return kpis, baseline if compared == kpis else replace(baseline, compared=compared)
+
+
+def _read_revision(body: Object | None) -> str | None:
+    """The revision that a model's own status says is served."""
+    status = (body.get("status") or {}) if body is not None else {}
+    revision: str | None = (status.get("serving") or {}).get("revision")
+    return revision
 
 
 def parse_baseline(name: str, body: Object | None, kpis: Kpis | KpiProblem | None) -> Baseline:

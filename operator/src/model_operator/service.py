@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from model_operator.audit import AUDIT_SECONDS, Audit
+from model_operator.audit import Audit
 from model_operator.build_index import BuildIndex
-from model_operator.errors import ModelOperatorError
+from model_operator.errors import ModelOperatorError, TokenError
 from model_operator.health import Health
 from model_operator.kube import WATCHED_KINDS
 from model_operator.model_index import ModelIndex, model_key, parse_owner_keys
@@ -23,7 +23,7 @@ from model_operator.reconcile import reconcile
 from model_operator.standing import ModelStanding
 from model_operator.telemetry import Telemetry
 from model_operator.tracing import trace_pass
-from model_operator.untold import Untold
+from model_operator.untaken import Untaken
 from model_operator.workqueue import Key, WorkQueue
 
 Object = Mapping[str, Any]
@@ -48,7 +48,7 @@ class Service:
         """Start nothing yet."""
         settings = sources.settings
         self._sources = sources
-        self._untold = Untold()
+        self._untaken = Untaken()
         self._cache = cache
         self._audit = audit
         self._resync_seconds = settings.resync_seconds
@@ -121,8 +121,9 @@ class Service:
             findings = await self._in_thread(
                 lambda: self._audit.check(incomplete_only=incomplete_only, note_listed=note_listed)
             )
-        except ModelOperatorError:
-            self._health.note_failure()
+        except ModelOperatorError as error:
+            # kopf gives its watches up then, and does not begin them anew with a later token.
+            self._health.note_failure("the token is not taken" if isinstance(error, TokenError) else "")
             raise
         for body in findings.gone:
             index = self._builds if body["kind"] == "Job" else self._index
@@ -166,6 +167,10 @@ class Service:
         """See `Standing`."""
         return dict.fromkeys(WATCHED_KINDS, 0) | self._cache.lag.events()
 
+    def watch_silent_seconds_by_kind(self) -> Mapping[str, float]:
+        """See `Standing`."""
+        return self._cache.lag.silent_seconds()
+
     def watch_lag_seconds_by_kind(self) -> Mapping[str, float]:
         """See `Standing`."""
         return {kind: self._cache.lag.age_seconds(kind) for kind in WATCHED_KINDS}
@@ -195,8 +200,8 @@ class Service:
             return False
 
     async def _audit_forever(self) -> None:
-        """Audit every minute, and when something that the watch should tell is overdue."""
-        period = pause = min(AUDIT_SECONDS, self._resync_seconds)
+        """Audit every minute, of many namespaces more seldom, and when what the watch should tell is overdue."""
+        period = pause = self._audit.plan_seconds(self._resync_seconds)
         while True:
             overdue = self._cache.lag.seconds_to_overdue()
             await asyncio.sleep(pause if overdue is None else min(pause, max(_RETRY_SECONDS, overdue)))
@@ -244,7 +249,7 @@ class Service:
 
     def _pass(self, key: Key) -> Plan | None:
         with trace_pass(*key, self._index.generation(key)) as note_result:
-            plan = reconcile(*key, self._sources, datetime.now(UTC), self._untold)
+            plan = reconcile(*key, self._sources, datetime.now(UTC), self._untaken)
             note_result("gone" if plan is None else "done")
             return plan
 

@@ -29,27 +29,29 @@ def parse_pods(pods: Sequence[Object]) -> tuple[Pod, ...]:
 def parse_pod(pod: Object) -> Pod:
     """One serving pod."""
     metadata = pod["metadata"]
-    reason, message = parse_trouble(pod)
+    trouble = parse_trouble(pod)
     end = parse_end(find_status(pod, "initContainerStatuses", names.UNPACK_CONTAINER))
     return Pod(
         name=metadata["name"],
         template_hash=_template_hash(pod),
-        revision=(metadata.get("annotations") or {}).get(names.ANNOTATION_REVISION, ""),
+        revision=_revision(pod),
         ready=_ready_since(pod) is not None,
         terminating="deletionTimestamp" in metadata,
-        reason=reason,
-        message=message,
-        restarts=int(find_status(pod, "containerStatuses", names.SERVER_CONTAINER).get("restartCount", 0)),
+        reason=trouble.reason,
+        message=trouble.message,
+        container=trouble.container,
         unpack_exit_code=end.get("exitCode"),
         unpack_message=str(end.get("message", "")),
     )
 
 
-def find_served(namespace: str, model: str, pods: Sequence[Object]) -> Served | None:
-    """The newest ReplicaSet with a pod that is ready; None while nothing answers.
+def select_revision(pods: Sequence[Object], revision: str | None) -> list[Object]:
+    """The pods that serve this revision (12 digits); none where there is none."""
+    return [pod for pod in pods if revision and names.short_digest(_revision(pod)) == revision]
 
-    While a new revision starts, that is the one before it.
-    """
+
+def find_served(namespace: str, model: str, pods: Sequence[Object]) -> Served | None:
+    """The newest ReplicaSet with a pod that is ready among these pods; None while nothing answers."""
     answering = [
         (pod, since)
         for pod in pods
@@ -60,6 +62,11 @@ def find_served(namespace: str, model: str, pods: Sequence[Object]) -> Served | 
     template_hash = _template_hash(max((pod for pod, _ in answering), key=_created))
     oldest = min(since for pod, since in answering if _template_hash(pod) == template_hash)
     return Served(namespace, model, template_hash, oldest)
+
+
+def _revision(pod: Object) -> str:
+    """The content digest of what it serves."""
+    return str((pod["metadata"].get("annotations") or {}).get(names.ANNOTATION_REVISION, ""))
 
 
 def _template_hash(pod: Object) -> str:

@@ -49,6 +49,9 @@ class Standing(Protocol):
     def watch_events_by_kind(self) -> Mapping[str, int]:
         """What the watches told so far."""
 
+    def watch_silent_seconds_by_kind(self) -> Mapping[str, float]:
+        """How long ago the watch last told of anything; nothing of a kind that it has never told of."""
+
     def watch_lag_seconds_by_kind(self) -> Mapping[str, float]:
         """How long the oldest change is known that the watch has not told of."""
 
@@ -82,6 +85,12 @@ class StandingCollector(Collector):
         for kind, count in sorted(standing.watch_events_by_kind().items()):
             events.add_metric([kind], count)
         yield events
+        yield _gauges(
+            "modelpress_watch_silent_seconds",
+            "How long ago the watch last told of anything.",
+            "kind",
+            standing.watch_silent_seconds_by_kind(),
+        )
         yield _gauges(
             "modelpress_watch_lag_seconds",
             "How long the oldest change is known that the watch has not told of.",

@@ -66,6 +66,11 @@ class WatchLag:
         with self._lock:
             return dict(self._events)
 
+    def silent_seconds(self) -> dict[str, float]:
+        """How long ago the watch last told of anything, by kind; nothing of a kind that it has never told of."""
+        with self._lock:
+            return {kind: self._clock() - at for kind, at in self._last_event.items()}
+
     def seconds_to_overdue(self) -> float | None:
         """When the oldest expectation will be, or was, overdue; None where there is none."""
         with self._lock:

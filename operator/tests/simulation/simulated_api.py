@@ -13,6 +13,7 @@ from datetime import timedelta
 from model_operator.errors import ClusterError, RefusedError
 
 NAMESPACE = "press"
+RECIPE = "modelpress.dev/recipe-digest"
 _COUNTED = {"CompressedModel", "Deployment", "Job", "HorizontalPodAutoscaler", "PodDisruptionBudget"}
 """Kinds whose generation counts the changes of their spec."""
 
@@ -30,6 +31,8 @@ class SimulatedApi:
         writes: verb, kind and name of each of the operator's writes.
         refuse: (verb, kind) -> the words with which such a write is refused.
         kill_at: how many more writes the operator lives for; None: all.
+        refused: how often a verb and kind were refused.
+        lost: recipes whose Jobs or record went with the last model that owned them, and how often.
     """
 
     def __init__(self, now):
@@ -40,6 +43,8 @@ class SimulatedApi:
         self.kill_at = None
         self.away = False
         self.created = Counter()
+        self.refused = Counter()
+        self.lost = Counter()
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
         self._told = {}
@@ -83,6 +88,8 @@ class SimulatedApi:
             owners = body["metadata"].get("ownerReferences") or []
             left = [owner for owner in owners if owner["uid"] != uid]
             if owners and not left:
+                if other in {"Job", "ConfigMap"}:
+                    self.lost[(body["metadata"].get("annotations") or {}).get(RECIPE)] += 1
                 self.remove(other, other_name)
             elif left != owners:
                 self.change(other, other_name, lambda each, left=left: each["metadata"].update(ownerReferences=left))
@@ -237,6 +244,7 @@ class SimulatedApi:
                 raise KilledError
         words = self.refuse.get((verb, kind))
         if words is not None:
+            self.refused[verb, kind] += 1
             raise RefusedError(words, invalid=False)
         self.writes.append((verb, kind, name))
 

@@ -5,13 +5,13 @@ Nothing here knows the operator. What can happen in more than one order is chose
 
 import hashlib
 import json
+from collections import Counter
 from datetime import datetime, timedelta
 
-from simulated_api import format_stamp
+from simulated_api import RECIPE, format_stamp
 
 from model_artifact.summary import ArtifactSummary, Failure, artifact_path, format_document
 
-RECIPE = "modelpress.dev/recipe-digest"
 REVISION = "modelpress.dev/revision"
 MODEL = "modelpress.dev/model"
 HASH = "pod-template-hash"
@@ -43,6 +43,9 @@ class Controllers:
         bad_revisions: digests whose file in the store is another.
         crashing: whether servers end soon after they start.
         crashing_only_new: whether servers that are ready go on nevertheless.
+        falling: names of pods whose server ends soon after each start, and is never ready.
+        full: whether no node takes another pod.
+        built: recipes, and how many builds of each ended well since the beginning.
     """
 
     def __init__(self, api, random):
@@ -52,6 +55,9 @@ class Controllers:
         self.bad_revisions = set()
         self.crashing = False
         self.crashing_only_new = False
+        self.falling = set()
+        self.full = False
+        self.built = Counter()
         self._diligence = 1.0
         """How often a controller does what there is to do."""
         self._serial = 0
@@ -179,7 +185,9 @@ class Controllers:
                 self.api.remove("Pod", pod)
             self.api.remove("Job", name)
         elif job["spec"].get("suspend"):
-            self.api.change("Job", name, lambda body: body["spec"].update(suspend=False))
+            # A queue has others before it.
+            if self._diligence == 1 or self.random.random() < 0.2:
+                self.api.change("Job", name, lambda body: body["spec"].update(suspend=False))
         elif is_finished(job):
             return
         elif not pods:
@@ -188,6 +196,14 @@ class Controllers:
             self.api.change("Job", name, lambda body: body.setdefault("status", {}).setdefault("startTime", start))
         else:
             self._end_job(name, next(iter(pods.values())))
+
+    def begin_builds(self):
+        """Have every build run, whatever it waits for."""
+        for name in self.api.list_live("Job"):
+            self.api.change("Job", name, lambda job: job["spec"].update(suspend=False))
+            self._run_job(name)
+            (pod,) = self.list_pods(self.api.live["Job", name])
+            self._run_pod(pod)
 
     def _end_job(self, name, pod):
         if pod["status"]["phase"] not in {"Succeeded", "Failed"}:
@@ -201,6 +217,8 @@ class Controllers:
             body["status"] |= {"conditions": [told]} | ({"completionTime": stamp} if kind == "Complete" else {})
 
         self.api.change("Job", name, finish)
+        if kind == "Complete":
+            self.built[self.api.live["Job", name]["metadata"]["annotations"][RECIPE]] += 1
 
     # Pods.
 
@@ -244,17 +262,29 @@ class Controllers:
         bad = pod["metadata"]["annotations"][REVISION] in self.bad_revisions
         unpacked = find_end(pod, "initContainerStatuses").get("exitCode") == 0
         running = "running" in find_state(pod, "containerStatuses")
-        if bad:
+        if self.full and "containerStatuses" not in pod["status"]:
+            self._leave_pending(name)
+        elif bad:
             if not is_crashed(pod):
                 self._set_server(name, unpack=4)
         elif not unpacked:
             self._set_server(name, unpack=0)
+        elif name in self.falling:
+            self._set_server(name, unpack=0, server="crashed" if running else "running", restarts=int(running))
         elif self.crashing and not (self.crashing_only_new and is_ready(pod)) and (running or not is_crashed(pod)):
             self._set_server(name, unpack=0, server="crashed", restarts=1)
+        elif self.crashing and is_crashed(pod) and self._diligence < 1 and self.random.random() < 0.5:
+            # The kubelet tries again; where everybody is to come to rest, it waits.
+            self._set_server(name, unpack=0, server="running")
         elif not running and not self.crashing:
             self._set_server(name, unpack=0, server="running")
         elif running and not is_ready(pod):
             self._set_server(name, unpack=0, server="running", ready=True)
+
+    def _leave_pending(self, name):
+        words = "0/3 nodes are available: 3 Insufficient cpu."
+        told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
+        self.api.change("Pod", name, lambda pod: pod.update(status={"phase": "Pending", "conditions": [told]}))
 
     def crash(self, name):
         """Have one server fall over; the kubelet starts it again."""
@@ -349,6 +379,16 @@ def is_finished(job):
     return bool((job.get("status") or {}).get("conditions"))
 
 
+def has_failed(job):
+    """Whether the Job is over without an artifact."""
+    return any(each["type"] == "Failed" for each in (job.get("status") or {}).get("conditions") or ())
+
+
+def list_owners(body):
+    """UIDs of the object's owners."""
+    return {owner["uid"] for owner in body["metadata"].get("ownerReferences") or ()}
+
+
 def is_ready(pod):
     """Whether the pod answers."""
     return any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", ()))
@@ -358,6 +398,12 @@ def is_crashed(pod):
     """Whether one of its containers is held back after a failure."""
     states = [find_state(pod, field) for field in ("initContainerStatuses", "containerStatuses")]
     return any(state.get("waiting", {}).get("reason") == "CrashLoopBackOff" for state in states)
+
+
+def is_failing(pod):
+    """Whether one of its containers is held back after a failure, or runs again after one and is not ready yet."""
+    server = next(iter(pod["status"].get("containerStatuses", ())), {})
+    return is_crashed(pod) or (not is_ready(pod) and "lastState" in server)
 
 
 def find_state(pod, field):

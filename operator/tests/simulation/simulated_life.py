@@ -7,17 +7,20 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from random import Random
 
-from simulated_api import NAMESPACE, KilledError, SimulatedApi
+from simulated_api import NAMESPACE, RECIPE, KilledError, SimulatedApi
 from simulated_controllers import (
     HASH,
     MODEL,
     REVISION,
     Controllers,
+    find_state,
+    has_failed,
     hash_template,
-    is_crashed,
     is_ending,
+    is_failing,
     is_finished,
     is_ready,
+    list_owners,
     summarise,
 )
 
@@ -29,7 +32,9 @@ from model_operator.measurement import KpiReader
 from model_operator.observe import Sources
 from model_operator.planning.history import KEPT_REVISIONS
 from model_operator.reconcile import reconcile
+from model_operator.refused import Refused
 from model_operator.settings import Settings
+from model_operator.untaken import Untaken
 from model_operator.untold import Untold
 
 START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
@@ -52,12 +57,14 @@ class Life:
         self.api = SimulatedApi(START)
         self.controllers = Controllers(self.api, self.random)
         self.sources = Sources(self.api, KpiReader(None, 15), Settings())
-        self.untold = Untold(self.read_seconds)
+        self.begin_operator()
         self.promised = Counter()
         self.written = 0
         self.story = []
         self.forgotten = Counter()
         """Recipes whose record or Jobs somebody deleted, which allows one build more."""
+        self.beside = Counter()
+        """Recipes of which a build was begun while one of another model could not start, and how often."""
 
     def read_seconds(self):
         """What a clock says."""
@@ -137,6 +144,10 @@ class Life:
 
     # What the operator does.
 
+    def begin_operator(self):
+        """A process that remembers nothing."""
+        self.untaken = Untaken(Untold(self.read_seconds), Refused(self.read_seconds))
+
     def find_least(self, name="small"):
         """How many pods the spec asks for at least; none where old ones may go first."""
         spec = self.read_spec(name)
@@ -169,9 +180,9 @@ class Life:
         before = copy.deepcopy(self.read_status(name)) if ("CompressedModel", name) in self.api.live else {}
         self.api.writes, self.api.kill_at = [], lives_for
         try:
-            reconcile(NAMESPACE, name, self.sources, self.api.now, self.untold)
+            reconcile(NAMESPACE, name, self.sources, self.api.now, self.untaken)
         except KilledError:
-            self.untold = Untold(self.read_seconds)
+            self.begin_operator()
         except ModelOperatorError:
             pass
         finally:
@@ -180,6 +191,9 @@ class Life:
         if ("status", "CompressedModel", name) in writes and ("CompressedModel", name) in self.api.live:
             self._check_status(name, seen, before, view)
         assert sum(verb == "status" for verb, _, _ in writes) <= 1, writes
+        for verb, kind, made in writes:
+            if (verb, kind) == ("create", "Job") and (kind, made) in self.api.live:
+                self._check_begun(self.api.live[kind, made], seen["metadata"]["uid"], view)
         self.check_cluster()
         return writes
 
@@ -220,6 +234,7 @@ class Life:
             for name in self.list_models():
                 written = self.run_pass(name)
                 assert written == (), f"{written} {self.format()}"
+        self._check_finished()
         for name in self.list_models():
             if self.tell("Ready", name) == ("True", "Serving"):
                 self.promised[name] = self.find_least(name)
@@ -237,23 +252,49 @@ class Life:
             ready = sum(map(is_ready, pods))
             assert ready >= self.promised[name], f"{ready} of {self.promised[name]} pods of {name}. {self.format()}"
         jobs = self.api.list_live("Job")
-        active = Counter(
-            job["metadata"]["labels"]["modelpress.dev/build"]
-            for job in jobs.values()
-            if not is_finished(job) and not is_ending(job)
-        )
-        assert not active or max(active.values()) == 1, f"{active}. {self.format()}"
-        self._check_builds(jobs)
+        going = [job for job in jobs.values() if not is_finished(job) and not is_ending(job)]
+        of_settings = Counter(job["metadata"]["labels"]["modelpress.dev/build"] for job in going)
+        assert not of_settings or max(of_settings.values()) == 1, f"{of_settings}. {self.format()}"
+        for recipe, count in Counter(map(read_recipe, going)).items():
+            assert count <= 1 + self.beside[recipe], f"{count} builds of {recipe} at a time. {self.format()}"
+        for recipe, count in self.controllers.built.items():
+            # Not again, unless what is known of it was taken away.
+            most = 1 + self.forgotten[recipe] + self.api.lost[recipe] + self.beside[recipe]
+            assert count <= most, f"{recipe} was built {count} times. {self.format()}"
 
-    def _check_builds(self, jobs):
-        """A recipe that was built is not built again, unless somebody took away what is known of it."""
-        built = Counter()
-        for job in jobs.values():
-            conditions = (job.get("status") or {}).get("conditions") or ()
-            if any(each["type"] == "Complete" for each in conditions):
-                built[job["metadata"]["annotations"]["modelpress.dev/recipe-digest"]] += 1
-        for recipe, count in built.items():
-            assert count <= 1 + self.forgotten[recipe], f"{recipe} was built {count} times. {self.format()}"
+    def _check_begun(self, made, uid, view):
+        """A build is begun beside no other of its recipe but one that waits, for another model, on other settings."""
+        pods = [body for (kind, _), body in view.items() if kind == "Pod" and body]
+        jobs = [body for (kind, _), body in view.items() if kind == "Job" and body]
+        for job in jobs:
+            same = job["metadata"]["name"] == made["metadata"]["name"]
+            if same or is_finished(job) or read_recipe(job) != read_recipe(made):
+                continue
+            own = [pod for pod in pods if list_owners(pod) == {job["metadata"]["uid"]}]
+            where = f"{made['metadata']['name']} beside {job['metadata']['name']}. {self.format()}"
+            assert not is_ending(job), where
+            assert not any(find_state(pod, "containerStatuses") for pod in own), where
+            assert list_owners(job) - {uid}, where
+            self.beside[read_recipe(made)] += 1
+
+    def _check_finished(self):
+        """At rest a finished build is there that decides something, or that is some model's last one."""
+        living = {body["metadata"]["uid"] for body in self.api.list_live("CompressedModel").values()}
+        jobs = [job for job in self.api.list_live("Job").values() if is_finished(job) and list_owners(job) & living]
+        for job in jobs:
+            assert any(self._has_use(job, name, jobs) for name in self.list_models()), (
+                f"{job['metadata']['name']} is left. {self.format()}"
+            )
+
+    def _has_use(self, job, name, jobs):
+        """Whether a finished build is of use to the model."""
+        uid = self.api.live["CompressedModel", name]["metadata"]["uid"]
+        if uid not in list_owners(job):
+            return False
+        last = max((each for each in jobs if uid in list_owners(each)), key=find_end_time)
+        recorded = any(read_recipe(body) == read_recipe(job) for body in self.api.list_live("ConfigMap").values())
+        asked = read_recipe(job) == self.recipe_digest(name)
+        return find_end_time(job) == find_end_time(last) or not recorded or (asked and has_failed(job))
 
     def list_servers(self, name):
         """The model's pods that are not ending."""
@@ -304,7 +345,7 @@ class Life:
             for (kind, _), pod in view.items()
             if kind == "Pod" and pod and pod["metadata"]["labels"].get(MODEL) == name and not is_ending(pod)
         ]
-        assert not [pod for pod in pods if is_crashed(pod)], where
+        assert not [pod for pod in pods if is_failing(pod)], where
         autoscaling = model.spec.autoscaling
         least = replicas if autoscaling is None else autoscaling.min_replicas
         answering = [pod for pod in pods if is_ready(pod)]
@@ -336,3 +377,13 @@ class Life:
     def format(self):
         """The story so far, for the failure's text."""
         return "Story: " + "; ".join(map(str, self.story[-40:]))
+
+
+def read_recipe(body):
+    """Digest of the recipe that a Job builds or a ConfigMap records; None of others."""
+    return (body["metadata"].get("annotations") or {}).get(RECIPE)
+
+
+def find_end_time(job):
+    """When a finished Job ended."""
+    return job["status"]["conditions"][0]["lastTransitionTime"]

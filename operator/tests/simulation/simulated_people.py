@@ -50,7 +50,8 @@ class People:
         self._edit(rollout={"strategy": self.random.choice(["Recreate", "Rolling", "Rolling"])})
 
     def _change_build(self):
-        self._edit(build={"timeoutSeconds": self.random.choice([60, 600]), "retries": 1})
+        queue = self.random.choice([{}, {"queueName": "team"}])
+        self._edit(build={"timeoutSeconds": self.random.choice([60, 600]), "retries": 1, **queue})
 
     def _compare(self):
         name = self._pick() or self.names[0]
@@ -168,6 +169,7 @@ class People:
         life.controllers.bad_revisions.clear()
         life.controllers.failures.clear()
         life.make_store()
+        life.wait(minutes=6)  # what was refused is tried again
         for name in life.list_models():
             life.edit_model(name, suspend=None, build={"timeoutSeconds": 7200})
 

@@ -1,7 +1,9 @@
 """Known situations on the simulated cluster, from the first object to rest, with the cluster's order by chance."""
 
+from datetime import timedelta
+
 import pytest
-from simulated_controllers import is_ready, summarise
+from simulated_controllers import has_failed, is_ready, summarise
 from simulated_life import PERMANENT, TRANSIENT, Life
 
 SEEDS = range(2)
@@ -23,6 +25,16 @@ def served(life):
     assert life.tell("Ready") == ("True", "Serving")
     assert life.promised["small"] == 2
     return life
+
+
+def count_built(life):
+    """Builds that ended well, whether or not their Jobs are still there."""
+    return sum(life.controllers.built.values())
+
+
+def count_failed(life):
+    """Jobs that are there and failed."""
+    return sum(map(has_failed, life.api.list_live("Job").values()))
 
 
 def read_events(life):
@@ -57,7 +69,126 @@ def test_a_change_of_the_recipe_and_back_builds_twice_and_never_stops_serving(se
     served.settle()
     assert served.read_status()["serving"]["digest"] == first
     assert [entry["digest"] for entry in served.read_status()["history"]] == [first, second]
-    assert len(served.api.list_live("Job")) == 2
+    assert count_built(served) == 2
+
+
+def test_of_many_recipes_the_last_build_stays_and_none_of_them_is_built_again(served):
+    recipes = [{"alpha": alpha / 10, "bits": bits} for alpha in (2, 4) for bits in (4, 8)]
+    for recipe in recipes:
+        served.edit_model(compression=recipe)
+        served.settle()
+        assert len(served.api.list_live("Job")) == 1
+        assert served.read_status()["build"]["job"] in served.api.list_live("Job")
+    served.edit_model(compression=recipes[0])
+    served.settle()
+    assert served.tell("Ready") == ("True", "Serving")
+    assert count_built(served) == 1 + len(recipes)
+    served.wait(minutes=24 * 60)
+    served.settle()
+    assert served.api.list_live("Job") == {}
+    assert [pod for pod in served.api.list_live("Pod").values() if "Job" in str(pod["metadata"])] == []
+    served.edit_model(compression=recipes[1])
+    served.settle()
+    assert count_built(served) == 1 + len(recipes)
+
+
+def test_a_failed_build_and_its_log_stay_while_it_decides_and_a_day_after_it_was_given_up(served):
+    served.controllers.failures = [TRANSIENT, PERMANENT]
+    served.edit_model(compression={"alpha": 0.5, "bits": 8})
+    served.settle()
+    served.wait(minutes=48 * 60)
+    served.settle()
+    assert served.tell("Stalled") == ("True", "BuildFailed")
+    assert count_failed(served) == 2
+    assert len([name for name in served.api.list_live("ConfigMap") if name.endswith("-log")]) == 2
+    served.edit_model(compression={"alpha": 1, "bits": 8})
+    served.settle()
+    assert count_failed(served) == 0
+    served.controllers.failures = [PERMANENT]
+    served.edit_model(compression={"alpha": 0.25, "bits": 8})
+    served.settle()
+    served.edit_model(compression={"alpha": 1, "bits": 8})
+    served.settle()
+    assert count_failed(served) == 1
+    served.wait(minutes=24 * 60)
+    served.settle()
+    assert count_failed(served) == 0
+    assert [name for name in served.api.list_live("ConfigMap") if name.endswith("-log")] == []
+
+
+def test_a_failed_attempt_before_the_one_that_succeeded_goes_after_a_day(life):
+    life.controllers.failures = [TRANSIENT]
+    life.make_model()
+    life.settle()
+    assert (life.tell("Ready"), count_failed(life), len(life.api.list_live("Job"))) == (("True", "Serving"), 1, 2)
+    life.wait(minutes=24 * 60)
+    life.settle()
+    assert (count_failed(life), len(life.api.list_live("Job"))) == (0, 1)
+
+
+def test_builds_that_a_long_life_left_go_some_at_a_time(served):
+    uid = served.api.live["CompressedModel", "small"]["metadata"]["uid"]
+    (job,) = served.api.list_live("Job").values()
+    for number in range(35):
+        metadata = {"name": f"build-{number}", "ownerReferences": [{"kind": "CompressedModel", "uid": uid}]}
+        labels = job["metadata"]["labels"] | {"modelpress.dev/recipe": f"{number:032}"}
+        ended = {"type": "Failed", "status": "True", "lastTransitionTime": "2026-03-01T10:00:00Z"}
+        made = {**metadata, "labels": labels, "annotations": {}}
+        served.api.put({"kind": "Job", "metadata": made, "spec": {}, "status": {"conditions": [ended]}})
+    served.api.tell()
+    assert [len(served.run_pass()) for _ in range(5)] == [10, 10, 10, 5, 0]
+    served.settle()
+    assert list(served.api.list_live("Job")) == [job["metadata"]["name"]]
+
+
+def test_what_is_refused_is_asked_for_ever_more_seldom_and_at_once_when_it_changes(served):
+    served.api.refuse["apply", "HorizontalPodAutoscaler"] = "maxReplicas is too large"
+    served.edit_model(autoscaling={"minReplicas": 2, "maxReplicas": 4})
+    for _ in range(3600 // 10):
+        served.wait(minutes=10 / 60)
+        served.api.tell()
+        served.run_pass()
+    # After 10, 20, 40, 80, 160 s, and each 300 s: it was 360 times.
+    assert served.api.refused["apply", "HorizontalPodAutoscaler"] == 6 + (3600 - 310) // 300
+    assert "refuses HorizontalPodAutoscaler" in str(served.read_status()["conditions"])
+    served.api.refuse.clear()
+    served.edit_model(autoscaling={"minReplicas": 2, "maxReplicas": 3})
+    served.api.tell()
+    served.run_pass()
+    assert served.api.live["HorizontalPodAutoscaler", "small"]["spec"]["maxReplicas"] == 3
+    served.settle()
+    assert served.tell("Ready") == ("True", "Serving")
+
+
+def test_a_build_that_waits_in_a_queue_is_ended_before_one_on_other_settings_begins(life):
+    life.make_model(build={"queueName": "team"})
+    life.api.tell()
+    life.run_pass()
+    (queued,) = life.api.list_live("Job")
+    life.edit_model(build={"timeoutSeconds": 600})
+    life.api.tell()
+    assert ("leave", "Job", queued) in life.run_pass()
+    assert list(life.api.list_live("Job")) == [queued]
+    life.settle()
+    assert life.tell("Ready") == ("True", "Serving")
+    assert count_built(life) == 1
+
+
+def test_of_two_builds_of_one_recipe_that_came_to_run_the_later_is_ended(life):
+    life.make_model("twin", build={"queueName": "team"})
+    life.make_model()
+    life.api.tell()
+    life.run_pass("twin")
+    life.run_pass()
+    assert len(life.api.list_live("Job")) == 2
+    life.controllers.begin_builds()
+    life.api.tell()
+    passes = [life.run_pass(name) for name in ("small", "twin")]
+    going = [job for job in life.api.list_live("Job").values() if "deletionTimestamp" not in job["metadata"]]
+    assert len(going) == 1, passes
+    life.settle()
+    assert {life.tell("Ready", name) for name in ("small", "twin")} == {("True", "Serving")}
+    assert count_built(life) == 1
 
 
 def test_a_change_in_the_middle_of_a_rollout_ends_at_the_last_one(served):
@@ -142,6 +273,60 @@ def test_pods_that_crash_make_it_unready_until_they_run_again(served):
     assert "NotReady" in read_events(served)
     served.end_crashing()
     served.settle()
+    assert served.tell("Ready") == ("True", "Serving")
+
+
+def autoscale(life, replicas):
+    """An autoscaler of at least one pod, which has asked for so many; and the pod that is the newest of them."""
+    life.edit_model(autoscaling={"minReplicas": 1, "maxReplicas": 4})
+    life.settle()
+    before = {pod["metadata"]["name"] for pod in life.list_servers("small")}
+    life.edit_child("Deployment", "small", lambda body: body["spec"].update(replicas=replicas))
+    while len(life.list_servers("small")) < replicas:
+        life.controllers._run_deployment("small")
+    (newest,) = {pod["metadata"]["name"] for pod in life.list_servers("small")} - before
+    return newest
+
+
+def test_a_pod_that_falls_again_and_again_makes_it_unready_once_though_others_answer(served):
+    extra = autoscale(served, replicas=3)
+    served.controllers.falling = {extra}
+    served.promised["small"] = 0
+    told, messages = [], set()
+    for _ in range(40):
+        served.api.now += timedelta(seconds=7)
+        served.controllers._run_pod(extra)
+        served.controllers._tell_deployment(served.api.live["Deployment", "small"])
+        served.api.tell()
+        served.run_pass()
+        told.append(served.tell("Ready"))
+        messages |= {each["message"] for each in served.read_status()["conditions"] if each["type"] == "Ready"}
+    first = told.index(("False", "PodsFailing"))
+    assert set(told[first:]) == {("False", "PodsFailing")}
+    assert len([message for message in messages if "CrashLoopBackOff: the server ended." in message]) == 1, messages
+    assert read_events(served).count("NotReady") == 1
+    served.controllers.falling = set()
+    served.settle()
+    assert served.tell("Ready") == ("True", "Serving")
+
+
+def test_a_pod_that_an_autoscaler_adds_and_no_node_takes_leaves_it_ready(served):
+    served.controllers.full = True
+    autoscale(served, replicas=3)
+    told = []
+    for _ in range(12):
+        served.api.now += timedelta(minutes=1)
+        for name in served.api.list_live("Pod"):
+            served.controllers._run_pod(name)
+        served.controllers._tell_deployment(served.api.live["Deployment", "small"])
+        served.api.tell()
+        served.run_pass()
+        told.append(served.tell("Ready"))
+    assert set(told) == {("True", "Serving")}
+    assert "NotReady" not in read_events(served)
+    served.controllers.full = False
+    served.settle()
+    assert len(served.list_servers("small")) == 3
     assert served.tell("Ready") == ("True", "Serving")
 
 

@@ -1,8 +1,8 @@
 """Golden cases of planning: read strictly, so that a misspelt or forgotten field fails the test that uses it.
 
 A case is a folder with `model.yaml`, `observation.yaml` and `plan.yaml`. An observation is written as the dataclass,
-plus `now`, `settings`, and `refusals` where the API server does not take something of the plan; instead of repeating
-what another case gives, it says:
+plus `now`, `settings`, `refusals` where the API server does not take something of the plan, and `refused_read` where it
+does not let the operator look; instead of repeating what another case gives, it says:
   like: CASE                         what that case observes, with the other fields merged in (null removes)
   status: {from: CASE}               the status that stands after that case's plan
   children: {from: CASE, …}          the objects that stand after it, with the fields of `…` merged in (null removes)
@@ -28,7 +28,7 @@ from model_operator.observation import Children, Observation
 from model_operator.planning.decision import Plan, Refusal
 from model_operator.planning.job import hash_build
 from model_operator.planning.ownership import CHILD_KINDS
-from model_operator.planning.plan import plan, plan_invalid
+from model_operator.planning.plan import plan, plan_invalid, plan_unseen
 from model_operator.planning.report import Report, plan_report
 from model_operator.settings import Settings
 
@@ -47,6 +47,8 @@ class Case(NamedTuple):
     settings: Settings
     now: datetime
     refusals: tuple[Refusal, ...] = ()
+    refused_read: str = ""
+    """The API server's words, where it does not let the operator look."""
 
     @property
     def model(self) -> CompressedModel:
@@ -65,6 +67,8 @@ class Case(NamedTuple):
         return self._report(self._plan()).events
 
     def _plan(self) -> Plan:
+        if self.refused_read:
+            return plan_unseen(self.observation, self.refused_read, self.now)
         try:
             return plan(self.model, self.observation, self.settings, self.now)
         except InvalidModelError as error:
@@ -88,11 +92,12 @@ def load_case(name: str) -> Case:
     now = parse_value(stated.pop("now"), datetime, f"{name}.now")
     settings = Settings(**stated.pop("settings", {}))
     refusals = parse_value(stated.pop("refusals", []), tuple[Refusal, ...], f"{name}.refusals")
+    refused_read = stated.pop("refused_read", "")
     stated["status"] = _load_status(stated.get("status", {}))
     stated["children"] = load_children(stated.get("children", {}))
     for attempt in stated.get("attempts", ()):
         _complete_attempt(attempt, parse_model(body), settings)
-    return Case(body, parse_value(stated, Observation, name), settings, now, refusals)
+    return Case(body, parse_value(stated, Observation, name), settings, now, refusals, refused_read)
 
 
 def format_case(case: Case) -> dict[str, Any]:

@@ -61,6 +61,22 @@ def pod(name, container="server", *, ready=True, state=None, restarts=0, created
     }
 
 
+def unpacking(last, *, name="digits-1", recipe=True):
+    """A model whose pod cannot unpack its artifact: it ended so, and is tried again."""
+    reason, why = ("PodsFailing", "True") if last["exitCode"] == 137 else ("ArtifactMismatch", "False")
+    body = model(
+        "digits",
+        condition("Ready", "False", reason, "Pod digits-1 does not run."),
+        condition("ArtifactReady", why, "Built" if why == "True" else reason),
+        **({"build": BUILT} if recipe else {}),
+        serving={},
+    )
+    tried = pod(name, ready=False, state={"waiting": {"reason": "PodInitializing"}})
+    unpack = {"name": "unpack", "ready": False, "restartCount": 4, "state": {"running": {}}}
+    tried["status"]["initContainerStatuses"] = [unpack | {"lastState": {"terminated": last}}]
+    return ModelFacts(body, (pod("digits-0"), tried), build_pods=(pod("build-cd-0-x", "build"),))
+
+
 def served():
     """A model that is served by two pods, one of which was restarted."""
     body = model(

@@ -44,13 +44,13 @@ def failing_pod(cluster, **facts):
     ("reason", "message", "expected", "remedy"),
     [
         ("OOMKilled", "", "PodsFailing", "Raise spec.serving.resources.limits.memory."),
-        ("CrashLoopBackOff", "bad flag", "PodsFailing", "kubectl logs --previous."),
+        ("CrashLoopBackOff", "bad flag", "PodsFailing", "--previous."),
         ("RunContainerError", "", "PodsFailing", "RunContainerError."),
         (
             "ImagePullBackOff",
             "no such image",
             "PodsPending",
-            "Check spec.serving.image, and that the node may pull it.",
+            "check the chart's images.server, and that the node may pull it.",
         ),
         ("Unschedulable", "0/1 nodes", "PodsPending", "or add a node."),
         (
@@ -70,6 +70,78 @@ def test_a_pod_that_does_not_run_makes_it_not_ready_with_a_remedy(served, reason
     assert conditions["Available"][:2] == ("False", "NoReadyPods")
     # Pods are watched: what comes round besides is for a watch that says nothing, and bounds the passes of many models.
     assert result.requeue_after_seconds == WATCHED_SECONDS
+
+
+MEMORY = "Raise spec.serving.resources.limits.memory"
+
+
+@pytest.mark.parametrize(
+    ("container", "reason", "remedy"),
+    [
+        ("server", "OOMKilled", f"OOMKilled. {MEMORY}."),
+        (
+            "unpack",
+            "OOMKilled",
+            f"unpack. {MEMORY} above 512Mi: the unpacking may use as much as the server, and at least 512Mi.",
+        ),
+        ("istio-proxy", "OOMKilled", "OOMKilled in its container istio-proxy."),
+        ("server", "CrashLoopBackOff", "kubectl -n press logs NAME -c server --previous."),
+        ("unpack", "CrashLoopBackOff", "kubectl -n press logs NAME -c unpack --previous."),
+        (
+            "unpack",
+            "ImagePullBackOff",
+            "It is the operator's image for unpacking: check the chart's images.unpack, and that the node may pull it.",
+        ),
+        ("istio-proxy", "ErrImagePull", "Check the image of the container istio-proxy, and that the node may pull it."),
+    ],
+)
+def test_the_remedy_is_for_the_container_that_needs_it(served, container, reason, remedy):
+    pod = failing_pod(served, reason=reason, container=container)
+    told = conditions_of(plan_with(served, pods=(pod,)).status)["Ready"][2]
+    assert told.endswith(remedy.replace("NAME", pod.name))
+
+
+def test_an_image_that_the_spec_names_is_the_specs_to_correct(served):
+    served.body["spec"]["serving"] = {"image": "registry.example/own:1"}
+    served.run()
+    pod = failing_pod(served, reason="ImagePullBackOff", container="server")
+    told = conditions_of(plan_with(served, pods=(pod,)).status)["Ready"][2]
+    assert told.endswith("Check spec.serving.image, and that the node may pull it.")
+
+
+def test_an_unpacking_that_failed_says_its_error_and_a_server_nothing_of_what_was_unpacked(served):
+    failure = '{"error":"the store is full; make room.","permanent":false}'
+    facts = {"reason": "CrashLoopBackOff", "message": failure, "unpack_message": failure, "unpack_exit_code": 1}
+    told = [
+        conditions_of(plan_with(served, pods=(failing_pod(served, **each),)).status)["Ready"][2]
+        for each in (
+            {**facts, "container": "unpack"},
+            {"reason": "OOMKilled", "container": "server", "unpack_message": '{"digest":"x"}', "unpack_exit_code": 0},
+        )
+    ]
+    assert "CrashLoopBackOff in its container unpack: the store is full; make room. Look at" in told[0]
+    assert told[1].endswith(f"OOMKilled. {MEMORY}.")
+
+
+@pytest.mark.parametrize(("ready", "told"), [(1, ("True", "Serving")), (0, ("False", "PodsPending"))])
+def test_a_pod_that_an_autoscaler_adds_may_wait_for_a_node(served, ready, told):
+    served.body["spec"]["autoscaling"] = {"minReplicas": 1, "maxReplicas": 3}
+    served.run()
+    (pod,) = served.observe().pods
+    served.children["deployment"]["spec"]["replicas"] = 2
+    counts = {"replicas": 2, "updatedReplicas": 2, "readyReplicas": ready, "availableReplicas": ready}
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out"}
+    for conditions in ([], [late] if ready else []):
+        served.children["deployment"]["status"] |= {**counts, "conditions": conditions}
+        extra = replace(pod, name="extra", ready=False, reason="Unschedulable", message="0/1 nodes")
+        result = plan_with(served, pods=(replace(pod, ready=bool(ready)), extra))
+        found = conditions_of(result.status or served.status)
+        assert found["Ready"][:2] == told
+        assert "Pod extra does not run, Unschedulable: 0/1 nodes. Lower spec" in found["Ready"][2]
+        assert found["Stalled"][0] == "False"
+    failing = replace(pod, name="extra", ready=False, reason="CrashLoopBackOff", container="server")
+    found = conditions_of(plan_with(served, pods=(replace(pod, ready=bool(ready)), failing)).status)
+    assert found["Ready"][:2] == ("False", "PodsFailing")
 
 
 def test_a_pod_that_ends_counts_no_more(served):

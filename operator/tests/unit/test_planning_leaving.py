@@ -1,12 +1,15 @@
 import dataclasses
+from datetime import timedelta
 
 import pytest
 from planning_golden import load_case
-from test_planning_build import make_attempt, make_plan, tell
+from test_planning_build import NOW, make_attempt, make_plan, tell
 
 from model_operator.api.v1alpha1 import parse_model
-from model_operator.build_attempt import is_left_over, parse_attempt
+from model_operator.build_attempt import is_left_over, is_outlived, parse_attempt
+from model_operator.observation import BuildAttempt
 from model_operator.planning.decision import Reference
+from model_operator.planning.leaving import MOST_AT_ONCE
 
 RECIPE = "0" * 32
 
@@ -67,17 +70,62 @@ def test_the_build_that_is_waited_for_is_kept(model):
     assert named(make_plan(model, make_attempt(model))) == []
 
 
-def test_a_build_of_other_settings_that_cannot_start_is_left_when_another_takes_its_place(model):
+def test_a_build_of_other_settings_that_cannot_start_is_left_before_another_takes_its_place(model):
     stuck = make_attempt(model, "Pending", build_hash="0" * 8, reason="Unschedulable")
     result = make_plan(model, stuck)
     assert named(result) == [stuck.job]
+    assert (result.create, result.requeue_after_seconds) == ((), 5.0)
+    assert tell(result) == (
+        "BuildPending",
+        f"Job {stuck.job} cannot start, has other settings than the spec and is ended; then the next one is made.",
+    )
+
+
+def test_a_build_that_cannot_start_and_that_another_model_asks_for_too_is_no_hindrance(model):
+    stuck = make_attempt(model, "Pending", build_hash="0" * 8, reason="Unschedulable", owners=("uid-1", "uid-2"))
+    result = make_plan(model, stuck)
+    assert named(result) == [stuck.job]
     assert [body["kind"] for body in result.create] == ["Job"]
+
+
+def test_of_two_builds_that_run_every_model_waits_for_the_oldest(model):
+    other = make_attempt(model, build_hash="0" * 8, owners=("uid-1", "uid-2"))
+    own = make_attempt(model)
+    assert named(make_plan(model, other, own)) == [own.job]
+    assert named(make_plan(model, own, other)) == [other.job]
 
 
 def test_builds_of_earlier_recipes_are_left(model):
     result = make_plan(model, make_attempt(model), leftover=("build-before-0",))
     assert named(result) == ["build-before-0"]
     assert result.reasons == ("leave Job build-before-0: the model does not ask for it any more",)
+
+
+def ended(name, days=0, state="Failed"):
+    """A finished build of an earlier recipe, so long ago."""
+    return BuildAttempt(name, frozenset({"uid-1"}), "0" * 8, 0, state, finished_at=NOW - timedelta(days=days))
+
+
+def test_of_the_finished_builds_of_earlier_recipes_the_last_one_is_kept_for_a_day(model):
+    builds = (ended("b", 0.5), ended("a", 0.7, "Succeeded"), ended("c", 0.6))
+    assert named(make_plan(model, make_attempt(model), outlived=builds)) == ["a", "c"]
+    assert named(make_plan(model, make_attempt(model), outlived=(ended("a", 0.99),))) == []
+    assert named(make_plan(model, make_attempt(model), outlived=(ended("a", 1),))) == ["a"]
+
+
+def test_failed_attempts_that_count_are_kept_however_long_ago_they_were(model):
+    failures = [make_attempt(model, "Failed", number, finished_at=NOW - timedelta(days=9)) for number in range(3)]
+    assert named(make_plan(model, *failures)) == []
+    assert named(make_plan(model, *failures, outlived=(ended("a", 0.1),))) == []
+    others = [dataclasses.replace(each, job=f"o{each.attempt}", build_hash="0" * 8) for each in failures]
+    assert named(make_plan(model, *failures, *others)) == ["o0", "o1", "o2"]
+    another = [dataclasses.replace(each, owners=frozenset({"uid-2"})) for each in others]
+    assert named(make_plan(model, *failures, *another)) == []
+
+
+def test_a_pass_leaves_some_finished_builds_only_the_oldest_first(model):
+    builds = tuple(ended(f"build-{number}", 100 - number) for number in range(30))
+    assert named(make_plan(model, outlived=builds)) == [f"build-{number}" for number in range(MOST_AT_ONCE)]
 
 
 def test_a_known_artifact_leaves_a_build_that_still_runs():
@@ -109,8 +157,10 @@ def test_which_builds_are_left_over():
     assert not is_left_over(job(), "1" * 32)
     assert not is_left_over(job(deletionTimestamp="2026-03-02T10:00:00Z"), RECIPE)
     assert not is_left_over(job(labels={"modelpress.dev/recipe": "1" * 32}), RECIPE)
-    ended = {"conditions": [{"type": "Failed", "status": "True"}]}
-    assert not is_left_over(job() | {"status": ended}, RECIPE)
+    over = job() | {"status": {"conditions": [{"type": "Failed", "status": "True"}]}}
+    assert not is_left_over(over, RECIPE)
+    assert [is_outlived(each, RECIPE) for each in (over, job())] == [True, False]
+    assert not is_outlived(over, "1" * 32)
 
 
 def test_a_job_that_is_being_deleted_is_an_ending_attempt():

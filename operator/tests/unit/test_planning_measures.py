@@ -1,5 +1,7 @@
+import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from planning_golden import load_case
@@ -7,9 +9,12 @@ from planning_golden import load_case
 from model_operator.api.status import ArtifactStatus, CompressedModelStatus
 from model_operator.api.v1alpha1 import parse_model
 from model_operator.observation import Baseline, KpiProblem, Kpis, Observation
-from model_operator.planning.objectives import plan_objectives
+from model_operator.planning.objectives import hold_objectives, plan_objectives
+from model_operator.planning.reasons import Reason
 from model_operator.planning.savings import Prices, plan_savings
+from model_operator.planning.status import render_condition
 from model_operator.planning.unread import keep_measures
+from model_operator.planning.verdict import Verdict
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 KPIS = Kpis(
@@ -17,6 +22,7 @@ KPIS = Kpis(
     measured_at=NOW,
     pods=2,
     requests=6000.0,
+    tried_requests=6000.0,
     requests_per_second=20.0,
     requests_per_second_per_pod=10.0,
     p95_latency_milliseconds=2.5,
@@ -156,6 +162,90 @@ def test_what_was_not_measured_is_unknown(body, facts, reason):
 def test_a_quality_that_is_not_known_is_unknown(body, facts, reason):
     status, found, _ = judge(body, {"quality": {"maximumLoss": 1}}, **facts)
     assert (status, found) == ("Unknown", reason)
+
+
+@pytest.mark.parametrize(
+    ("objectives", "few", "text"),
+    [
+        (
+            {"p95LatencyMilliseconds": 5},
+            {"requests": 99.0},
+            "p95LatencyMilliseconds is of 99 requests in the last 5m; it is judged from 100 on.",
+        ),
+        (
+            {"errorPercent": 1},
+            {"tried_requests": 1.0, "error_percent": 100.0},
+            "errorPercent is of 1 requests in the last 5m; it is judged from 100 on.",
+        ),
+    ],
+)
+def test_a_number_of_few_requests_is_not_judged(body, objectives, few, text):
+    assert judge(body, objectives, kpis=replace(KPIS, **few)) == ("Unknown", "InsufficientData", text)
+    enough = dict.fromkeys(("requests", "tried_requests"), 100.0)
+    assert judge(body, objectives, kpis=replace(KPIS, **enough))[0] == "True"
+
+
+def test_errors_are_judged_by_all_that_was_tried_and_what_is_used_without_any_request(body):
+    broken = replace(KPIS, requests=0.0, tried_requests=100.0, error_percent=100.0)
+    assert judge(body, {"errorPercent": 1}, kpis=broken)[:2] == ("False", "ObjectivesMissed")
+    idle = replace(KPIS, requests=0.0, tried_requests=0.0)
+    assert judge(body, {"cpuMillicores": 50, "memoryMebibytes": 64}, kpis=idle)[:2] == ("True", "ObjectivesMet")
+
+
+def test_a_number_near_its_bound_changes_the_verdict_once_a_minute_at_most():
+    """The p95 is measured every 15 s, by turns below and above its bound."""
+    case = load_case("objectives-met")
+    status, changes, events = case.plan().status, [], []
+    for number in range(1, 41):
+        now = case.now + timedelta(seconds=15 * number)
+        p95 = 5.1 if number % 2 else 4.9
+        kpis = replace(case.observation.kpis, measured_at=now, p95_latency_milliseconds=p95)
+        later = case._replace(now=now, observation=replace(case.observation, status=status, kpis=kpis))
+        events += [event["reason"] for event in later.events()]
+        written = later.plan().status
+        if written is not None:
+            (before,), (after,) = (
+                [each for each in one["conditions"] if each["type"] == "WithinObjectives"] for one in (status, written)
+            )
+            changes += [now] if before["status"] != after["status"] else []
+            assert (before["status"] == after["status"]) == (before["reason"] == after["reason"])
+            status = written
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise([case.now, *changes])]
+    assert min(gaps) >= 60
+    assert 5 <= len(changes) == len([event for event in events if event.startswith("Objectives")])
+
+
+HELD = [
+    (("True", "ObjectivesMet"), ("False", "ObjectivesMissed"), True),
+    (("False", "ObjectivesMissed"), ("True", "ObjectivesMet"), True),
+    (("True", "ObjectivesMet"), ("Unknown", "InsufficientData"), True),
+    (("Unknown", "InsufficientData"), ("False", "ObjectivesMissed"), False),
+    (("True", "ObjectivesMet"), ("Unknown", "NotServing"), False),
+    (("True", "ObjectivesMet"), ("Unknown", "PrometheusUnavailable"), False),
+    (("Unknown", "PrometheusUnavailable"), ("True", "ObjectivesMet"), False),
+]
+
+
+@pytest.mark.parametrize(("standing", "found", "held"), HELD)
+def test_a_verdict_that_was_reached_is_held_and_nothing_else_is(standing, found, held):
+    before = render_condition("WithinObjectives", Verdict(standing[0], Reason(standing[1]), "before"), None, 1, NOW)
+    verdict = Verdict(found[0], Reason(found[1]), "now")
+    told = {age: hold_objectives(verdict, before, NOW + timedelta(seconds=age)).message for age in (0, 59, 60)}
+    assert told == {0: "before" if held else "now", 59: "before" if held else "now", 60: "now"}
+    assert hold_objectives(verdict, None, NOW) == verdict
+    assert hold_objectives(None, before, NOW) is None
+
+
+@pytest.mark.parametrize("change", ["generation", "revision"])
+def test_what_was_said_of_another_spec_or_revision_is_not_held(change):
+    case = load_case("objectives-held")
+    status = json.loads(json.dumps(case.observation.status))
+    generation = case.observation.generation + (change == "generation")
+    if change == "revision":
+        status["serving"]["revision"] = "0" * 12
+    changed = case._replace(observation=replace(case.observation, status=status, generation=generation))
+    found = {each["type"]: each["status"] for each in changed.plan().status["conditions"]}
+    assert found["WithinObjectives"] == "False"
 
 
 def test_a_missed_objective_outweighs_one_that_is_unknown(body):

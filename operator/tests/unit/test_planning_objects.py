@@ -1,5 +1,6 @@
 """What every object that is made must be, whatever the spec."""
 
+import copy
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,9 @@ from model_artifact.recipe import parse_recipe
 from model_operator import names
 from model_operator.api.v1alpha1 import parse_model
 from model_operator.observation import Claim, Observation, Record
+from model_operator.planning.artifact import Artifact
 from model_operator.planning.autoscaling import render_autoscaler
+from model_operator.planning.deployment import UNPACK_RESOURCES, render_deployment
 from model_operator.planning.job import render_job
 from model_operator.planning.plan import plan
 from model_operator.settings import Settings
@@ -75,6 +78,39 @@ def test_pods_meet_the_restricted_standard(full_body):
             "emptyDir",
             "downwardAPI",
         }
+
+
+@pytest.mark.parametrize(
+    ("resources", "memory"),
+    [
+        (None, "512Mi"),
+        ({}, "512Mi"),
+        ({"limits": {"cpu": "2"}}, "512Mi"),
+        ({"limits": {"memory": "256Mi"}}, "512Mi"),
+        ({"limits": {"memory": "0.5Gi"}}, "512Mi"),
+        ({"limits": {"memory": "513Mi"}}, "513Mi"),
+        ({"limits": {"memory": "4Gi"}}, "4Gi"),
+        ({"limits": {"memory": 536870913}}, "536870913"),
+        ({"requests": {"memory": "4Gi"}}, "512Mi"),
+    ],
+)
+def test_the_unpacking_may_use_the_servers_memory_and_never_less_than_its_own(body, resources, memory):
+    before = unpack_of(body)
+    if resources is not None:
+        body["spec"]["serving"] = {"resources": resources}
+    wanted = copy.deepcopy(before)
+    wanted["resources"]["limits"]["memory"] = memory
+    assert before["resources"] == UNPACK_RESOURCES
+    # Nothing else of it changes: whatever changes in a template replaces every pod.
+    assert unpack_of(body) == wanted
+
+
+def unpack_of(body):
+    """The unpacking container of the model's Deployment."""
+    artifact = Artifact("sha256:" + "a" * 64, "pvc://store/a.zip")
+    deployment = render_deployment(parse_model(body), "uid", artifact, Settings())
+    (container,) = deployment["spec"]["template"]["spec"]["initContainers"]
+    return container
 
 
 def test_only_the_unpacking_container_sees_the_store_and_cannot_write_there(full_body):

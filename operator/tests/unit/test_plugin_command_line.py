@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
+from kubectl_cmod import kubectl
 from kubectl_cmod.__main__ import run
 from kubectl_cmod.arguments import Request, parse_arguments
-from kubectl_cmod.kubectl import Kubectl, PluginError, find_program
+from kubectl_cmod.kubectl import Kubectl, PluginError, find_program, parse_words
 
 
 def parse(*arguments):
@@ -72,12 +73,34 @@ def played(monkeypatch, tmp_path):
 
 def test_what_kubectl_is_asked(played):
     assert not played.exists()
-    here = Kubectl(["--context=there"], "press")
-    assert here.read_list("pods") == (["--context=there", "get", "pods", "--namespace=press", "--output=json"],)
+    here, bound = Kubectl(["--context=there"], "press"), "--request-timeout=10s"
+    assert here.read_list("pods") == (["--context=there", "get", "pods", "--namespace=press", "--output=json", bound],)
     everywhere = Kubectl([], "press", everywhere=True)
-    assert everywhere.read_list("pods") == (["get", "pods", "--all-namespaces", "--output=json"],)
+    assert everywhere.read_list("pods") == (["get", "pods", "--all-namespaces", "--output=json", bound],)
+    stated = Kubectl(["--request-timeout=1m"], "press")
+    assert stated.read_list("pods") == (["--request-timeout=1m", "get", "pods", "--namespace=press", "--output=json"],)
     both = [here.read_list("pods", "-l", "a"), here.read_list("events")]
     assert here.read_lists(["pods", "-l", "a"], ["events"]) == both
+
+
+def test_a_kubectl_that_does_not_end_is_ended_and_told(monkeypatch, capsys, tmp_path):
+    program = tmp_path / "kubectl"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("KUBECTL", str(program))
+    monkeypatch.setattr(kubectl, "ANSWER_SECONDS", 0.3)
+    assert run(["status", "small"]) == 1
+    assert capsys.readouterr().err == (
+        "kubectl get compressedmodels.modelpress.dev has no answer after 0.3 s: see whether the API server can be "
+        "reached (kubectl version), or give it longer by --request-timeout\n"
+    )
+
+
+def test_of_an_error_kubectls_words_are_told_and_not_its_log():
+    logged = 'E1121 20:04:33.352935   12319 memcache.go:265] "Unhandled Error" err="no group list"\n'
+    assert parse_words(f"{logged}{logged}Unable to connect to the server: EOF\n") == (
+        "Unable to connect to the server: EOF"
+    )
 
 
 def test_no_model_at_all_is_told(played, capsys):

@@ -4,9 +4,10 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from plugin_models import building, condition, failed, model, pod, served
+from plugin_models import building, condition, failed, model, pod, served, unpacking
 
 from kubectl_cmod import remedies, why
+from kubectl_cmod.__main__ import _choose_part
 from kubectl_cmod.comparison import format_comparison, render_comparison
 from kubectl_cmod.facts import ModelFacts
 from kubectl_cmod.listing import format_list, render_list
@@ -130,7 +131,8 @@ delete the Jobs.
 What it means: An attempt to build ended without an artifact. The message says why, which attempt it was, and when \
 the next one starts.
 What to do: While Reconciling is True: nothing. When Stalled is True: change the field that the \
-message names; other build settings, or deleting the Jobs, begin with a new first attempt.
+message names; other build settings, or deleting the Jobs, begin with a new first attempt; another builder image \
+of the operator alone does not.
 
 Last events:
   4m ago  BackoffLimitExceeded  Job build-cd-2: Job has reached the limit
@@ -177,6 +179,57 @@ def test_which_objects_may_say_more():
     assert [each["metadata"]["name"] for each in why.find_subjects(failed())] == ["build-cd-2"]
     assert [each["metadata"]["name"] for each in why.find_subjects(served())] == ["digits-1", "digits-2"]
     assert [why.concerns_build(facts) for facts in (failed(), building(), served())] == [True, True, False]
+
+
+KILLED = {"exitCode": 137, "reason": "OOMKilled"}
+MISMATCH = {"exitCode": 4, "reason": "Error", "message": "another digest"}
+
+
+class Logs:
+    """A kubectl that knows logs by pod and container, and remembers what was asked for."""
+
+    def __init__(self, **logs):
+        self.logs, self.asked = logs, []
+
+    def read_log(self, pod, container, lines, *, previous=False):
+        """The log's end."""
+        assert lines == why.LOG_LINES
+        self.asked.append((pod, container, previous))
+        return self.logs.get(container, "")
+
+
+@pytest.mark.parametrize("last", [KILLED, MISMATCH])
+def test_the_log_of_the_container_that_hinders_is_read(last):
+    logs = Logs(unpack="reading\nno room left\n", server="serves", build="built")
+    assert why.read_log(logs, unpacking(last)) == why.Log("unpack of digits-1", ("reading", "no room left"))
+    assert logs.asked == [("digits-1", "unpack", True)]
+    assert (why.concerns_build(unpacking(last)), why.concerns_unpacking(unpacking(last))) == (False, True)
+    assert why.concerns_unpacking(served()) is False
+
+
+def test_the_logs_that_are_shown_are_of_what_hinders():
+    found = [_choose_part(facts) for facts in (unpacking(KILLED), unpacking(MISMATCH), building(), served())]
+    assert found == ["unpack", "unpack", "build", "server"]
+
+
+def test_a_server_that_runs_again_after_a_fall_is_asked_for_its_log_before():
+    last = {"terminated": {"exitCode": 1, "message": "bad flag"}}
+    body = model("digits", condition("Ready", "False", "PodsFailing"), condition("ArtifactReady", "True", "Built"))
+    logs = Logs(server="bad flag\n")
+    found = why.read_log(logs, ModelFacts(body, (pod("digits-1", ready=False, restarts=2, lastState=last),)))
+    assert (found, logs.asked) == (why.Log("server of digits-1", ("bad flag",)), [("digits-1", "server", True)])
+
+
+@pytest.mark.parametrize(
+    ("last", "line"),
+    [
+        (KILLED, "digits-1: OOMKilled of unpack, 4 restarts"),
+        (MISMATCH, "digits-1: CrashLoopBackOff of unpack, 4 restarts: another digest"),
+    ],
+)
+def test_a_pod_that_cannot_unpack_as_a_tree(last, line):
+    lines = [each.split("  ")[-1].strip() for each in tree(unpacking(last)).splitlines()]
+    assert [each for each in lines if each.startswith("digits-1:")] == [line]
 
 
 def test_two_models_side_by_side():

@@ -8,6 +8,7 @@ from model_operator.apply import apply, write_report
 from model_operator.errors import ClusterError
 from model_operator.planning.decision import Plan, Reference, Refusal
 from model_operator.planning.report import Report
+from model_operator.refused import Refused
 from model_operator.untold import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, MOST_UNTOLD, UNTOLD_SECONDS, Untold
 
 OURS = {"app.kubernetes.io/managed-by": "modelpress"}
@@ -33,7 +34,7 @@ def test_everything_is_written_in_order(kube, model):
         scale=3,
         delete=(Reference("HorizontalPodAutoscaler", "small"),),
     )
-    assert apply(plan, model, "u", kube) == ()
+    assert apply(plan, model, "u", kube, Refused()) == ()
     assert kube.writes == [
         ("create", "Job", "build"),
         ("own", "ConfigMap", "record"),
@@ -49,7 +50,7 @@ def test_everything_is_written_in_order(kube, model):
 
 
 def test_an_empty_plan_writes_nothing(kube, model):
-    assert apply(Plan(), model, "u", kube) == ()
+    assert apply(Plan(), model, "u", kube, Refused()) == ()
     assert kube.writes == []
 
 
@@ -57,7 +58,7 @@ def test_what_is_refused_is_returned_and_the_rest_is_done(kube, model):
     kube.refuse["apply", "HorizontalPodAutoscaler"] = refused("maxReplicas is too small")
     kube.refuse["create", "Job"] = refused("exceeded quota", invalid=False)
     plan = Plan(create=(thing("Job", "build"),), apply=(thing("HorizontalPodAutoscaler"), thing("Service")))
-    assert apply(plan, model, "u", kube) == (
+    assert apply(plan, model, "u", kube, Refused()) == (
         Refusal("Job", "build", "exceeded quota", invalid=False),
         Refusal("HorizontalPodAutoscaler", "small", "maxReplicas is too small", invalid=True),
     )
@@ -66,26 +67,26 @@ def test_what_is_refused_is_returned_and_the_rest_is_done(kube, model):
 
 def test_a_deployment_that_was_refused_is_not_scaled(kube, model):
     kube.refuse["apply", "Deployment"] = refused("no such field")
-    assert len(apply(Plan(apply=(thing("Deployment"),), scale=2), model, "u", kube)) == 1
+    assert len(apply(Plan(apply=(thing("Deployment"),), scale=2), model, "u", kube, Refused())) == 1
     assert kube.writes == []
 
 
 def test_an_api_server_that_is_away_ends_the_pass(kube, model):
     kube.refuse["apply", "Service"] = ClusterError("away")
     with pytest.raises(ClusterError, match="away"):
-        apply(Plan(apply=(thing("Service"), thing("Deployment"))), model, "u", kube)
+        apply(Plan(apply=(thing("Service"), thing("Deployment"))), model, "u", kube, Refused())
     assert kube.writes == []
 
 
 def test_a_shared_object_that_another_model_made_meanwhile_is_left(kube, model):
     there = kube.put(thing("Job", "build", labels=OURS, uid="theirs"))
-    assert apply(Plan(create=(thing("Job", "build", labels=OURS),)), model, "u", kube) == ()
+    assert apply(Plan(create=(thing("Job", "build", labels=OURS),)), model, "u", kube, Refused()) == ()
     assert kube.objects["Job", "press", "build"] == there
 
 
 def test_a_stranger_of_a_shared_objects_name_is_refused(kube, model):
     kube.put(thing("Job", "build"))
-    (refusal,) = apply(Plan(create=(thing("Job", "build", labels=OURS),)), model, "u", kube)
+    (refusal,) = apply(Plan(create=(thing("Job", "build", labels=OURS),)), model, "u", kube, Refused())
     assert refusal.message == (
         "Job build: an object of that name is there that Modelpress did not make: delete or rename it"
     )
@@ -94,12 +95,12 @@ def test_a_stranger_of_a_shared_objects_name_is_refused(kube, model):
 @pytest.mark.parametrize("owners", [[], [{"uid": "other", "controller": True}], [{"uid": "u"}]])
 def test_what_the_model_does_not_control_is_not_deleted(kube, model, owners):
     kube.put(thing("HorizontalPodAutoscaler", ownerReferences=owners))
-    apply(Plan(delete=(Reference("HorizontalPodAutoscaler", "small"),)), model, "u", kube)
+    apply(Plan(delete=(Reference("HorizontalPodAutoscaler", "small"),)), model, "u", kube, Refused())
     assert ("HorizontalPodAutoscaler", "press", "small") in kube.objects
 
 
 def test_what_is_gone_need_not_be_deleted(kube, model):
-    assert apply(Plan(delete=(Reference("HorizontalPodAutoscaler", "small"),)), model, "u", kube) == ()
+    assert apply(Plan(delete=(Reference("HorizontalPodAutoscaler", "small"),)), model, "u", kube, Refused()) == ()
     assert kube.writes == []
 
 

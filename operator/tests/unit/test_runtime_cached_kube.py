@@ -15,11 +15,11 @@ from model_operator.cached_kube import (
     CLAIM_SECONDS,
     MARK_SECONDS,
     CachedKube,
-    Recent,
 )
 from model_operator.errors import ClusterError
 from model_operator.kube import WATCHED_KINDS
 from model_operator.object_cache import ObjectCache
+from model_operator.recent import Recent
 
 OURS = {"app.kubernetes.io/managed-by": "modelpress"}
 
@@ -126,7 +126,13 @@ class Server:
             self.remove(kind, name)
         self._answer(None)
 
-    leave = delete
+    def leave(self, kind, namespace, name, uid):
+        """Be ended, until what it owns is gone; one that owns nothing is gone at once."""
+        standing = copy.deepcopy(self.objects.get((kind, namespace, name), {}))
+        if not standing.get("owns"):
+            return self.delete(kind, namespace, name, uid)
+        standing["metadata"]["deletionTimestamp"] = "2026-03-02T10:00:00Z"
+        return self._answer(self.put(standing))
 
     def write_status(self, namespace, name, uid, status):
         """Write the status."""
@@ -402,6 +408,24 @@ def test_what_is_not_watched_is_always_asked_for(server, kube):
     assert kube.list_labelled("Event", "press", {"x": "y"}) == []
     assert kube.create("press", body_of("Event")) is True
     assert server.asked == [("get", "Event"), ("list", "Event")]
+
+
+def test_what_was_left_and_is_being_ended_needs_no_request_after_that(server, cache, kube):
+    server.put(body_of("Job", owns="pods"), OURS | {"modelpress.dev/recipe": "r"})
+    deliver(server, cache)
+    kube.leave("Job", "press", "a", "u")
+    (job,) = kube.list_labelled("Job", "press", {"modelpress.dev/recipe": "r"})
+    assert job["metadata"]["deletionTimestamp"]
+    assert server.asked == []
+
+
+def test_what_is_not_watched_leaves_no_doubt_for_ever(server, cache, kube):
+    assert kube.create("press", body_of("Event")) is True
+    assert kube.create("press", body_of("Event")) is False
+    server.broken = True
+    with pytest.raises(ClusterError, match="no answer"):
+        kube.create("press", body_of("Event", "b"))
+    assert cache._doubts == {}
 
 
 def test_an_audit_names_the_models_of_what_was_not_told(server, cache):

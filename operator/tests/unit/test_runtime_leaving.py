@@ -3,14 +3,15 @@
 from datetime import UTC, datetime
 
 import pytest
+from planning_toy import make_summary
 
 from model_operator.api.v1alpha1 import parse_model
 from model_operator.measurement import KpiReader
 from model_operator.observe import Sources
-from model_operator.planning.job import render_job
+from model_operator.planning.job import render_job, render_record
 from model_operator.reconcile import reconcile
 from model_operator.settings import Settings
-from model_operator.untold import Untold
+from model_operator.untaken import Untaken
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SETTINGS = Settings()
@@ -24,7 +25,7 @@ def look(kube, body):
     def passed(**spec):
         stored = kube.put(body | {"metadata": body["metadata"] | {"uid": "u"}, "spec": body["spec"] | spec})
         kube.writes.clear()
-        reconcile("press", "small", Sources(kube, KpiReader(None, 15), SETTINGS), NOW, Untold())
+        reconcile("press", "small", Sources(kube, KpiReader(None, 15), SETTINGS), NOW, Untaken())
         return stored
 
     return passed
@@ -89,3 +90,15 @@ def test_a_log_that_cannot_be_read_yet_is_kept_at_a_later_pass(kube, body, look)
     kube.logs["press", "pod", "build"] = text
     look(build={"retries": 0})
     assert ("ConfigMap", "press", f"{name}-log") in kube.objects
+
+
+def test_a_build_that_ended_well_is_not_given_up_before_it_is_recorded(kube, body, look):
+    ended = {"conditions": [{"type": "Complete", "status": "True"}], "completionTime": "2025-12-01T12:00:00Z"}
+    name = put_job(kube, body, "u", **ended)
+    model = parse_model(body)
+    look(compression={"alpha": 1, "bits": 4})
+    assert ("leave", "Job", name) not in kube.writes
+    digest = model.recipe().digest
+    kube.put(render_record(model, "u", digest, make_summary(digest), ""))
+    look(compression={"alpha": 1, "bits": 4})
+    assert ("leave", "Job", name) in kube.writes

@@ -56,6 +56,7 @@ def test_figures_are_means_of_a_pod_and_sums_of_requests():
         measured_at=NOW,
         pods=2,
         requests=3000.0,
+        tried_requests=3060.0,
         requests_per_second=10.0,
         requests_per_second_per_pod=5.0,
         p95_latency_milliseconds=12.5,

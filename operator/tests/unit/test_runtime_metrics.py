@@ -56,6 +56,7 @@ def told(telemetry):
 def test_the_page_lists_what_is_told_and_nothing_else(repository, service, telemetry):
     status = {"artifact": {"sizeBytes": 7}, "savings": {"cpu": 2.0}}
     service._index.note_event({**thing("CompressedModel"), "status": status}, deleted=False)
+    service._cache.note_told(thing("Pod"), deleted=False)
     page = (repository / "docs" / "metrics.md").read_text()
     rows = {name: (kind, set(re.findall(r"`([a-z]+)`", labels))) for name, kind, labels, _ in ROW.findall(page)}
     assert rows == told(telemetry)
@@ -101,6 +102,8 @@ def test_models_builds_artifacts_and_watches_are_told_as_they_stand(service, tel
     assert value("modelpress_watch_events_total", kind="Pod") == 1
     assert value("modelpress_watch_events_total", kind="Service") == 0
     assert value("modelpress_cached_objects", kind="Pod") == 1
+    assert 0 <= value("modelpress_watch_silent_seconds", kind="Pod") < 60
+    assert value("modelpress_watch_silent_seconds", kind="Service") is None
     assert value("modelpress_watch_lag_seconds", kind="Pod") > 0
     assert value("modelpress_watch_lag_seconds", kind="Job") == 0
     assert {kind for kind in WATCHED_KINDS if value("modelpress_cached_objects", kind=kind) is None} == set()
@@ -117,7 +120,7 @@ def test_requests_are_told_by_what_became_of_them(telemetry):
 
 def test_a_collector_tells_every_family_before_anything_happened(service):
     names = [family.name for family in StandingCollector(service).collect()]
-    assert len(names) == len(set(names)) == 11
+    assert len(names) == len(set(names)) == 12
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,27 @@ def put_build_pod(kube, job, state):
     )
 
 
-def put_server_pod(kube, model, template="h1", ready_seconds=3600):
+OLD, NEW = "sha256:" + "b" * 64, "sha256:" + "c" * 64
+
+
+def put_served(kube, body, revision=NEW, template="h1", ready_seconds=3600):
+    """The model's own Deployment of this revision, and a pod that is ready."""
+    metadata = body["metadata"]
+    metadata.setdefault("uid", "uid-small")
+    owner = {"uid": metadata["uid"], "controller": True, "kind": "CompressedModel"}
+    annotations = {names.ANNOTATION_REVISION: revision, names.ANNOTATION_ARTIFACT: "pvc://store/a.zip"}
+    about = {"name": metadata["name"], "ownerReferences": [owner], "annotations": annotations}
+    kube.put({"kind": "Deployment", "metadata": about, "spec": {"replicas": 1}})
+    put_server_pod(kube, metadata["name"], template, ready_seconds, revision)
+
+
+def put_baseline(kube, **status):
+    """The model `plain`, which says that it serves."""
+    told = {"serving": {"revision": names.short_digest(NEW)}, **status}
+    kube.put({"kind": "CompressedModel", "metadata": {"name": "plain"}, "status": told})
+
+
+def put_server_pod(kube, model, template="h1", ready_seconds=3600, revision=NEW):
     since = (NOW - timedelta(seconds=ready_seconds)).isoformat()
     kube.put(
         {
@@ -81,6 +101,8 @@ def put_server_pod(kube, model, template="h1", ready_seconds=3600):
                     names.LABEL_COMPONENT: "server",
                     "pod-template-hash": template,
                 },
+                "annotations": {names.ANNOTATION_REVISION: revision},
+                "creationTimestamp": since,
             },
             "status": {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": since}]},
         }
@@ -254,7 +276,7 @@ def test_an_artifact_that_is_given_needs_no_store_of_ours(look, body):
 
 def test_kpis_are_of_what_is_served_over_the_window_that_is_asked_for(look, kube, body):
     body["spec"]["objectives"] = {"window": "2m"}
-    put_server_pod(kube, "small")
+    put_served(kube, body)
     prometheus = FakePrometheus(measured("small-h1-abcde", requests=1200.0))
     kpis = look(prometheus).kpis
     assert (kpis.window_seconds, kpis.requests, kpis.requests_per_second) == (120, 1200.0, 10.0)
@@ -267,8 +289,29 @@ def test_nothing_that_is_served_has_no_kpis_and_asks_for_none(look):
     assert prometheus.asked == []
 
 
-def test_a_missing_prometheus_is_told_where_something_is_served(look, kube):
-    put_server_pod(kube, "small", ready_seconds=1)
+def test_kpis_are_of_the_served_revision_while_the_next_one_comes(look, kube, body):
+    """A pod of the next revision that is ready is newer, and is not what status.serving tells of."""
+    body["status"] = {"serving": {"revision": names.short_digest(OLD)}}
+    put_served(kube, body, NEW, template="h2", ready_seconds=600)
+    put_server_pod(kube, "small", "h1", 3600, OLD)
+    found = FakePrometheus(measured("small-h1-abcde", requests=1200.0).copy())
+    assert look(found).kpis.requests == 1200.0
+    kube.objects.pop(("Pod", "press", "small-h1-abcde"))
+    assert look(FakePrometheus(measured("small-h2-abcde", requests=300.0))).kpis.requests == 300.0
+
+
+def test_the_kpis_of_a_baseline_are_of_the_revision_that_it_says_is_served(look, kube, body):
+    body["spec"]["baseline"] = {"name": "plain"}
+    put_served(kube, body)
+    put_baseline(kube, serving={"revision": names.short_digest(OLD)})
+    put_server_pod(kube, "plain", "h1", 3600, OLD)
+    put_server_pod(kube, "plain", "h2", 600, NEW)
+    observation = look(FakePrometheus(measured("small-h1-abcde", "plain-h1-abcde", requests=900.0)))
+    assert observation.baseline.kpis.requests == 900.0
+
+
+def test_a_missing_prometheus_is_told_where_something_is_served(look, kube, body):
+    put_served(kube, body, ready_seconds=1)
     assert look().kpis == KpiProblem(
         "PrometheusNotConfigured", "the operator was given no Prometheus: set prometheusUrl"
     )
@@ -276,10 +319,9 @@ def test_a_missing_prometheus_is_told_where_something_is_served(look, kube):
 
 def test_a_baseline_is_measured_over_the_same_window(look, kube, body):
     body["spec"]["baseline"] = {"name": "plain"}
-    put_server_pod(kube, "small")
+    put_served(kube, body)
     put_server_pod(kube, "plain", template="h2", ready_seconds=100)
-    status = {"conditions": [{"type": "Ready", "status": "True"}], "artifact": {"sizeBytes": 40}}
-    kube.put({"kind": "CompressedModel", "metadata": {"name": "plain"}, "status": status})
+    put_baseline(kube, conditions=[{"type": "Ready", "status": "True"}], artifact={"sizeBytes": 40})
     observation = look(FakePrometheus(measured("small-h1-abcde", "plain-h2-abcde", requests=900.0)))
     assert (observation.kpis.window_seconds, observation.kpis.requests_per_second) == (300, 3.0)
     assert observation.baseline.compared.window_seconds == 90
@@ -303,9 +345,9 @@ def test_a_baseline_is_measured_over_the_same_window(look, kube, body):
 
 def test_a_baseline_that_was_served_as_long_needs_no_window_of_its_own(look, kube, body):
     body["spec"]["baseline"] = {"name": "plain"}
-    for name in ("small", "plain"):
-        put_server_pod(kube, name)
-    kube.put({"kind": "CompressedModel", "metadata": {"name": "plain"}})
+    put_served(kube, body)
+    put_server_pod(kube, "plain")
+    put_baseline(kube)
     prometheus = FakePrometheus(measured("small-h1-abcde", "plain-h1-abcde", requests=900.0))
     observation = look(prometheus)
     assert (observation.kpis.window_seconds, observation.baseline.kpis.window_seconds) == (300, 300)
@@ -320,8 +362,8 @@ def test_a_missing_baseline_is_told(look, body):
 
 def test_a_baseline_that_serves_nothing_has_no_kpis(look, kube, body):
     body["spec"]["baseline"] = {"name": "plain"}
-    put_server_pod(kube, "small")
-    kube.put({"kind": "CompressedModel", "metadata": {"name": "plain"}})
+    put_served(kube, body)
+    put_baseline(kube)
     observation = look(FakePrometheus())
     assert observation.baseline == Baseline("plain", exists=True)
     assert observation.kpis.window_seconds == 300

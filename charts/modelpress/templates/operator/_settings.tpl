@@ -1,4 +1,4 @@
-{{/* The operator's settings as environment variables: the names and the order of Settings in settings.py. */}}
+{{/* The operator's settings as environment variables: the names and the order of Settings in settings.py; and others. */}}
 {{- define "modelpress.settings" -}}
 - {name: MODELPRESS_WATCH_NAMESPACES, value: {{ .Values.watchNamespaces | join "," | quote }}}
 - {name: MODELPRESS_WORKERS, value: {{ .Values.workers | quote }}}
@@ -24,4 +24,7 @@
 - {name: MODELPRESS_PRICE_MEMORY_GIBIBYTE_HOUR, value: {{ .Values.prices.memoryGibibyteHour | quote }}}
 - {name: MODELPRESS_HEALTH_PORT, value: {{ .Values.healthPort | quote }}}
 - {name: MODELPRESS_METRICS_PORT, value: {{ .Values.metricsPort | quote }}}
+{{- with .Values.operator.extraEnv }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}

@@ -1,11 +1,16 @@
 """Whether a recipe must be built, and which attempt is next. Pure.
 
 A recipe with a record is never built again. Else one build of it runs at a time: an attempt that runs, or is about to,
-is waited for, whoever made it. Failed attempts count only under the settings that they were made with.
+is waited for, whoever made it. One that cannot start under the settings of another model alone is no hindrance; should
+both come to run, the oldest is waited for and the others are left. Failed attempts count only under the settings that
+they were made with. The operator's own image for builds is none of these: a release changes it for all.
 """
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from model_artifact.recipe import Recipe
 from model_operator import names
@@ -22,8 +27,8 @@ from model_operator.planning.artifact import (
     plan_known,
 )
 from model_operator.planning.decision import Reference
-from model_operator.planning.job import hash_build, render_job, render_record
-from model_operator.planning.pending import format_pending
+from model_operator.planning.job import hash_build, is_same_build, render_job, render_record
+from model_operator.planning.pending import IMAGE_REASONS, format_pending
 from model_operator.planning.reasons import Reason
 from model_operator.planning.store import (
     CLAIM_SCHEME,
@@ -39,6 +44,8 @@ from model_operator.settings import Settings
 
 _FIRST_DELAY_SECONDS = 10
 _LONGEST_DELAY_SECONDS = 300
+_OF_THE_IMAGE: Final = IMAGE_REASONS | {"CreateContainerError", "ContainerCannotRun", "RunContainerError", "StartError"}
+"""Kubernetes' words for an image that does not come, or is none that builds."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +73,13 @@ def plan_build(
     ending = next((attempt for attempt in observation.attempts if attempt.ending), None)
     if ending is not None:
         return _plan_after_end(ending)
-    failed = [attempt for attempt in observation.attempts if attempt.build_hash == case.build_hash]
+    stuck = next((attempt for attempt in observation.attempts if _is_ours_alone(case, attempt)), None)
+    if stuck is not None:
+        return _plan_after_leaving(stuck)
+    failed = [attempt for attempt in observation.attempts if _is_counted(case, attempt)]
     if not failed:
         return _plan_start(case, 0)
-    return _plan_after_failure(case, max(failed, key=lambda attempt: attempt.attempt), now)
+    return _plan_after_failure(case, failed, now)
 
 
 def _plan_built(case: _Case) -> ArtifactDecision | None:
@@ -116,14 +126,42 @@ def _find_active(case: _Case) -> BuildAttempt | None:
     """The build to wait for; one under other settings that cannot start is left behind, so that a remedy works."""
 
     def rank(attempt: BuildAttempt) -> tuple[bool, bool]:
-        return attempt.state == "Running", attempt.build_hash == case.build_hash
+        # Of two that run all models wait for the same one, the oldest, and leave the other.
+        running = attempt.state == "Running"
+        return running, running or _is_alike(case, attempt)
 
     def is_awaited(attempt: BuildAttempt) -> bool:
         starting = attempt.state == "Pending" and not attempt.reason
-        waiting = attempt.state in {"Pending", "Suspended"} and attempt.build_hash == case.build_hash
+        waiting = attempt.state in {"Pending", "Suspended"} and _is_counted(case, attempt)
         return not attempt.ending and (attempt.state == "Running" or starting or waiting)
 
     return max(filter(is_awaited, case.observation.attempts), key=rank, default=None)
+
+
+def _is_alike(case: _Case, attempt: BuildAttempt) -> bool:
+    return is_same_build(attempt, case.recipe, case.model.spec, case.settings)
+
+
+def _is_counted(case: _Case, attempt: BuildAttempt) -> bool:
+    """Whether it is one of those that the spec asks for: under the same settings, whatever image the operator now has.
+
+    Another image is a remedy for one alone that could not begin because of its own.
+    """
+    if attempt.build_hash == case.build_hash:
+        return True
+    return _is_alike(case, attempt) and (attempt.failure is not None or attempt.reason not in _OF_THE_IMAGE)
+
+
+def _is_ours_alone(case: _Case, attempt: BuildAttempt) -> bool:
+    """Whether it goes on as long as this model asks for it, and no longer."""
+    return attempt.state not in {"Succeeded", "Failed"} and attempt.owners == {case.observation.uid}
+
+
+def _plan_after_leaving(stuck: BuildAttempt) -> ArtifactDecision:
+    """Nothing but to leave it: it could begin to run beside the next one."""
+    message = f"Job {stuck.job} cannot start, has other settings than the spec and is ended; then the next one is made."
+    verdict = Verdict("False", Reason.BUILD_PENDING, message)
+    return ArtifactDecision(verdict, "Reconciling", requeue_after_seconds=BUILDING_SECONDS)
 
 
 def _plan_after_end(ending: BuildAttempt) -> ArtifactDecision:
@@ -163,15 +201,22 @@ def _format_active(case: _Case, attempt: BuildAttempt) -> Verdict:
     return Verdict("False", Reason.BUILDING, f"{job} runs{phase}{epoch}.")
 
 
-def _plan_after_failure(case: _Case, last: BuildAttempt, now: datetime) -> ArtifactDecision:
-    """The next attempt when its time has come; none after a failure that would come again, or after the last."""
+def _plan_after_failure(case: _Case, failed: Sequence[BuildAttempt], now: datetime) -> ArtifactDecision:
+    """The next attempt when its time has come; none after a failure that would come again, or after the last.
+
+    Args:
+        case: of the model.
+        failed: the attempts that count, oldest first; at least one.
+        now: the time.
+    """
     build = case.model.spec.build
+    last = max(reversed(failed), key=lambda attempt: attempt.attempt)
     ended = f"Attempt {last.attempt + 1} of {build.retries + 1} failed: {failure.format_cause(last, build)}"
     adopt = _plan_adoption(case, last.owners, Reference("Job", last.job))
     final = last.failure is not None and last.failure.permanent
     if final or last.attempt >= build.retries:
         why = "It would fail again" if final else "No attempt is left"
-        message = f"{ended} {why}: {_format_restart(case)}"
+        message = f"{ended} {why}: {_format_restart(case, failed)}"
         return ArtifactDecision(Verdict("False", Reason.BUILD_FAILED, message), "Stalled", attempt=last, adopt=adopt)
     delay = min(_FIRST_DELAY_SECONDS * 2**last.attempt, _LONGEST_DELAY_SECONDS)
     due = (last.finished_at or now) + timedelta(seconds=delay)
@@ -187,10 +232,13 @@ def _plan_after_failure(case: _Case, last: BuildAttempt, now: datetime) -> Artif
     )
 
 
-def _format_restart(case: _Case) -> str:
+def _format_restart(case: _Case, failed: Sequence[BuildAttempt]) -> str:
+    hashes = sorted({attempt.build_hash for attempt in failed})
+    selector = f"={hashes[0]}" if len(hashes) == 1 else f" in ({','.join(hashes)})"
+    stated = f"{names.LABEL_BUILD}{selector}"
     return (
         "change spec.build or spec.source, or delete the Jobs to begin anew: kubectl -n "
-        f"{case.model.metadata.namespace} delete job -l {names.LABEL_BUILD}={case.build_hash}"
+        f"{case.model.metadata.namespace} delete job -l {shlex.quote(stated)}"
     )
 
 

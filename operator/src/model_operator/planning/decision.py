@@ -1,7 +1,7 @@
 """The outcome of planning: frozen data that apply.py carries out and tests compare whole."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Object = Mapping[str, Any]
@@ -50,3 +50,5 @@ class Refusal:
     """The API server's words."""
     invalid: bool
     """True for a 422 or 400: the same object would be refused again."""
+    again_in_seconds: float = field(default=10.0, compare=False)
+    """When the same write is tried again; sooner where the model or the object changes."""

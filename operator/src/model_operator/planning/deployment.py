@@ -12,6 +12,7 @@ from model_operator.planning.artifact import Artifact
 from model_operator.planning.engine import choose_image, render_engine_arguments
 from model_operator.planning.ownership import render_labels, render_own_metadata, render_selector
 from model_operator.planning.pod import Amounts, render_container, render_pod, render_resources
+from model_operator.planning.quantity import parse_quantity
 from model_operator.planning.signing import Signing, render_trust
 from model_operator.planning.store import StoreAccess, render_access
 from model_operator.settings import Settings
@@ -68,6 +69,30 @@ def parse_live_artifact(deployment: Object) -> Artifact | None:
     return Artifact(digest, uri) if uri and digest else None
 
 
+def find_unpack_memory(model: CompressedModel) -> str:
+    """The memory limit of the unpacking: that of the server where the spec states one above the default.
+
+    Both never run at once, so that what a quota counts of the pod stays the same. Up to the default the template does
+    not change: no pod is replaced for it.
+    """
+    default = UNPACK_RESOURCES["limits"]["memory"]
+    resources = model.spec.serving.resources
+    stated = resources.limits.get("memory") if resources is not None else None
+    wanted, least = parse_quantity(stated), parse_quantity(default)
+    return str(stated) if wanted is not None and least is not None and wanted > least else default
+
+
+def _render_unpack_resources(model: CompressedModel) -> Amounts:
+    return {**UNPACK_RESOURCES, "limits": {**UNPACK_RESOURCES["limits"], "memory": find_unpack_memory(model)}}
+
+
+def find_unpack_image(deployment: Object) -> str:
+    """The image that unpacks in a live Deployment; empty where there is none."""
+    pod = ((deployment.get("spec") or {}).get("template") or {}).get("spec") or {}
+    containers = {each.get("name"): each for each in pod.get("initContainers") or ()}
+    return str(containers.get(names.UNPACK_CONTAINER, {}).get("image", ""))
+
+
 def _render_strategy(model: CompressedModel) -> dict[str, Any]:
     if model.spec.rollout.strategy == "Recreate":
         return {"type": "Recreate"}
@@ -100,7 +125,7 @@ def _render_unpack(
 ) -> dict[str, Any]:
     """The only container that sees the store; it ends with an error before a wrong byte is served."""
     return {
-        **render_container(names.UNPACK_CONTAINER, settings.unpack_image, settings, UNPACK_RESOURCES),
+        **render_container(names.UNPACK_CONTAINER, settings.unpack_image, settings, _render_unpack_resources(model)),
         "command": ["model-artifact"],
         "args": [
             "unpack",

@@ -24,7 +24,15 @@ LONGEST_MESSAGE: Final = 1024
 """Characters that Kubernetes' own recorders keep to."""
 COMPONENT: Final = "modelpress-operator"
 
-_TROUBLES = frozenset({Reason.PODS_FAILING, Reason.PODS_PENDING, Reason.QUOTA_EXCEEDED, Reason.STORE_UNAVAILABLE})
+_TROUBLES = frozenset(
+    {
+        Reason.PODS_FAILING,
+        Reason.PODS_PENDING,
+        Reason.QUOTA_EXCEEDED,
+        Reason.RIGHTS_MISSING,
+        Reason.STORE_UNAVAILABLE,
+    }
+)
 """What makes a model that was Ready unready without anybody having asked for a change."""
 
 

@@ -7,6 +7,7 @@ from model_artifact.recipe import Recipe
 from model_artifact.summary import ArtifactSummary, format_document
 from model_operator import names
 from model_operator.api.v1alpha1 import Build, CompressedModel, CompressedModelSpec
+from model_operator.observation import BuildAttempt
 from model_operator.planning.drift import hash_object
 from model_operator.planning.inputs import CLAIMS_VARIABLE, render_inputs
 from model_operator.planning.ownership import render_owner
@@ -26,8 +27,17 @@ DEFAULT_RESOURCES: Amounts = {"requests": {"cpu": "1", "memory": "2Gi"}, "limits
 
 
 def hash_build(recipe: Recipe, spec: CompressedModelSpec, settings: Settings) -> str:
-    """Eight digits that change with everything that may change how a build ends: a failed one is then tried anew."""
+    """Eight digits that change with everything that may change how a build ends.
+
+    A failed one is then tried anew, but not where the image alone has changed (`is_same_build`).
+    """
     return hash_object([_render_job_spec(recipe, spec, settings), spec.build.queue_name])[:_HASH_DIGITS]
+
+
+def is_same_build(attempt: BuildAttempt, recipe: Recipe, spec: CompressedModelSpec, settings: Settings) -> bool:
+    """Whether the attempt was made with these settings, whatever its image: a release brings another one for all."""
+    stated = settings.model_copy(update={"builder_image": attempt.image}) if attempt.image else settings
+    return attempt.build_hash in {hash_build(recipe, spec, settings), hash_build(recipe, spec, stated)}
 
 
 def render_job(model: CompressedModel, uid: str, recipe: Recipe, settings: Settings, attempt: int) -> dict[str, Any]:

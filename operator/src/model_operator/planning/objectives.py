@@ -1,17 +1,28 @@
 """Whether what was measured keeps to what the spec states. Pure.
 
-No data is not zero: an objective that nothing was measured for is neither met nor missed.
+No data is not zero: an objective that nothing was measured for, or too little, is neither met nor missed. And a number
+near its bound does not have the verdict change with every reading.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
 
-from model_operator.api.status import ArtifactStatus
+from model_operator.api.status import ArtifactStatus, Condition
 from model_operator.api.v1alpha1 import CompressedModel, Objectives, QualityObjective
 from model_operator.observation import KpiProblem, Kpis, Object, Observation
 from model_operator.planning.reasons import Reason
 from model_operator.planning.rounding import format_number, format_window
 from model_operator.planning.verdict import Truth, Verdict
+
+LEAST_REQUESTS: Final = 100
+"""In the window, for a p95 or a share of errors. The 95th of 100 is, in 95 of 100 cases, one between the 88th and the
+98th percentile of what is measured; with 20, it is the last but one. And one error is 1 %."""
+LEAST_BETWEEN_CHANGES: Final = timedelta(seconds=60)
+"""Before a verdict that was reached is taken back."""
+_VERDICTS: Final = frozenset({Reason.OBJECTIVES_MET, Reason.OBJECTIVES_MISSED})
+_MEASURED: Final = _VERDICTS | {Reason.INSUFFICIENT_DATA}
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,23 @@ def plan_objectives(
     return Verdict(told[0].status, told[0].reason, message)
 
 
+def hold_objectives(verdict: Verdict | None, previous: Condition | None, now: datetime) -> Verdict | None:
+    """The verdict, or the one that stands where that was reached less than LEAST_BETWEEN_CHANGES ago.
+
+    A first verdict is told at once, and so is that nothing is served or that Prometheus does not answer.
+
+    Args:
+        verdict: on what was measured now; None where the spec states no objective.
+        previous: the condition that stands, on the same spec and revision; None where there is none.
+        now: the time of a condition that changes.
+    """
+    if verdict is None or previous is None or verdict.reason not in _MEASURED or previous.reason not in _VERDICTS:
+        return verdict
+    if verdict.status == previous.status or now - previous.last_transition_time >= LEAST_BETWEEN_CHANGES:
+        return verdict
+    return Verdict(previous.status, Reason(previous.reason), previous.message)
+
+
 def _judge_kpis(objectives: Objectives, kpis: Kpis | KpiProblem | None, served: bool) -> Iterator[_Finding]:
     """The objectives that are measured while the model serves; names and units are those of the spec."""
     for name, attribute in (
@@ -57,17 +85,23 @@ def _judge_kpis(objectives: Objectives, kpis: Kpis | KpiProblem | None, served: 
         elif kpis is None or not served:
             yield _unknown(Reason.NOT_SERVING, "Nothing is served that could be measured")
         else:
-            value = getattr(kpis, attribute)
-            if value is None:
-                window = format_window(kpis.window_seconds)
-                text = (
-                    f"{name} was not measured yet"
-                    if kpis.unread
-                    else f"{name} has no data in the last {window}; it needs requests to the model"
-                )
-                yield _unknown(Reason.INSUFFICIENT_DATA, text)
-            else:
-                yield _judge(name, value, bound, at_most=True)
+            yield _judge_kpi(name, attribute, bound, kpis)
+
+
+def _judge_kpi(name: str, attribute: str, bound: float, kpis: Kpis) -> _Finding:
+    """One number, of which there must be enough requests where it is of requests."""
+    value, window = getattr(kpis, attribute), format_window(kpis.window_seconds)
+    if kpis.unread:
+        return _unknown(Reason.INSUFFICIENT_DATA, f"{name} was not measured yet")
+    if value is None:
+        text = f"{name} has no data in the last {window}; it needs requests to the model"
+        return _unknown(Reason.INSUFFICIENT_DATA, text)
+    counted = {"p95_latency_milliseconds": kpis.requests, "error_percent": kpis.tried_requests}
+    requests = counted.get(attribute, LEAST_REQUESTS) or 0
+    if requests < LEAST_REQUESTS:
+        text = f"{name} is of {round(requests)} requests in the last {window}; it is judged from {LEAST_REQUESTS} on"
+        return _unknown(Reason.INSUFFICIENT_DATA, text)
+    return _judge(name, value, bound, at_most=True)
 
 
 def _judge_quality(

@@ -10,7 +10,7 @@ from model_operator.planning.verdict import format_sentence
 
 _QUOTA_WORDS: Final = "exceeded quota"
 _PRIORITY: Final = re.compile(r"no PriorityClass with name (\S+) was found")
-_IMAGE_REASONS: Final = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull"})
+IMAGE_REASONS: Final = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull"})
 # Words of the scheduler -> what to change; all that are found are told.
 _SCHEDULING: Final = (
     ("didn't match Pod's node affinity/selector", "change spec.build.nodeSelector, or label a node so"),
@@ -45,7 +45,7 @@ def _find_remedy(attempt: BuildAttempt, build: Build) -> tuple[Reason, str]:
         stated = missing[1] if not build.priority_class_name else build.priority_class_name
         make = f"kubectl create priorityclass {stated} --value=0"
         return Reason.BUILD_PENDING, f"Make it: {make}; or correct spec.build.priorityClassName."
-    if attempt.reason in _IMAGE_REASONS:
+    if attempt.reason in IMAGE_REASONS:
         return Reason.BUILD_PENDING, "Check the operator's builder image, and that the node may pull it."
     if attempt.reason == "Unschedulable":
         found = [remedy for words, remedy in _SCHEDULING if words in attempt.message]

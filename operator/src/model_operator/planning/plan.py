@@ -3,16 +3,17 @@
 from datetime import datetime
 from typing import Final
 
-from model_operator.api.status import CompressedModelStatus, ConditionType
+from model_operator.api.status import CompressedModelStatus, Condition, ConditionType, ServingStatus
 from model_operator.api.v1alpha1 import CompressedModel
 from model_operator.observation import Observation
 from model_operator.planning.artifact import WAITING_SECONDS, ArtifactDecision
 from model_operator.planning.build_log import render_build_logs
 from model_operator.planning.decision import Plan
 from model_operator.planning.facts import render_artifact, render_build, render_kpis, render_serving
+from model_operator.planning.hindered import plan_invalid, plan_unseen
 from model_operator.planning.history import render_history
 from model_operator.planning.leaving import plan_leaving
-from model_operator.planning.objectives import plan_objectives
+from model_operator.planning.objectives import hold_objectives, plan_objectives
 from model_operator.planning.readiness import plan_available, plan_ready, plan_reconciling, plan_stalled
 from model_operator.planning.reasons import Reason
 from model_operator.planning.refusal import add_refusals
@@ -25,7 +26,7 @@ from model_operator.planning.unread import keep_measures
 from model_operator.planning.verdict import Course, Verdict
 from model_operator.settings import Settings
 
-__all__ = ["add_refusals", "plan", "plan_invalid"]
+__all__ = ["add_refusals", "plan", "plan_invalid", "plan_unseen"]
 
 WATCHED_SECONDS: Final = 30.0
 """What watches tell of is looked at when they do. It comes round this often all the same, and no more often: 1,000
@@ -44,7 +45,7 @@ def plan(model: CompressedModel, observation: Observation, settings: Settings, n
     status = _render_status(model, observation, artifact, rollout, (ready, course), settings=settings, now=now)
     written = plan_status_write(observation.status, status)
     requeue = _plan_requeue(artifact, rollout, (ready, course), settings)
-    leave = plan_leaving(model, observation, artifact)
+    leave = plan_leaving(model, observation, artifact, settings, now)
     left = tuple(f"leave {each.kind} {each.name}: the model does not ask for it any more" for each in leave)
     logs = render_build_logs(model, observation.attempts)
     if model.spec.suspend:
@@ -60,24 +61,6 @@ def plan(model: CompressedModel, observation: Observation, settings: Settings, n
         reasons=(*artifact.reasons, *serving.reasons, *left),
         requeue_after_seconds=requeue,
     )
-
-
-def plan_invalid(observation: Observation, error_message: str, now: datetime) -> Plan:
-    """A status that says what is wrong with an object that the types refuse; nothing of it is touched."""
-    now = now.replace(microsecond=0)
-    previous = parse_status(observation.status)
-    ready = Verdict("False", Reason.INVALID_SPEC, error_message)
-    verdicts: dict[ConditionType, Verdict | None] = {
-        "Ready": ready,
-        "Reconciling": plan_reconciling(ready, "Stalled"),
-        "Stalled": plan_stalled(ready, "Stalled"),
-    }
-    conditions = render_conditions(verdicts, previous, observation.generation, now)
-    kept = previous or CompressedModelStatus(observed_generation=observation.generation)
-    others = tuple(condition for condition in kept.conditions if condition.type not in verdicts)
-    update = {"observed_generation": observation.generation, "conditions": (*conditions, *others)}
-    status = plan_status_write(observation.status, kept.model_copy(update=update))
-    return Plan(status=status, reasons=(error_message,))
 
 
 def _render_status(
@@ -96,13 +79,14 @@ def _render_status(
     serving = render_serving(model, rollout, previous, now)
     prices = Prices(settings.price_cpu_core_hour, settings.price_memory_gibibyte_hour)
     comparison = plan_savings(observation.baseline, facts, kpis, prices)
+    objectives = plan_objectives(model, observation, facts, rollout.ready_pods > 0)
     verdicts: dict[ConditionType, Verdict | None] = {
         "Ready": readiness[0],
         "ArtifactReady": artifact.verdict,
         "Available": plan_available(model, artifact, rollout),
         "Reconciling": plan_reconciling(*readiness),
         "Stalled": plan_stalled(*readiness),
-        "WithinObjectives": plan_objectives(model, observation, facts, rollout.ready_pods > 0),
+        "WithinObjectives": hold_objectives(objectives, _find_verdict(previous, serving, observation.generation), now),
         "Compared": comparison.verdict if comparison is not None else None,
     }
     status = CompressedModelStatus(
@@ -116,6 +100,18 @@ def _render_status(
         history=render_history(previous, serving, observation.generation, now),
     )
     return keep_measures(status, previous, kpis)
+
+
+def _find_verdict(
+    previous: CompressedModelStatus | None, serving: ServingStatus | None, generation: int
+) -> Condition | None:
+    """The condition WithinObjectives as it stands; None where it is of another spec or revision."""
+    if previous is None or previous.serving is None or serving is None:
+        return None
+    if previous.serving.revision != serving.revision:
+        return None
+    standing = (each for each in previous.conditions if each.type == "WithinObjectives")
+    return next((each for each in standing if each.observed_generation == generation), None)
 
 
 def _plan_requeue(

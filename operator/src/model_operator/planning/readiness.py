@@ -2,22 +2,14 @@
 
 from model_operator import names
 from model_operator.api.v1alpha1 import CompressedModel
-from model_operator.observation import Pod
 from model_operator.planning.artifact import ArtifactDecision
 from model_operator.planning.reasons import Reason
 from model_operator.planning.rollout import Rollout, is_pending
 from model_operator.planning.serving import ServingDecision
+from model_operator.planning.trouble import format_trouble
 from model_operator.planning.verdict import Course, Verdict, format_sentence
 
 _QUOTA_WORDS = "exceeded quota"
-_POD_REMEDIES = {
-    "OOMKilled": "Raise spec.serving.resources.limits.memory.",
-    "ImagePullBackOff": "Check spec.serving.image, and that the node may pull it.",
-    "ErrImagePull": "Check spec.serving.image, and that the node may pull it.",
-    "InvalidImageName": "Correct spec.serving.image.",
-    "Unschedulable": "Lower spec.serving.resources.requests, change spec.serving.nodeSelector, or add a node.",
-    "CrashLoopBackOff": "Look at the pod's log: kubectl logs --previous.",
-}
 
 
 def plan_ready(
@@ -35,7 +27,15 @@ def plan_ready(
         return hindrance
     if rollout.replicas == 0:
         return Verdict("True", Reason.SCALED_TO_ZERO, "Nothing answers: the model has no replicas."), "Settled"
-    return Verdict("True", Reason.SERVING, f"Revision {rollout.served} is served."), "Settled"
+    return Verdict("True", Reason.SERVING, _format_serving(model, rollout)), "Settled"
+
+
+def _format_serving(model: CompressedModel, rollout: Rollout) -> str:
+    """What is served, and which pod more than what must answer waits."""
+    if rollout.failing is None:
+        return f"Revision {rollout.served} is served."
+    enough = f"Revision {rollout.served} is served, by as many pods as the spec asks for at least"
+    return f"{enough}; another waits: {format_trouble(model, rollout.failing)}"
 
 
 def plan_available(model: CompressedModel, artifact: ArtifactDecision, rollout: Rollout) -> Verdict:
@@ -113,14 +113,15 @@ def _find_write(
 
 
 def _find_rollout_hindrance(model: CompressedModel, rollout: Rollout) -> tuple[Verdict, Course] | None:
-    trouble = _format_trouble(model, rollout.failing)
-    if rollout.stuck:
+    trouble = format_trouble(model, rollout.failing)
+    if rollout.stuck and not rollout.complete:
         message = f"{format_sentence(rollout.stuck)} {trouble}".strip()
         return Verdict("False", Reason.ROLLOUT_STUCK, message), "Stalled"
     if rollout.refusal:
         reason = find_refusal_reason(rollout.refusal)
         return Verdict("False", reason, f"Pods are refused: {format_sentence(rollout.refusal)}"), "Reconciling"
-    if rollout.failing is not None:
+    # What an autoscaler asks for besides may wait; a pod that fails by itself is told, however many others answer.
+    if rollout.failing is not None and not (rollout.complete and is_pending(rollout.failing)):
         reason = Reason.PODS_PENDING if is_pending(rollout.failing) else Reason.PODS_FAILING
         return Verdict("False", reason, trouble), "Reconciling"
     if not rollout.complete:
@@ -128,14 +129,3 @@ def _find_rollout_hindrance(model: CompressedModel, rollout: Rollout) -> tuple[V
         message = f"Revision {revision} is being rolled out, {rollout.ready_pods} of {rollout.replicas} pods ready."
         return Verdict("False", Reason.ROLLING_OUT, message), "Reconciling"
     return None
-
-
-def _format_trouble(model: CompressedModel, pod: Pod | None) -> str:
-    """Which pod does not run, Kubernetes' reason, and what to do where we know it."""
-    if pod is None:
-        return ""
-    said = f": {pod.message or pod.unpack_message}" if pod.message or pod.unpack_message else ""
-    remedy = _POD_REMEDIES.get(pod.reason, "")
-    if pod.reason == "Unschedulable" and "persistentvolumeclaim" in pod.message:
-        remedy = f"Make the claim in the namespace {model.metadata.namespace}."
-    return f"{format_sentence(f'Pod {pod.name} does not run, {pod.reason}{said}')} {remedy}".strip()

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     QUOTA_EXCEEDED = "QuotaExceeded"
     RATES_DIFFER = "RatesDiffer"
     REFUSED = "Refused"
+    RIGHTS_MISSING = "RightsMissing"
     ROLLING_OUT = "RollingOut"
     ROLLOUT_STUCK = "RolloutStuck"
     SCALED_TO_ZERO = "ScaledToZero"

@@ -1,14 +1,16 @@
 """What the API server did not take, told in the status. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from model_operator.planning.decision import Refusal
+from model_operator.planning.decision import Plan, Refusal
 from model_operator.planning.readiness import find_refusal_reason, plan_reconciling, plan_stalled
 from model_operator.planning.reasons import Reason
 from model_operator.planning.status import parse_status, render_condition
 from model_operator.planning.verdict import Course, Verdict, format_sentence
+from model_operator.settings import Settings
 
 
 def add_refusals(
@@ -57,3 +59,36 @@ def plan_refusals(refusals: Sequence[Refusal]) -> tuple[Verdict, Course]:
     )
     stalled = first.invalid and reason is not Reason.QUOTA_EXCEEDED
     return Verdict("False", reason, f"{told}{remedy}"), "Stalled" if stalled else "Reconciling"
+
+
+def drop_refused(plan: Plan, refusals: Sequence[Refusal], standing: Mapping[str, Any], settings: Settings) -> Plan:
+    """The plan as it was carried out, and when to look again: when what was refused is tried again, at the latest.
+
+    The plan's own time counts on what was refused. It holds for a build that is waited for, which may go on meanwhile.
+
+    Args:
+        plan: what was to be done.
+        refusals: at least one.
+        standing: the status that stands where the plan writes none.
+        settings: how often numbers are measured.
+    """
+    refused = {(refusal.kind, refusal.name) for refusal in refusals}
+    conditions = (plan.status or standing).get("conditions") or ()
+    built = any(each["type"] == "ArtifactReady" and each["status"] == "True" for each in conditions)
+    begins = any(body["kind"] == "Job" for body in plan.create)
+    measured = settings.kpi_seconds if settings.prometheus_url else settings.resync_seconds
+    again = min(refusal.again_in_seconds for refusal in refusals)
+    return replace(
+        plan,
+        create=tuple(body for body in plan.create if _name(body) not in refused),
+        adopt=tuple(each for each in plan.adopt if (each.kind, each.name) not in refused),
+        apply=tuple(body for body in plan.apply if _name(body) not in refused),
+        scale=None if any(kind == "Deployment" for kind, _ in refused) else plan.scale,
+        delete=tuple(each for each in plan.delete if (each.kind, each.name) not in refused),
+        leave=tuple(each for each in plan.leave if (each.kind, each.name) not in refused),
+        requeue_after_seconds=max(1.0, min(again, measured if built or begins else plan.requeue_after_seconds)),
+    )
+
+
+def _name(body: Mapping[str, Any]) -> tuple[str, str]:
+    return body["kind"], body["metadata"]["name"]

@@ -27,7 +27,7 @@ class Rollout:
     replicas: int = 0
     """What the Deployment is asked to run."""
     complete: bool = False
-    """Every wanted pod is of the template, and available; nothing older is left."""
+    """Every wanted pod is of the template, and as many as must are available; nothing older is left."""
     stuck: str = ""
     """Kubernetes' words when the rollout made no progress for its deadline."""
     refusal: str = ""

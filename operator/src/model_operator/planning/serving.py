@@ -5,11 +5,11 @@ from typing import Any
 
 from model_operator import names
 from model_operator.api.v1alpha1 import CompressedModel
-from model_operator.observation import Object, Observation
+from model_operator.observation import Object, Observation, Pod
 from model_operator.planning.artifact import Artifact
 from model_operator.planning.autoscaling import render_autoscaler
 from model_operator.planning.decision import Reference
-from model_operator.planning.deployment import parse_live_artifact, render_deployment
+from model_operator.planning.deployment import find_unpack_image, parse_live_artifact, render_deployment
 from model_operator.planning.drift import find_drift, render_applied
 from model_operator.planning.engine import find_unsuitable
 from model_operator.planning.ownership import (
@@ -62,6 +62,7 @@ def plan_serving(
     if artifact is None or "Deployment" in foreign or unsuitable is not None:
         return ServingDecision(conflicts=conflicts, unsuitable=unsuitable)
     live = list_children(observation.children)
+    settings = _hold_unpack_image(model, observation, artifact, settings)
     drifts = [
         (applied, drift)
         for applied in map(render_applied, _render_wanted(model, observation.uid, artifact, settings))
@@ -72,6 +73,27 @@ def plan_serving(
     reasons += [f"scale Deployment {model.metadata.name} to {scale}"] if scale is not None else []
     reasons += [f"delete {gone.kind} {gone.name}: the spec has no autoscaling" for gone in delete]
     return ServingDecision(tuple(applied for applied, _ in drifts), scale, delete, conflicts, reasons=tuple(reasons))
+
+
+def _hold_unpack_image(
+    model: CompressedModel, observation: Observation, artifact: Artifact, settings: Settings
+) -> Settings:
+    """The settings with the live Deployment's image for unpacking, where that is all that would change.
+
+    A release brings another one for every model, and pods that have unpacked need it no more: it comes with the next
+    change of the Deployment, or at once where pods do not get past unpacking.
+    """
+    deployment = observation.children.deployment
+    image = "" if deployment is None else find_unpack_image(deployment)
+    if image in {"", settings.unpack_image} or any(map(_is_held_up_by_unpacking, observation.pods)):
+        return settings
+    held = settings.model_copy(update={"unpack_image": image})
+    standing = render_applied(render_deployment(model, observation.uid, artifact, held))
+    return held if find_drift(standing, deployment) is None else settings
+
+
+def _is_held_up_by_unpacking(pod: Pod) -> bool:
+    return not pod.ready and not pod.terminating and pod.container == names.UNPACK_CONTAINER and bool(pod.reason)
 
 
 def _render_wanted(
