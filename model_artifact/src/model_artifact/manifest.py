@@ -169,6 +169,22 @@ class Golden(Contract):
     """Largest absolute difference of any output value."""
 
 
+class Surroundings(Contract):
+    """What a training ran on: which may be another machine than the one that made the artifact."""
+
+    backend: str
+    """Keras' own: tensorflow or jax."""
+    versions: dict[str, str]
+    hardware: str
+    """Processor, cores and memory."""
+    accelerator: Annotated[str | None, Field(exclude_if=is_absent)] = None
+    """That computed; absent where the processor did."""
+    commit: Annotated[str | None, Field(exclude_if=is_absent)] = None
+    """Of the checkout; `+`: with changes. Absent outside of one."""
+    source_digest: str
+    """Of the builder's and the artifact's modules."""
+
+
 class Provenance(Contract):
     """How the artifact came to be."""
 
@@ -183,6 +199,9 @@ class Provenance(Contract):
     curve: tuple[Epoch, ...] = ()
     layers: tuple[Layer, ...]
     versions: dict[str, str]
+    """Of the programs that made the artifact."""
+    trained_on: Annotated[tuple[Surroundings, ...] | None, Field(exclude_if=is_absent)] = None
+    """What the training ran on, in turn where it was taken up elsewhere; absent in artifacts that do not say it."""
     activations: Annotated[Activations | None, Field(exclude_if=is_absent)] = None
     """How model.tflite computes, as `Recipe.export` says it; absent in artifacts that do not say it."""
     export_difference: Annotated[float | None, Field(exclude_if=is_absent)] = None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from model_artifact.documents import Change, DiffDocument, LayerPair, Side, TensorDocument
 from model_artifact.inspection import ArtifactFacts
-from model_artifact.manifest import Layer, Provenance
+from model_artifact.manifest import Layer, Provenance, Surroundings
 from model_artifact.naming import format_name
 from model_artifact.quality_format import format_quality
 
@@ -61,9 +61,15 @@ def _format_provenance(made: Provenance) -> list[str]:
     if made.golden is not None:
         lines.append(f"golden    {made.golden.samples} answers within {made.golden.tolerance:g}")
     versions = ", ".join(f"{format_name(name)} {format_name(each)}" for name, each in made.versions.items())
+    lines += [f"trained   {_format_surroundings(each)}" for each in made.trained_on or ()]
     lines += [f"versions  {versions}", f"made in   {made.duration_seconds:,.1f} s"]
     rows = [("layer", "step", "zeros", "saturated", "entropy"), *(_layer_statistics(layer) for layer in made.layers)]
     return [*lines, "", *format_rows(rows, 1)]
+
+
+def _format_surroundings(trained_on: Surroundings) -> str:
+    places = (trained_on.backend, trained_on.accelerator, trained_on.hardware)
+    return ", ".join(format_name(place) for place in places if place is not None)
 
 
 def _layer_statistics(layer: Layer) -> tuple[str, ...]:

@@ -12,14 +12,14 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from model_artifact.manifest import Epoch
-from model_artifact.recipe import Contract, Export, Recipe
+from model_artifact.manifest import Epoch, Surroundings
+from model_artifact.recipe import Contract, Export, Recipe, is_absent
 from model_builder.errors import CheckpointError
 
 CHECKPOINT_FILE = "checkpoint.npz"
@@ -44,6 +44,7 @@ class Position(Contract):
         curve: of the epochs that are done.
         best_epoch: whose weights are kept beside the last; absent where none are.
         finished: whether nothing is left to train.
+        trained_on: what it ran on, in turn; absent where older versions began it.
     """
 
     format_version: Literal[1] = 1
@@ -57,6 +58,7 @@ class Position(Contract):
     curve: tuple[Epoch, ...]
     best_epoch: int | None = None
     finished: bool = False
+    trained_on: Annotated[tuple[Surroundings, ...] | None, Field(exclude_if=is_absent)] = None
 
 
 def digest_training(recipe: Recipe) -> str:
@@ -96,6 +98,12 @@ class Checkpoints:
             return
         write_arrays(self.folder / TRAINED_FILE, position, arrays, compressed=True)
         (self.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+    def describe(self) -> str:
+        """What is saved here, as the end of a sentence."""
+        if any((self.folder / name).exists() for name in (TRAINED_FILE, CHECKPOINT_FILE)):
+            return f"the training that is saved in {self.folder} goes on from there"
+        return "nothing was trained that could be saved"
 
     def clear(self) -> None:
         """Forget what is saved here."""

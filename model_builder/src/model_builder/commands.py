@@ -2,16 +2,13 @@
 
 import argparse
 import os
-import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from model_artifact.manifest import Manifest
 from model_artifact.recipe import Activations, Recipe
@@ -19,7 +16,8 @@ from model_artifact.summary import BuildProgress
 from model_artifact.unpacking import unpack
 from model_builder.checkpoint import TRAINED_FILE, Checkpoints
 from model_builder.errors import BuildError
-from model_builder.interruption import Interruption, interrupt_on_sigterm
+from model_builder.folder_lock import lock_folder
+from model_builder.interruption import Interruption, interruptible
 from model_builder.loading import load_and_build, quiet_stderr
 from model_builder.masters import write_masters
 from model_builder.metrics import serve_metrics
@@ -27,7 +25,7 @@ from model_builder.progress import Progress, tell_all, tell_on
 from model_builder.recipe_file import read_recipe
 from model_builder.reproduce.execution import Workplace, execute, prepare
 from model_builder.reproduce.page import format_marker, replace_tables
-from model_builder.reproduce.records import read_records
+from model_builder.reproduce.records import RUNS_FILE, read_runs
 from model_builder.reproduce.studies import Study, plan_study, select_runs
 from model_builder.reproduce.tables import render_study
 from model_builder.run_folder import ARTIFACT_FILE, CHECKPOINT_FOLDER, RECIPE_FILE, Building, build_in_folder
@@ -39,7 +37,8 @@ def build(options: argparse.Namespace) -> int:
     with interruptible() as interruption:
         building = make_building(interruption)
         manifest = build_in_folder(recipe, options.output, building, os.environ, told, resume=options.resume)
-    artifact = options.output / ARTIFACT_FILE
+        artifact = options.output / ARTIFACT_FILE
+        interruption.check("while it was packed", f"{artifact} is done all the same")
     print(f"{manifest.digest} {artifact.stat().st_size} bytes {artifact}")
     return 0
 
@@ -50,25 +49,6 @@ def _make_listener(options: argparse.Namespace) -> Progress:
     return tell if metrics is None else tell_all(tell, metrics)
 
 
-@contextmanager
-def interruptible() -> Iterator[Interruption]:
-    """While it is open, SIGTERM and the first Ctrl-C ask the training to save itself and end."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    interruption = interrupt_on_sigterm()
-    signal.signal(signal.SIGINT, partial(_ask_once, interruption))
-    try:
-        yield interruption
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _ask_once(interruption: Interruption, _signal: int, _frame: object) -> None:
-    interruption.ask()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    say("saving the training; Ctrl-C again ends at once")
-
-
 def make_building(interruption: Interruption) -> Building:
     """A build that saves itself in the folder of its artifact and ends early when the process is asked to."""
     return partial(_build_in_own_folder, interruption)
@@ -77,24 +57,25 @@ def make_building(interruption: Interruption) -> Building:
 def _build_in_own_folder(
     interruption: Interruption, recipe: Recipe, target: Path, environment: Mapping[str, str], progress: Progress
 ) -> Manifest:
-    return load_and_build(
-        recipe,
-        target,
-        environment,
-        progress,
-        checkpoints=Checkpoints(target.parent / CHECKPOINT_FOLDER),
-        interruption=interruption,
-        watch_trained=partial(_keep_masters, recipe, target.parent),
-    )
+    saved = target.parent / CHECKPOINT_FOLDER
+    with ExitStack() as held:
+        if recipe.training.epochs:
+            held.enter_context(lock_folder(saved))  # `python -m model_builder.train` may be at work there
+        return load_and_build(
+            recipe,
+            target,
+            environment,
+            progress,
+            checkpoints=Checkpoints(saved),
+            interruption=interruption,
+            watch_trained=partial(_keep_masters, target.parent),
+        )
 
 
-def _keep_masters(recipe: Recipe, folder: Path, model: Any) -> None:
+def _keep_masters(folder: Path, model: Any) -> None:
     """Keep histograms of the masters where the training has some apart from what is deployed."""
-    kernels = model.compressed_kernels()
-    masters = {variable.path: np.asarray(variable.value) for variable in model.trainable_variables}
-    deployed = all(np.array_equal(masters[path], np.asarray(kernel.weights)) for path, kernel in kernels.items())
-    if recipe.compression.compresses and not deployed:
-        write_masters(folder, {path: masters[path] for path in kernels})
+    if model.masters:
+        write_masters(folder, model.masters)
 
 
 def export(options: argparse.Namespace) -> int:
@@ -175,7 +156,8 @@ def reproduce(options: argparse.Namespace) -> int:
                 command=" ".join([command, *(f"--only {text}" for text in options.only)]),
             )
             execute(chosen, place)
-    tables = render_study(options.study, whole, read_records(options.output), command)
+            interruption.check("after its last run", f"its runs are in {options.output / RUNS_FILE}")
+    tables = render_study(options.study, whole, read_runs(options.output), command)
     if options.into is None:
         print(tables)
         return 0

@@ -9,21 +9,24 @@ from model_builder.dataset import LabelledImages, load_dataset
 from model_builder.errors import BuildError, DataError
 from model_builder.given_data import read_given_data
 from model_builder.given_files import open_given
+from model_builder.interruption import Interruption
 from model_builder.progress import Progress
 
 
-def load_data(training: Training, environment: Mapping[str, str], progress: Progress) -> LabelledImages:
-    """The data set that the recipe names or gives.
+def load_data(
+    training: Training, environment: Mapping[str, str], progress: Progress, interruption: Interruption | None = None
+) -> LabelledImages:
+    """The data set that the recipe names or gives; a download of it ends when the process is asked to end.
 
     Raises:
         DataError: when it is not there, or not as it is stated to be.
     """
     if training.data is not None:
-        with open_given(training.data, environment, progress) as given:
+        with open_given(training.data, environment, progress, interruption) as given:
             return read_given_data(given.path, given.digest, training.task)
     if training.dataset is None:
         raise BuildError("training: states neither dataset nor data; state one of them")
-    return load_dataset(training.dataset, environment, progress)
+    return load_dataset(training.dataset, environment, progress, interruption)
 
 
 def fit_to_given(data: LabelledImages, given: Any) -> LabelledImages:

@@ -10,7 +10,6 @@ import http.client
 import shutil
 import tarfile
 import tempfile
-import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_artifact import manifest, recipe
-from model_artifact.summary import BuildProgress
+from model_builder.download import Download
 from model_builder.errors import DataError, DownloadError
+from model_builder.interruption import Interruption
 from model_builder.progress import Progress
 
 DATA_VARIABLE = "MODELPRESS_DATA"
@@ -46,7 +46,7 @@ _LABELS_SHA256 = "6222ecafc85bee757c545fcda5e8801beac662ec10678f4a27c5d201c97350
 _RECORD_BYTES = 1 + 3 * 32 * 32
 _RECORDS_A_FILE = 10_000
 _TIMEOUT_SECONDS = 30
-_SECONDS_BETWEEN_REPORTS = 5
+_CHUNK_BYTES = 2**17
 
 Images = NDArray[np.uint8]
 Labels = NDArray[Any]
@@ -74,13 +74,19 @@ class LabelledImages:
     facts: manifest.Dataset
 
 
-def load_dataset(name: recipe.Dataset, environment: Mapping[str, str], progress: Progress) -> LabelledImages:
+def load_dataset(
+    name: recipe.Dataset,
+    environment: Mapping[str, str],
+    progress: Progress,
+    interruption: Interruption | None = None,
+) -> LabelledImages:
     """The data set of that name.
 
     Args:
         name: CIFAR10 or Digits.
         environment: read for MODELPRESS_DATA, and HOME or XDG_CACHE_HOME for the download.
         progress: told what is being done.
+        interruption: ends a download when the process is asked to end.
 
     Raises:
         DataError: when files are missing or altered, DownloadError when the download did not arrive whole.
@@ -93,7 +99,7 @@ def load_dataset(name: recipe.Dataset, environment: Mapping[str, str], progress:
     cache = Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME", "~")).expanduser() / ".cache")
     folder = cache / "modelpress" / FOLDER
     if not (folder / TEST_FILE).exists():
-        download_cifar10(folder.parent, progress)
+        download_cifar10(folder.parent, progress, interruption)
     return read_cifar10(folder)
 
 
@@ -183,6 +189,7 @@ def _name_copy(files: Mapping[str, Images]) -> str:
 def download_cifar10(
     parent: Path,
     progress: Progress,
+    interruption: Interruption | None = None,
     *,
     url: str = _ARCHIVE_URL,
     size: int = _ARCHIVE_BYTES,
@@ -192,11 +199,12 @@ def download_cifar10(
 
     Raises:
         DownloadError: when it cannot be reached, ends early or has another checksum; nothing is left behind.
+        BuildInterruptedError: when the process is asked to end; likewise.
     """
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent, prefix=".download.") as half:
         archive = Path(half) / "archive.tar.gz"
-        found = _fetch(url, archive, size, progress)
+        found = _fetch(url, archive, size, Download("CIFAR-10", size, progress, interruption))
         if found != sha256:
             raise DownloadError(
                 f"{url}: SHA-256 is {found}, not the published {sha256}; try again, or set {DATA_VARIABLE}"
@@ -217,24 +225,21 @@ def _extract_files(archive: Path, target: Path) -> None:
                 shutil.copyfileobj(member, out)
 
 
-def _fetch(url: str, target: Path, size: int, progress: Progress) -> str:
+def _fetch(url: str, target: Path, size: int, download: Download) -> str:
     """Write the body to the target and return its SHA-256."""
-    digest, received, reported = hashlib.sha256(), 0, time.monotonic()
+    digest = hashlib.sha256()
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response, target.open("wb") as out:  # noqa: S310
-            while chunk := response.read(2**20):
+            while chunk := response.read1(_CHUNK_BYTES):
                 out.write(chunk)
                 digest.update(chunk)
-                received += len(chunk)
-                if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
-                    reported = time.monotonic()
-                    message = f"downloading CIFAR-10: {received / 1e6:.0f} of {size / 1e6:.0f} MB"
-                    progress(BuildProgress(phase="Loading", message=message))
+                download.count(len(chunk))
     except (http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", error)
         raise DownloadError(
             f"{url}: cannot be downloaded ({reason}); set {DATA_VARIABLE} to a folder that holds {FOLDER}"
         ) from error
-    if received != size:
-        raise DownloadError(f"{url}: ended after {received:,} of {size:,} bytes; try again, or set {DATA_VARIABLE}")
+    if download.received_bytes != size:
+        received = f"{download.received_bytes:,} of {size:,} bytes"
+        raise DownloadError(f"{url}: ended after {received}; try again, or set {DATA_VARIABLE}")
     return digest.hexdigest()

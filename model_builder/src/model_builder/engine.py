@@ -66,6 +66,11 @@ class Engine(ABC):
         fixed = [self._put(np.asarray(variable.value)) for variable in step.network.non_trainable_variables]
         self.state: State = step.begin(weights, fixed)
 
+    @property
+    @abstractmethod
+    def accelerator(self) -> str | None:
+        """The name of the device that computes; None where it is the processor."""
+
     @abstractmethod
     def _put(self, array: NDArray[Any] | np.float32) -> Any:
         """A copy of the array on the device."""

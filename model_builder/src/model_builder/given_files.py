@@ -6,24 +6,25 @@ CLAIM of the one that MODELPRESS_CLAIMS names, where a build in a cluster has it
 
 import hashlib
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from model_artifact.errors import ObjectMissingError, StoreAccessError
 from model_artifact.location import ObjectLocation, parse_location
 from model_artifact.recipe import FileReference, Training
 from model_artifact.sources import open_bucket
-from model_artifact.summary import ArtifactSummary, BuildProgress
+from model_artifact.summary import ArtifactSummary
 from model_builder.dataset import DATA_VARIABLE
-from model_builder.errors import BuildError, DataError, GivenFileError, StoreError
+from model_builder.download import Download
+from model_builder.errors import BuildError, BuildInterruptedError, DataError, GivenFileError, StoreError
+from model_builder.interruption import Interruption
 from model_builder.progress import Progress
 
 CLAIMS_VARIABLE = "MODELPRESS_CLAIMS"
 _CLAIM_SCHEME = "pvc://"
-_SECONDS_BETWEEN_REPORTS = 5
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,26 @@ class GivenFile:
 
 
 @contextmanager
-def open_given(reference: FileReference, environment: Mapping[str, str], progress: Progress) -> Iterator[GivenFile]:
+def open_given(
+    reference: FileReference,
+    environment: Mapping[str, str],
+    progress: Progress,
+    interruption: Interruption | None = None,
+) -> Iterator[GivenFile]:
     """The file, for as long as the block lasts; what is found wrong with it there names it as the recipe does.
 
     Args:
         reference: where it is, and what it must be.
         environment: read for MODELPRESS_DATA and MODELPRESS_CLAIMS; for objects it must be the process's own.
         progress: told how far a download is.
+        interruption: ends a download when the process is asked to end.
 
     Raises:
         GivenFileError: when there is no such file, or it is another one.
         StoreError: when a bucket refuses, or does not answer.
     """
     with tempfile.TemporaryDirectory(prefix="modelpress-given-") as scratch:
-        path = _find(reference, environment, Path(scratch), progress)
+        path = _find(reference, environment, Path(scratch), partial(Download, progress=progress, asked=interruption))
         given = GivenFile(path, _digest(path))
         shown = reference.uri or str(path)
         if reference.digest not in {None, given.digest}:
@@ -65,6 +72,8 @@ def open_given(reference: FileReference, environment: Mapping[str, str], progres
             yield given
         except DataError as error:
             raise GivenFileError(str(error).replace(str(path), shown)) from error
+        except BuildInterruptedError:
+            raise
         except BuildError as error:
             raise type(error)(str(error).replace(str(path), shown)) from error
 
@@ -99,7 +108,9 @@ def _digest(path: Path) -> str:
         return f"sha256:{hashlib.file_digest(data, 'sha256').hexdigest()}"
 
 
-def _find(reference: FileReference, environment: Mapping[str, str], scratch: Path, progress: Progress) -> Path:
+def _find(
+    reference: FileReference, environment: Mapping[str, str], scratch: Path, begin: Callable[[str, int], Download]
+) -> Path:
     if reference.uri is None:
         return _find_below(str(reference.path), environment)
     if reference.uri.startswith(_CLAIM_SCHEME):
@@ -107,7 +118,7 @@ def _find(reference: FileReference, environment: Mapping[str, str], scratch: Pat
     location = parse_location(reference.uri)
     if isinstance(location, Path):
         raise GivenFileError(f"{reference.uri}: is neither in a claim nor in a bucket; write pvc:// or s3://")
-    return _download(location, scratch, progress)
+    return _download(location, scratch, begin)
 
 
 def _find_below(stated: str, environment: Mapping[str, str]) -> Path:
@@ -133,19 +144,16 @@ def _find_in_claim(uri: str, environment: Mapping[str, str]) -> Path:
     return path
 
 
-def _download(location: ObjectLocation, scratch: Path, progress: Progress) -> Path:
+def _download(location: ObjectLocation, scratch: Path, begin: Callable[[str, int], Download]) -> Path:
     """The object in a file of its name."""
     path = scratch / location.name
     try:
         source = open_bucket(location.bucket).open(location.key)
-        reported = time.monotonic()
+        download = begin(str(location), source.size_bytes)
         with path.open("wb") as out:
             for data in source.stream(0, source.size_bytes):
                 out.write(data)
-                if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
-                    reported = time.monotonic()
-                    message = f"downloading {location}: {out.tell() / 1e6:.0f} of {source.size_bytes / 1e6:.0f} MB"
-                    progress(BuildProgress(phase="Loading", message=message))
+                download.count(len(data))
     except ObjectMissingError as error:
         raise GivenFileError(str(error)) from error
     except StoreAccessError as error:

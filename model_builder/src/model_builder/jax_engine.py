@@ -27,6 +27,11 @@ class JaxEngine(Engine):
         self._infer_compiled = jax.jit(self._infer)
         self._compiled = cache(jax.jit)
 
+    @property
+    @override
+    def accelerator(self) -> str | None:
+        return None if jax.default_backend() == "cpu" else str(jax.devices()[0].device_kind)
+
     @override
     def _put(self, array: NDArray[Any] | np.float32) -> Any:
         return jnp.array(array)

@@ -26,12 +26,12 @@ from model_artifact.termination import TerminationLog, format_os_error
 from model_builder.dataset import DATA_VARIABLE
 from model_builder.errors import (
     BuildError,
+    BuildInterruptedError,
     DataError,
     DownloadError,
     GivenFileError,
     OutOfMemoryError,
     StoreError,
-    TrainingInterruptedError,
 )
 from model_builder.given_files import find_changed
 from model_builder.interruption import Interruption
@@ -174,7 +174,7 @@ def _tell(progress: BuildProgress) -> None:
 def explain_failure(error: Exception) -> tuple[int, Failure]:
     """The exit code, and what to tell: permanent is what the same recipe, data and builder would meet again."""
     match error:
-        case TrainingInterruptedError():
+        case BuildInterruptedError():
             return EXIT_TERMINATED, _ENDED
         case DataError():
             remedy = "" if isinstance(error, GivenFileError) else f"; {DATA_REMEDY}"

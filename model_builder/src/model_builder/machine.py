@@ -1,13 +1,60 @@
-"""What a result was measured with: processor, cores, memory, commit and sources."""
+"""What a result was measured with: processor, cores, memory, versions, commit and sources."""
 
 import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from model_artifact.manifest import Surroundings
 
 _CPU_FACTS = Path("/proc/cpuinfo")
 _GIT_SECONDS = 10
+_OURS = ("keras", "numpy", "modelpress-builder", "modelpress-artifact")
+_BACKENDS = {"tensorflow": ("tensorflow-cpu", "tensorflow"), "jax": ("jax", "jaxlib")}
+EXPORTING = (*_BACKENDS["tensorflow"], "ai-edge-litert", *_OURS)
+"""The packages that make an artifact of what was trained."""
+
+
+@cache  # what is loaded stays what it is when the files change under a training of hours
+def read_surroundings(backend: str, accelerator: str | None) -> Surroundings:
+    """What a training of this process runs on.
+
+    Args:
+        backend: that Keras runs on.
+        accelerator: that it computes on; absent: the processor.
+    """
+    return Surroundings(
+        backend=backend,
+        versions={**read_versions((*_BACKENDS.get(backend, ()), *_OURS)), "platform": platform.platform(terse=True)},
+        hardware=read_hardware(),
+        accelerator=accelerator,
+        commit=read_commit(),
+        source_digest=digest_sources(),
+    )
+
+
+def explain_repeating(trained_on: Sequence[Surroundings]) -> str:
+    """How far the same recipe gives the weights of such a training again."""
+    if any(each.accelerator for each in trained_on):
+        return "up to the rounding of sums, whose order an accelerator does not keep"
+    if len(trained_on) > 1:
+        return "up to the rounding of sums: it was taken up with other versions or on another machine"
+    return "the same weights on the same machine with the same versions; elsewhere up to the rounding of sums"
+
+
+def read_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Python's, the architecture, and those of the packages that are installed."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # only one of tensorflow and tensorflow-cpu is there
+            continue
+    return found
 
 
 def read_hardware() -> str:

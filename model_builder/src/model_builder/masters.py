@@ -1,5 +1,6 @@
 """Histograms of the float weights as training left them (paper 000, fig. 2a), kept before they are replaced."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,9 +37,20 @@ def make_histogram(name: str, weights: NDArray[Any]) -> Histogram:
     return Histogram(name=name, smallest=float(edges[0]), largest=float(edges[-1]), counts=tuple(map(int, counts)))
 
 
-def write_masters(folder: Path, kernels: dict[str, NDArray[Any]]) -> None:
-    """Keep the histograms of a trained network's float kernels, by path, in the folder of its build."""
-    masters = Masters(kernels=tuple(make_histogram(name, weights) for name, weights in kernels.items()))
+def encode_histogram(histogram: Histogram) -> NDArray[np.float64]:
+    """The histogram as numbers, to be saved beside what was trained."""
+    return np.array([histogram.smallest, histogram.largest, *histogram.counts], np.float64)
+
+
+def decode_histogram(name: str, numbers: NDArray[np.float64]) -> Histogram:
+    """What `encode_histogram` gave, for the variable of that path."""
+    smallest, largest, *counts = numbers.tolist()
+    return Histogram(name=name, smallest=smallest, largest=largest, counts=tuple(map(int, counts)))
+
+
+def write_masters(folder: Path, kernels: Iterable[Histogram]) -> None:
+    """Keep the histograms of a trained network's float kernels in the folder of its build."""
+    masters = Masters(kernels=tuple(kernels))
     (folder / MASTERS_FILE).write_text(masters.model_dump_json(by_alias=True) + "\n")
 
 

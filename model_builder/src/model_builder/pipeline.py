@@ -1,12 +1,10 @@
 """The one place that orders the steps of a build: data, training, export, packing, measuring what was packed."""
 
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +25,18 @@ from model_builder.export import CALIBRATION_IMAGES, GOLDEN_IMAGES, Deployment, 
 from model_builder.given_files import open_given
 from model_builder.given_model import read_given_model
 from model_builder.interruption import Interruption
-from model_builder.judging import judge_model
+from model_builder.judging import Predict, judge_model
+from model_builder.machine import EXPORTING, explain_repeating, read_versions
+from model_builder.memory import explain_memory
 from model_builder.network import OUTPUT, VALUES, Network
 from model_builder.network_reading import KernelCodes, check_deployable, code_kernel, read_network
 from model_builder.progress import Progress
+from model_builder.quality import Array
 from model_builder.rules import Compressed, count_bits
 from model_builder.training import CompressedTraining, build_model, plan_schedule, train
 
 _SHAPES: dict[str | None, tuple[int, int, int]] = {"CIFAR10": (32, 32, 3), "Digits": (8, 8, 1)}
 _CLASSES = 10
-_REPRODUCIBLE = "the same weights on the same machine with the same versions; elsewhere up to the rounding of sums"
-_PACKAGES = (
-    "keras",
-    "tensorflow-cpu",
-    "tensorflow",
-    "ai-edge-litert",
-    "numpy",
-    "modelpress-builder",
-    "modelpress-artifact",
-)
 
 
 @dataclass(frozen=True)
@@ -75,26 +66,34 @@ def build(
         environment: where the data is (see `data_source.load_data`).
         progress: told what is being done.
         checkpoints: where training saves itself and goes on from; absent: nowhere.
-        interruption: ends training early, after it saved itself.
+        interruption: ends training early, after it saved itself, and keeps what comes later from beginning.
         watch_trained: given the network when it is trained, before code x step replaces its masters.
 
     Raises:
         BuildError: with the cause and the remedy.
         ArtifactError: when packing fails.
     """
-    begun = time.monotonic()
-    model, given_facts, data = _load(recipe, environment, progress)
+    begun, asked = time.monotonic(), interruption or Interruption()
+
+    def check(when: str) -> None:
+        asked.check(when, checkpoints.describe() if checkpoints else "nothing is saved")
+
+    check("before its data were looked for")
+    model, given_facts, data = _load(recipe, environment, progress, asked)
+    check("before training")
     progress(BuildProgress(phase="Loading", message=_describe(recipe, model, data)))
     check_deployable(model)
     trains = data is not None and recipe.training.epochs > 0
     in_full = trains and data is not None and plan_schedule(recipe.training, len(data.training_labels)).in_full
     curve = []
     if data is not None and trains:
-        curve = train(model, recipe, data, progress, checkpoints=checkpoints, interruption=interruption)
+        curve = train(model, recipe, data, progress, checkpoints=checkpoints, interruption=asked)
         watch_trained(model)
+    check("before the export")
     with tempfile.TemporaryDirectory(prefix="modelpress-build-") as scratch:
         folder = Path(scratch) / "version"
-        deployment, layers = _export(recipe, model, data, folder, progress)
+        with explain_memory("export"):
+            deployment, layers = _export(recipe, model, data, folder, progress)
         provenance = Provenance(
             recipe=recipe,
             trained=in_full,
@@ -102,16 +101,20 @@ def build(
             given_model=given_facts,
             curve=tuple(curve),
             layers=layers,
-            versions=_versions(),
-            reproducible=_REPRODUCIBLE if trains else None,
+            versions=read_versions(EXPORTING),
+            trained_on=model.trained_on,
+            reproducible=explain_repeating(model.trained_on) if model.trained_on else None,
             activations=recipe.export.activations,
             export_difference=float(f"{deployment.difference:.3g}"),
             golden=deployment.golden,
             duration_seconds=round(time.monotonic() - begun, 1),
         )
+        check("before it was measured")
         if data is not None and in_full:
-            quality = _measure_deployed(recipe, deployment, folder, data, progress)
+            with explain_memory("measure the model"):
+                quality = _measure_deployed(recipe, deployment, folder, data, progress, check=check)
             provenance = provenance.model_copy(update={"quality": quality})
+        check("before it was packed")
         progress(BuildProgress(phase="Packing", message="packing"))
         return Built(target, pack(folder, target, tensors=deployment.tensors, provenance=provenance))
 
@@ -131,25 +134,26 @@ def _export(
 
 
 def _load(
-    recipe: Recipe, environment: Mapping[str, str], progress: Progress
+    recipe: Recipe, environment: Mapping[str, str], progress: Progress, asked: Interruption
 ) -> tuple[CompressedTraining, GivenModel | None, LabelledImages | None]:
     """The network before training, what to say of the file that it came from, and the images, where there are any."""
-    given, given_facts = _read_given_model(recipe, environment, progress)
-    data = load_data(recipe.training, environment, progress) if _needs_data(recipe) else None
+    given, given_facts = _read_given_model(recipe, environment, progress, asked)
+    data = load_data(recipe.training, environment, progress, asked) if _needs_data(recipe) else None
     shape, classes = _plan_interface(recipe, given, data)
     if given is not None and data is not None:
         data = fit_to_given(data, given)
-    return build_model(recipe, shape, classes, given=given), given_facts, data
+    with explain_memory("build the network"):
+        return build_model(recipe, shape, classes, given=given), given_facts, data
 
 
 def _read_given_model(
-    recipe: Recipe, environment: Mapping[str, str], progress: Progress
+    recipe: Recipe, environment: Mapping[str, str], progress: Progress, asked: Interruption
 ) -> tuple[Any, GivenModel | None]:
     """The user's network and what to say of its file; nothing where the recipe names one of ours."""
     reference = recipe.training.model
     if reference is None:
         return None, None
-    with open_given(reference, environment, progress) as given:
+    with open_given(reference, environment, progress, asked) as given:
         return read_given_model(given.path, recipe.training.task), GivenModel(name=given.path.name, digest=given.digest)
 
 
@@ -223,24 +227,28 @@ def _count_wider(kernel: Compressed, bits: int) -> int | None:
 
 
 def _measure_deployed(
-    recipe: Recipe, deployment: Deployment, folder: Path, data: LabelledImages, progress: Progress
+    recipe: Recipe,
+    deployment: Deployment,
+    folder: Path,
+    data: LabelledImages,
+    progress: Progress,
+    *,
+    check: Callable[[str], None],
 ) -> Quality:
     """The .tflite that comes out of pack and unpack, beside the float model with the same weights."""
+
+    def ask_first(predict: Predict) -> Predict:
+        def predict_unless_asked(images: Array) -> Array:
+            check("while it was measured")
+            return predict(images)
+
+        return predict_unless_asked
+
     message = f"measuring the unpacked model.tflite on {len(data.test_labels):,} test images"
     progress(BuildProgress(phase="Measuring", message=message))
     with tempfile.TemporaryDirectory(prefix="modelpress-trial-") as scratch:
         pack(folder, Path(scratch) / "trial.zip", tensors=deployment.tensors)
         unpack(Path(scratch) / "trial.zip", Path(scratch) / "unpacked")
         predictor = Predictor(Path(scratch) / "unpacked" / MODEL_FILE, os.cpu_count() or 1)
-        both = predictor.predict, deployment.floats.predict
+        both = ask_first(predictor.predict), ask_first(deployment.floats.predict)
         return judge_model(recipe.evaluation.metric, recipe.training.task, *both, data)
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "machine": platform.machine()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except ModuleNotFoundError:  # only one of tensorflow and tensorflow-cpu is there
-            continue
-    return found

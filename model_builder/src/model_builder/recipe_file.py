@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import yaml
-
 from model_artifact.errors import InvalidRecipeError
 from model_artifact.recipe import Recipe, parse_recipe
 
@@ -29,8 +27,12 @@ def convert_yaml(text: str, source: str) -> str:
     """The JSON of a YAML document.
 
     Raises:
-        InvalidRecipeError: when it is no YAML, or holds what JSON cannot, such as a date.
+        InvalidRecipeError: when it is no YAML, or holds what JSON cannot, such as a date; and where PyYAML is missing.
     """
+    try:
+        import yaml  # a machine that only trains may lack it: JSON needs nothing
+    except ModuleNotFoundError as error:
+        raise InvalidRecipeError(f"{source}: there is no PyYAML here to read it; write the recipe as JSON") from error
     try:
         return json.dumps(yaml.safe_load(text), allow_nan=False)
     except yaml.YAMLError as error:

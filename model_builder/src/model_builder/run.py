@@ -2,22 +2,25 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from model_artifact.manifest import Epoch
+from model_artifact.manifest import Epoch, Surroundings
 from model_artifact.recipe import NOT_QUANTISED, Recipe
 from model_builder.checkpoint import Checkpoints, Position, digest_training
 from model_builder.dataset import LabelledImages
 from model_builder.engine import Arrays, Steps, make_engine
-from model_builder.errors import OutOfMemoryError, TrainingError, TrainingInterruptedError
+from model_builder.errors import DivergedError, TrainingInterruptedError
 from model_builder.interruption import Interruption
+from model_builder.machine import read_surroundings
+from model_builder.masters import encode_histogram, make_histogram
+from model_builder.memory import explain_memory
 from model_builder.progress import Progress
 from model_builder.progress_lines import Reporter
 from model_builder.rules import Compressed
@@ -43,12 +46,16 @@ class Outcome:
         weights: the trainable values in the network's order: masters, or code x step where nothing else is left.
         fixed: the other values.
         kernels: what is deployed of each kernel.
+        masters: histograms of the float kernels, where they are others than what is deployed; see `encode_histogram`.
+        trained_on: what the training ran on; absent where older versions began it.
     """
 
     curve: tuple[Epoch, ...]
     weights: list[NDArray[Any]]
     fixed: list[NDArray[Any]]
     kernels: list[Compressed]
+    masters: list[NDArray[np.float64]]
+    trained_on: tuple[Surroundings, ...] | None
 
 
 class Run:
@@ -73,15 +80,18 @@ class Run:
         self._step = plan_step(network, recipe)
         with self._explained():
             self._engine = make_engine(self._step, data.training_images, data.training_labels)
+        backend = keras.backend.backend()
+        self._surroundings = read_surroundings(backend, self._engine.accelerator)
         self._position = Position(
             recipe=recipe,
             training_digest=digest_training(recipe),
             data_digest=data.facts.digest,
-            backend=keras.backend.backend(),
+            backend=backend,
             steps=0,
             seconds=0.0,
             epoch_seconds=0.0,
             curve=(),
+            trained_on=(self._surroundings,),
         )
         self._best: Arrays = {}
         self._objective = self._step.objective
@@ -110,8 +120,15 @@ class Run:
         if position.finished:
             return
         self._best = {name: values for name, values in arrays.items() if name.startswith("best_")}
+        self._note_surroundings()
         names = self._engine.state
         self._engine.load_state({name: arrays.get(name, []) for name in names})
+
+    def _note_surroundings(self) -> None:
+        """Add what this process runs on; where older versions began, nobody knows all of it, and none is told."""
+        before = self._position.trained_on
+        if before is not None and before[-1] != self._surroundings:
+            self._position = self._position.model_copy(update={"trained_on": (*before, self._surroundings)})
 
     def _train(self) -> None:
         schedule = self._schedule
@@ -243,10 +260,23 @@ class Run:
         others = [value for index, value in enumerate(state["weights"]) if index not in self._step.kernels]
         codes = [np.asarray(kernel.codes) for kernel in kernels]
         if self._rule.bits != NOT_QUANTISED:
-            codes = [_narrow(kernel) for kernel in codes]
+            codes = [narrow_whole(kernel) for kernel in codes]
         counts = [np.array([int(np.asarray(part)) for part in kernel[2:]], np.int64) for kernel in kernels]
         steps = [np.asarray(kernel.step, np.float32) for kernel in kernels]
-        return {"codes": codes, "steps": steps, "counts": counts, "others": others, "fixed": state["fixed"]}
+        made = {"codes": codes, "steps": steps, "counts": counts, "others": others, "fixed": state["fixed"]}
+        masters = [state["weights"][index] for index in self._step.kernels]
+        return {**made, "masters": self._describe_masters(masters, kernels)}
+
+    def _describe_masters(
+        self, masters: Sequence[NDArray[Any]], kernels: Sequence[Compressed]
+    ) -> list[NDArray[np.float64]]:
+        """Histograms of the float kernels (paper 000, fig. 2a); none where nothing else than C is left of them."""
+        if not self._rule.compresses or self._step.overwrites:
+            return []
+        pairs = zip(masters, kernels, strict=True)
+        if all(np.array_equal(master, np.asarray(kernel.weights)) for master, kernel in pairs):
+            return []
+        return [encode_histogram(make_histogram("", master)) for master in masters]
 
     def _finish(self) -> Outcome:
         best = {name.removeprefix("best_"): values for name, values in self._best.items()}
@@ -258,7 +288,7 @@ class Run:
         outcome = self._outcome_of_arrays(arrays)
         if best or self._step.overwrites:
             return outcome
-        return Outcome(outcome.curve, self._engine.read_state()["weights"], outcome.fixed, outcome.kernels)
+        return replace(outcome, weights=self._engine.read_state()["weights"])
 
     def _outcome_of_arrays(self, arrays: Arrays) -> Outcome:
         triples = zip(arrays["codes"], arrays["steps"], arrays["counts"], strict=True)
@@ -267,7 +297,8 @@ class Run:
         deployed = dict(zip(self._step.kernels, kernels, strict=True))
         count = len(kernels) + len(arrays["others"])
         weights = [deployed[index].weights if index in deployed else next(others) for index in range(count)]
-        return Outcome(self._position.curve, weights, arrays.get("fixed", []), kernels)  # a network may have none
+        fixed, masters = arrays.get("fixed", []), arrays.get("masters", [])  # a network may have none
+        return Outcome(self._position.curve, weights, fixed, kernels, masters, self._position.trained_on)
 
     def _save(self) -> None:
         if self._checkpoints:
@@ -281,7 +312,8 @@ class Run:
             f"saved in {self._checkpoints.folder}, it goes on from there" if self._checkpoints else "nothing is saved"
         )
         raise TrainingInterruptedError(
-            f"training ended on request after step {self._position.steps:,} of {self._schedule.steps:,}; {where}"
+            f"training ended on request after step {self._position.steps:,} of {self._schedule.steps:,}; {where}",
+            self._interruption.exit_code,
         )
 
     def _report_cut(self, epoch: int) -> None:
@@ -300,23 +332,17 @@ class Run:
         if not np.isfinite(loss):
             classifies, learns = self._training.task == "Classification", self._training.task == "Regression"
             other = ", or take the recipe Strong" if classifies else ", or scale the targets down" if learns else ""
-            raise TrainingError(
+            raise DivergedError(
                 f"the loss is no number any more by step {self._position.steps:,}: learningRate"
-                f" {self._training.learning_rate:g} is too high for this network; lower it{other}"
+                f" {self._training.learning_rate:g} is too high for this network; lower it{other}",
+                max(self._position.steps - 1, 0) // self._schedule.steps_per_epoch + 1,
             )
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn the backends' ways to say that memory is full into one sentence."""
-        try:
-            yield
-        except Exception as error:
-            if not _is_out_of_memory(error):
-                raise
-            raise OutOfMemoryError(
-                f"too little memory to train with batchSize {self._training.batch_size}; lower it, or give the build"
-                " more memory"
-            ) from error
+    def _explained(self) -> AbstractContextManager[None]:
+        return explain_memory(f"train with batchSize {self._training.batch_size}", lower="it")
+
+
+_INTEGERS = ((8, np.int8), (16, np.int16), (32, np.int32), (64, np.int64))
 
 
 def _count_weights(kernels: Sequence[Compressed]) -> int:
@@ -329,15 +355,7 @@ def _judged_quality(entry: Epoch) -> float:
     return entry.test_quality if aside is None else aside
 
 
-def _narrow(codes: NDArray[np.float32]) -> NDArray[Any]:
-    """Whole numbers in the smallest signed integers that hold them."""
-    largest = float(np.max(np.abs(codes)))
-    return codes.astype(np.int8 if largest < 2**7 else np.int16 if largest < 2**15 else np.int32)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "ResourceExhaustedError"
-        or "RESOURCE_EXHAUSTED" in str(error)
-    )
+def narrow_whole(codes: NDArray[np.float32]) -> NDArray[Any]:
+    """Whole numbers in the smallest signed integers that hold them, and as they are where none do: nothing wraps."""
+    largest = float(np.max(np.abs(codes), initial=0))
+    return codes.astype(next((kind for bits, kind in _INTEGERS if largest < 2 ** (bits - 1)), np.float32))

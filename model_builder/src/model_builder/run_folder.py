@@ -7,8 +7,6 @@ masters.json    histograms of the float weights before they were replaced by cod
 artifact.zip    when it is done
 """
 
-import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from model_artifact.manifest_reader import read_manifest
 from model_artifact.recipe import Recipe, canonical_json, parse_recipe
 from model_artifact.summary import BuildProgress
 from model_builder.errors import BuildError
+from model_builder.folder_lock import lock_folder
 from model_builder.progress import Progress
 
 ARTIFACT_FILE = "artifact.zip"
@@ -29,10 +28,6 @@ CHECKPOINT_FOLDER = "checkpoint"
 
 Building = Callable[[Recipe, Path, Mapping[str, str], Progress], Manifest]
 """Makes the artifact of a recipe at a path; `loading.load_and_build` is one."""
-
-
-class FolderBusyError(BuildError):
-    """Another process builds in the folder."""
 
 
 def build_in_folder(
@@ -52,8 +47,7 @@ def build_in_folder(
         FolderBusyError: when another process builds here.
         BuildError: when the folder holds another build, or one and `resume` is false; and as `build` raises it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with lock_folder(folder):
         _check_same(folder, recipe, resume=resume)
         artifact = folder / ARTIFACT_FILE
         if artifact.exists():
@@ -90,20 +84,6 @@ def _check_same(folder: Path, recipe: Recipe, *, resume: bool) -> None:
         raise BuildError(f"{folder}: holds a build of another recipe ({RECIPE_FILE}); name another folder")
     if not resume:
         raise BuildError(f"{folder}: holds a build of this recipe already; --resume goes on with it")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other builds out, for as long as this process lives at most."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise FolderBusyError(f"{folder}: another process builds here; wait for it or name another folder") from error
-    else:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -28,6 +28,12 @@ class TensorFlowEngine(Engine):
         self._train = tf.function(self._train_once, jit_compile=jit_compile, autograph=False)
         self._infer_compiled = tf.function(self._infer, jit_compile=jit_compile, autograph=False, reduce_retracing=True)
 
+    @property
+    @override
+    def accelerator(self) -> str | None:
+        found = tf.config.list_physical_devices("GPU")
+        return str(tf.config.experimental.get_device_details(found[0]).get("device_name", "GPU")) if found else None
+
     @override
     def _put(self, array: NDArray[Any] | np.float32) -> Any:
         return tf.convert_to_tensor(array)

@@ -3,13 +3,13 @@
 FOLDER/trained.npz holds what came out; `model-builder build --resume`, in a folder whose checkpoint/ it is put into,
 makes the artifact of it anywhere. FOLDER/curve.json holds the training curve.
 
-Exit codes (docs/exit-codes.md): 0 done, 2 bad use or input, 5 data, 143 ended by SIGTERM after it saved itself.
+Exit codes (docs/exit-codes.md): 0 done, 2 bad use or input, 5 data, 130 and 143 ended by Ctrl-C and SIGTERM after it
+saved itself.
 """
 
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +22,11 @@ from model_artifact.recipe import Recipe
 from model_builder.checkpoint import SECONDS_BETWEEN_SAVES, Checkpoints
 from model_builder.data_source import fit_to_given, load_data
 from model_builder.dataset import LabelledImages
-from model_builder.errors import BuildError, DataError, TrainingInterruptedError
+from model_builder.errors import BuildError, BuildInterruptedError, DataError
+from model_builder.folder_lock import lock_folder
 from model_builder.given_files import open_given
-from model_builder.interruption import Interruption, interrupt_on_sigterm
+from model_builder.interruption import Interruption, interruptible
+from model_builder.memory import explain_memory
 from model_builder.progress import Progress, tell_all, tell_on
 from model_builder.recipe_file import read_recipe
 
@@ -32,7 +34,7 @@ CURVE_FILE = "curve.json"
 
 EXIT_BAD_INPUT = 2
 EXIT_DATA = 5
-EXIT_TERMINATED = 128 + signal.SIGTERM
+EXIT_CTRL_C = 130
 
 
 @dataclass(frozen=True)
@@ -68,29 +70,39 @@ def train_to(
         resume: false forgets what is saved in the folder.
         environment: where the data is (see `dataset.load_dataset`).
         progress: told how far it is; absent: sentences on stderr.
-        interruption: ends training early, after it saved itself.
+        interruption: ends it early: training after it saved itself, and what comes before at once.
         seconds_between_saves: at most this much work is lost where the process ends without being asked to.
 
     Raises:
+        FolderBusyError: when another process trains or builds in the folder.
         BuildError: with the cause and the remedy.
     """
+    checkpoints, tell, asked = Checkpoints(folder, seconds_between_saves), progress or tell_on(sys.stderr), interruption
+    with lock_folder(folder):
+        if not resume:
+            checkpoints.clear()
+        return _train_alone(checkpoints, recipe, environment, tell, asked or Interruption())
+
+
+def _train_alone(
+    checkpoints: Checkpoints, recipe: Recipe, environment: Mapping[str, str], tell: Progress, interruption: Interruption
+) -> Trained:
     from model_builder.training import build_model, train
 
-    checkpoints = Checkpoints(folder, seconds_between_saves)
-    if not resume:
-        checkpoints.clear()
-    tell = progress or tell_on(sys.stderr)
-    data, given = load_data(recipe.training, environment, tell), None
+    data, given = load_data(recipe.training, environment, tell, interruption), None
     if recipe.training.model is not None:
         from model_builder.given_model import read_given_model
 
-        with open_given(recipe.training.model, environment, tell) as file:
+        with open_given(recipe.training.model, environment, tell, interruption) as file:
             given = read_given_model(file.path, recipe.training.task)
         data = fit_to_given(data, given)
+    interruption.check("before training", checkpoints.describe())
     height, width, channels = data.training_images.shape[1:]
-    model = build_model(recipe, (height, width, channels), len(data.class_names), given=given)
+    with explain_memory("build the network"):
+        model = build_model(recipe, (height, width, channels), len(data.class_names), given=given)
     curve = train(model, recipe, data, tell, checkpoints=checkpoints, interruption=interruption)
-    (folder / CURVE_FILE).write_text(json.dumps([entry.model_dump(by_alias=True) for entry in curve], indent=1) + "\n")
+    told = json.dumps([entry.model_dump(by_alias=True) for entry in curve], indent=1)
+    (checkpoints.folder / CURVE_FILE).write_text(f"{told}\n")
     return Trained(model, curve, data)
 
 
@@ -106,9 +118,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         recipe = read_recipe(options.recipe)
         tell = _listen(options.metrics_port, options.metrics_file)
-        train_to(options.folder, recipe, resume=not options.anew, progress=tell, interruption=interrupt_on_sigterm())
-    except TrainingInterruptedError as error:
-        return _fail(error, EXIT_TERMINATED)
+        with interruptible() as asked:
+            train_to(options.folder, recipe, resume=not options.anew, progress=tell, interruption=asked)
+            asked.check("after its last step", f"what was trained is in {options.folder}")
+    except KeyboardInterrupt:
+        return _fail("ended by Ctrl-C; what was saved before goes on", EXIT_CTRL_C)
+    except BuildInterruptedError as error:
+        return _fail(error, error.exit_code)
     except DataError as error:
         return _fail(error, EXIT_DATA)
     except (ArtifactError, BuildError, OSError) as error:
@@ -126,7 +142,7 @@ def _listen(port: int | None, text_file: Path | None) -> Progress:
     return tell_all(tell_on(sys.stderr), *([shown] if shown else []))
 
 
-def _fail(error: Exception, code: int) -> int:
+def _fail(error: Exception | str, code: int) -> int:
     print(f"model_builder.train: {error}", file=sys.stderr)
     return code
 

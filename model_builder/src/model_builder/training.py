@@ -6,12 +6,15 @@ import keras
 import numpy as np
 
 from model_artifact import manifest
+from model_artifact.manifest import Surroundings
 from model_artifact.recipe import Compression, Recipe
 from model_builder.architectures import build_network
 from model_builder.checkpoint import Checkpoints
 from model_builder.dataset import LabelledImages
 from model_builder.given_model import make_logits
 from model_builder.interruption import Interruption
+from model_builder.masters import Histogram, decode_histogram
+from model_builder.memory import explain_memory
 from model_builder.progress import Progress
 from model_builder.rules import Compressed, compress
 from model_builder.run import Run
@@ -27,6 +30,10 @@ class CompressedTraining(keras.Model):  # type: ignore[misc]
     compression: Compression
     kernels: dict[str, Compressed] | None = None
     """Of a training; absent before."""
+    masters: tuple[Histogram, ...] = ()
+    """Of the float kernels before they were replaced by code x step; empty where training kept none."""
+    trained_on: tuple[Surroundings, ...] | None = None
+    """What the training ran on; absent before, and where older versions began it."""
 
     def compressed_kernels(self) -> dict[str, Compressed]:
         """Each kernel as it is deployed, by the variable's path, in the network's order."""
@@ -81,13 +88,17 @@ def train(
         TrainingError: when the loss is no number, memory does not suffice, what is saved does not fit, or the end was
             asked for.
     """
-    network = build_step_network(model, recipe)
+    with explain_memory("build the network"):
+        network = build_step_network(model, recipe)
     run = Run(network, recipe, data, progress, checkpoints=checkpoints, interruption=interruption)
     outcome = run.go()
     _set_values(model.trainable_variables, outcome.weights)
     _set_values(model.non_trainable_variables, outcome.fixed)
     paths = (variable.path for variable in model.trainable_variables if is_kernel(variable))
     model.kernels = dict(zip(paths, outcome.kernels, strict=True))
+    if outcome.masters:
+        model.masters = tuple(map(decode_histogram, model.kernels, outcome.masters))
+    model.trained_on = outcome.trained_on
     return list(outcome.curve)
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from model_builder.checkpoint import CHECKPOINT_FILE, TRAINED_FILE, Checkpoints
+from model_builder.checkpoint import CHECKPOINT_FILE, TRAINED_FILE, Checkpoints, read_arrays, write_arrays
 from model_builder.errors import CheckpointError, TrainingInterruptedError
 from model_builder.interruption import Interruption
+from model_builder.masters import make_histogram
 from model_builder.training import build_model, train
 
 SHAPE = (8, 8, 1)
@@ -125,3 +126,32 @@ def test_without_a_folder_nothing_is_saved_and_the_sentence_says_so(recipe, tiny
             print,
             interruption=interruption,
         )
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_training_that_is_taken_up_elsewhere_says_both_places_or_none(
+    known, recipe, tiny_images, tmp_path, monkeypatch
+):
+    chosen = recipe(epochs=2, keep="Best")
+    train_and_end(chosen, tiny_images, tmp_path, "epoch 1/2 done")
+    position, arrays = read_arrays(tmp_path / CHECKPOINT_FILE)
+    (here,) = position.trained_on
+    if not known:  # as older versions wrote it
+        older = position.model_copy(update={"trained_on": None})
+        arrays = {name: values for name, values in arrays.items() if name != "best_masters"}
+        write_arrays(tmp_path / CHECKPOINT_FILE, older, arrays, compressed=False)
+    there = here.model_copy(update={"hardware": "another machine"})
+    monkeypatch.setattr("model_builder.run.read_surroundings", lambda *_: there)
+    model = build_model(chosen, SHAPE, 10)
+    train(model, chosen, tiny_images, lambda _: None, checkpoints=Checkpoints(tmp_path))
+    assert model.trained_on == ((here, there) if known else None)
+
+
+def test_the_histograms_of_the_masters_are_saved_with_what_was_trained(recipe, tiny_images, tmp_path):
+    chosen = recipe(epochs=1, batch_size=16)
+    first, second = build_model(chosen, SHAPE, 10), build_model(chosen, SHAPE, 10)
+    for model in (first, second):
+        train(model, chosen, tiny_images, lambda _: None, checkpoints=Checkpoints(tmp_path))
+    masters = {variable.path: np.asarray(variable.value) for variable in first.trainable_variables}
+    expected = tuple(make_histogram(path, masters[path]) for path in first.kernels)
+    assert first.masters == second.masters == expected

@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from model_builder.errors import BuildError, OutOfMemoryError, TrainingError
+from model_builder.errors import BuildError, DivergedError, OutOfMemoryError
 from model_builder.rules import compress
 from model_builder.training import build_model, plan_schedule, train, zeros_percent
 
@@ -213,8 +213,9 @@ def test_a_loss_that_is_no_number_ends_with_a_remedy(recipe, tiny_images):
     output = model.trainable_variables[-2]
     output.assign(np.full(output.shape, 1e38, np.float32))
     sentence = r"the loss is no number any more by step \d+: learningRate 10 is too high .* lower"
-    with pytest.raises(TrainingError, match=sentence):
+    with pytest.raises(DivergedError, match=sentence) as raised:
         train(model, chosen, tiny_images, lambda _: None)
+    assert raised.value.epoch == 1
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")])

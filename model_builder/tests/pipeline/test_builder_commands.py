@@ -13,7 +13,7 @@ import pytest
 
 from model_artifact.summary import parse_progress
 from model_builder.__main__ import main
-from model_builder.commands import interruptible
+from model_builder.interruption import interruptible
 
 RECIPE = {
     "compression": {"alpha": 1.25, "bits": 8},
@@ -231,8 +231,64 @@ def test_while_a_training_may_be_interrupted_signals_ask_for_its_end(number, cap
         assert not interruption.asked
         signal.raise_signal(number)
         assert interruption.asked
+        assert interruption.exit_code == 128 + number
         if number == signal.SIGINT:
-            assert capsys.readouterr().err == "saving the training; Ctrl-C again ends at once\n"
+            assert capsys.readouterr().err == "ending after what is done just now; Ctrl-C again ends at once\n"
             with pytest.raises(KeyboardInterrupt):
                 signal.raise_signal(number)
     assert signal.getsignal(number) is before
+
+
+def test_ctrl_c_says_that_a_training_is_saved_only_while_there_is_one(capsys):
+    with interruptible() as interruption, interruption.training():
+        signal.raise_signal(signal.SIGINT)
+    assert capsys.readouterr().err == "saving the training; Ctrl-C again ends at once\n"
+
+
+def test_between_training_and_the_artifact_a_build_ends_when_it_is_asked_to(tmp_path, capsys, monkeypatch):
+    recipe, folder = str(write_recipe(tmp_path, epochs=1)), tmp_path / "out"
+    saved = f"the training that is saved in {folder / 'checkpoint'} goes on from there"
+    asked = [
+        ("Exporting", signal.SIGTERM, 143, f"before it was measured; {saved}"),
+        ("Measuring", signal.SIGINT, 130, f"while it was measured; {saved}"),
+        ("Packing", signal.SIGTERM, 143, f"while it was packed; {folder / 'artifact.zip'} is done all the same"),
+    ]
+    for phase, number, code, words in asked:
+
+        def listen(progress, phase=phase, number=number):
+            if progress.phase == phase:
+                signal.raise_signal(number)
+
+        monkeypatch.setattr("model_builder.commands.tell", listen)
+        assert not (folder / "artifact.zip").exists()
+        assert main(["build", recipe, "-o", str(folder), "--resume"]) == code
+        assert last_error(capsys) == f"model-builder: the build ended on request {words}"
+    assert (folder / "artifact.zip").exists()
+
+
+def test_a_build_that_is_asked_to_end_before_it_has_data_ends(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("model_builder.commands.tell", lambda _: signal.raise_signal(signal.SIGTERM))
+    assert main(["build", str(write_recipe(tmp_path)), "-o", str(tmp_path / "out")]) == 143
+    assert last_error(capsys).endswith("before its data were looked for; nothing was trained that could be saved")
+
+
+def test_ctrl_c_elsewhere_is_one_sentence(tmp_path, capsys, monkeypatch):
+    def interrupt(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("model_builder.commands.unpack", interrupt)
+    assert main(["export", str(tmp_path), str(tmp_path / "version")]) == 130
+    assert last_error(capsys) == "model-builder: ended by Ctrl-C"
+
+
+@pytest.mark.parametrize(
+    ("where", "doing"),
+    [("build_model", "build the network"), ("write_version", "export"), ("judge_model", "measure the model")],
+)
+def test_memory_that_does_not_suffice_outside_of_training_is_one_sentence(where, doing, tmp_path, capsys, monkeypatch):
+    def fill(*_arguments, **_options):
+        raise MemoryError
+
+    monkeypatch.setattr(f"model_builder.pipeline.{where}", fill)
+    assert main(["build", str(write_recipe(tmp_path, epochs=1)), "-o", str(tmp_path / "out")]) == 2
+    assert last_error(capsys) == f"model-builder: too little memory to {doing}; give the build more memory"

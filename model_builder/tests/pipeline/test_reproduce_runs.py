@@ -1,17 +1,27 @@
 """Runs that are recorded, skipped and shared, on a network of seconds."""
 
 import fcntl
+import math
 import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from model_builder.commands import make_building
+from model_builder.errors import DivergedError
 from model_builder.interruption import Interruption
 from model_builder.machine import digest_sources, read_commit, read_hardware
+from model_builder.masters import read_masters
 from model_builder.reproduce.execution import Workplace, execute, prepare
-from model_builder.reproduce.records import read_records
+from model_builder.reproduce.records import read_records, read_runs
 from model_builder.reproduce.studies import Run
+from model_builder.run_folder import read_artifact_manifest
 from model_builder.train import main as train
+
+ROOT = Path(__file__).parents[3]
+JAX = str(ROOT / ".envs" / "jax" / "bin" / "python")
 
 
 @pytest.fixture
@@ -54,6 +64,48 @@ def test_what_another_machine_trained_is_exported_and_recorded(recipe, place):
     assert len(read_records(workplace.folder)[0].curve) == 2
     assert (folder / "checkpoint" / "trained.npz").read_bytes() == trained
     assert "deployed" in said[-1]
+
+
+def test_what_jax_trained_without_tensorflow_is_exported_and_says_so(recipe, place):
+    workplace, _ = place
+    run = Run("digits", recipe(epochs=1, batch_size=256))
+    prepare([run], workplace.folder)
+    folder = workplace.folder / "runs" / "digits"
+    sources = os.pathsep.join(str(ROOT / package / "src") for package in ("model_builder", "model_artifact"))
+    command = [JAX, "-m", "model_builder.train", str(folder / "recipe.json"), str(folder / "checkpoint")]
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": sources}
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    assert execute([run], workplace) == 0
+    (record,) = read_records(workplace.folder)
+    (surroundings,) = record.trained_on
+    assert (surroundings.backend, surroundings.source_digest) == ("jax", digest_sources())
+    assert {"jax", "jaxlib", "keras"} <= set(surroundings.versions)
+    made = read_artifact_manifest(folder / "artifact.zip").content.provenance
+    assert made.trained_on == record.trained_on
+    assert made.reproducible.startswith("the same weights on the same machine")
+    masters = read_masters(folder)
+    assert {name: sum(kernel.counts) for name, kernel in masters.items()} == {
+        layer.name: math.prod(layer.shape) for layer in made.layers
+    }
+
+
+def test_a_run_that_diverges_is_recorded_and_the_others_go_on(recipe, place):
+    workplace, said = place
+    fails, fine = Run("fails", recipe(seed=9)), Run("fine", recipe(epochs=1, batch_size=256))
+
+    def build(chosen, *arguments):
+        if chosen == fails.recipe:
+            raise DivergedError("the loss is no number any more", epoch=3)
+        return workplace.build(chosen, *arguments)
+
+    for _ in range(2):
+        assert execute([fails, fine], replace(workplace, build=build)) == 0
+    diverged, done = read_runs(workplace.folder)
+    assert (diverged.name, diverged.recipe, diverged.diverged_in_epoch) == ("fails", fails.recipe, 3)
+    assert (diverged.command, diverged.source_digest) == ("the command", digest_sources())
+    assert done.name == "fine"
+    assert "  diverged in epoch 3: the loss is no number any more" in said
+    assert said[-2:] == ["run 1/2 fails: recorded already", "run 2/2 fine: recorded already"]
 
 
 def test_a_run_that_another_process_does_is_left_to_it(recipe, place):

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import re
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from model_builder.dataset import FOLDER, TEST_FILE, TRAINING_FILES, download_cifar10, load_dataset, read_cifar10
-from model_builder.errors import DataError, DownloadError
+from model_builder.errors import BuildInterruptedError, DataError, DownloadError
+from model_builder.interruption import Interruption
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +117,36 @@ def test_a_truncated_download_leaves_nothing(archive_server, small_archive, tmp_
     url = archive_server(body, len(body) - 10)
     with pytest.raises(DownloadError, match=f"ended after {len(body) - 10} of {len(body)} bytes"):
         download_cifar10(tmp_path, print, url=url, size=len(body), sha256=sha256)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_tells_percent_size_and_rate(archive_server, small_archive, tmp_path, monkeypatch):
+    body, sha256 = small_archive
+    told = []
+    monkeypatch.setattr("model_builder.download.SECONDS_BETWEEN_REPORTS", 0.0)
+    monkeypatch.setattr("model_builder.dataset._CHUNK_BYTES", 100)
+    size, url = len(body), archive_server(body, len(body))
+    download_cifar10(tmp_path, lambda progress: told.append(progress.message), url=url, size=size, sha256=sha256)
+    pattern = re.compile(r"downloading CIFAR-10: (\d+) %, 0 of 0 MB, \d+\.\d MB/s")
+    percents = [int(pattern.fullmatch(message)[1]) for message in told]
+    assert percents == sorted(percents)
+    assert len(percents) >= size // 100
+    assert percents[-1] == 100
+
+
+def test_a_download_ends_when_the_process_is_asked_to(archive_server, small_archive, tmp_path):
+    body, sha256 = small_archive
+    interruption = Interruption()
+    interruption.ask()
+    with pytest.raises(BuildInterruptedError, match="while CIFAR-10 was downloaded; nothing of the download is kept"):
+        download_cifar10(
+            tmp_path,
+            print,
+            interruption,
+            url=archive_server(body, len(body)),
+            size=len(body),
+            sha256=sha256,
+        )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,8 +12,9 @@ from model_artifact.manifest import (
     Quality,
     Storage,
     StoredTensor,
+    Surroundings,
 )
-from model_builder.masters import make_histogram, read_masters, write_masters
+from model_builder.masters import decode_histogram, encode_histogram, make_histogram, read_masters, write_masters
 from model_builder.report.page import render_page
 from model_builder.report.plots import draw_curves, draw_frontier, draw_histograms
 from model_builder.report.subject import Subject, count_levels
@@ -115,6 +116,14 @@ def test_a_name_cannot_write_into_the_page(subject):
     assert "&lt;script&gt;" in page
 
 
+def test_the_page_says_what_a_training_elsewhere_ran_on(subject):
+    surroundings = Surroundings(
+        backend="jax", versions={}, hardware="a machine", accelerator="an accelerator", source_digest="sha256:0"
+    )
+    assert "jax, an accelerator, a machine" in render_page([subject(trained_on=(surroundings,))], {})
+    assert "trained on</td>" not in render_page([subject()], {})
+
+
 def test_only_accuracies_on_cifar_10_stand_beside_published_ones(subject):
     digits = Dataset(name="scikit-learn digits", digest="sha256:0", training_images=1_437, test_images=360)
     assert subject().comparable
@@ -124,9 +133,9 @@ def test_only_accuracies_on_cifar_10_stand_beside_published_ones(subject):
 
 def test_masters_come_back_as_they_were_written(tmp_path):
     weights = np.linspace(-1, 2, 1_000, dtype=np.float32)
-    write_masters(tmp_path, {"conv/kernel": weights})
+    write_masters(tmp_path, [make_histogram("conv/kernel", weights)])
     found = read_masters(tmp_path)["conv/kernel"]
-    assert found == make_histogram("conv/kernel", weights)
+    assert found == make_histogram("conv/kernel", weights) == decode_histogram("conv/kernel", encode_histogram(found))
     assert (found.smallest, found.largest, sum(found.counts)) == (-1.0, 2.0, 1_000)
     assert read_masters(tmp_path / "elsewhere") is None
 

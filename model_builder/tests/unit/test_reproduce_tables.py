@@ -1,10 +1,18 @@
 import pytest
 
-from model_artifact.manifest import Dataset, Epoch, Quality
+from model_artifact.manifest import Dataset, Epoch, Quality, Surroundings
 from model_builder.errors import BuildError
 from model_builder.reproduce.choosing import choose_by_test, choose_by_validation, choose_honestly
 from model_builder.reproduce.page import END, format_marker, replace_tables
-from model_builder.reproduce.records import RUNS_FILE, RunRecord, append_record, read_records, select_records
+from model_builder.reproduce.records import (
+    RUNS_FILE,
+    DivergedRun,
+    RunRecord,
+    append_record,
+    read_records,
+    read_runs,
+    select_records,
+)
 from model_builder.reproduce.studies import plan_study
 from model_builder.reproduce.tables import render_study
 
@@ -127,16 +135,78 @@ def test_a_cell_that_was_run_stands_beside_the_papers():
     by_setting = {(run.recipe.compression.alpha, run.recipe.compression.bits): run.recipe for run in runs}
     records = [
         make_record(by_setting[0.0, 32], make_epoch(1, 80.0, 79.0, zeros=0.0)),
-        make_record(by_setting[0.375, 8], make_epoch(1, 70.0, 69.0, kept=50.0), make_epoch(2, 71.0, 68.0, kept=40.0)),
+        make_record(
+            by_setting[0.375, 8],
+            make_epoch(1, 70.0, 69.0, kept=50.0),
+            make_epoch(2, 71.0, 68.0, kept=40.0),
+            deployed=30.0,
+        ),
     ]
     tables = render_study("paper004", runs, records, "the command")
     assert "2 of 9 runs are done" in tables
     assert (
-        "| 0.375 | 8 | 84.78 % (8.68 %) | 71.00 % (40.00 %) | 70.00 % (50.00 %), n = 1 | +1.00 | 60.00 % | 8 |"
+        "| 0.375 | 8 | 84.78 % (8.68 %) | 71.00 % (40.00 %) | 70.00 % (50.00 %), n = 1 | +1.00 | 30.00 % | 8 |"
         in tables
     )
-    # (71 / 80)^p / (0.4 * 8 / 32), and with the 4 bits of 32 that are stored.
-    assert "| 0.375 | 8 | 44.81 / 43.56 / 42.35 | 8.87 / 7.88 / 6.99 | 7.10 / 6.30 / 5.59 |" in tables
+    # (71 / 80)^p / (0.4 * 8 / 32), and with what is stored: 30 %, (30 / 60)^p, and 4 bits of 32.
+    assert "| 0.375 | 8 | 44.81 / 43.56 / 42.35 | 8.87 / 7.88 / 6.99 | 4.00 / 2.00 / 1.00 |" in tables
+
+
+def make_diverged(recipe, epoch=2):
+    return DivergedRun(
+        name="a run",
+        recipe=recipe,
+        recipe_digest=recipe.digest,
+        diverged_in_epoch=epoch,
+        sentence="the loss is no number any more",
+        command="model-builder reproduce",
+        commit=None,
+        source_digest="sha256:2",
+        versions={},
+        hardware="a machine",
+        finished="2026-01-01T00:00:00Z",
+    )
+
+
+def test_runs_that_diverged_come_back_and_count_until_they_are_done(recipe, tmp_path):
+    gone, done = make_diverged(recipe()), make_record(recipe(seed=5))
+    append_record(tmp_path, gone)
+    append_record(tmp_path, done)
+    assert read_runs(tmp_path) == [gone, done]
+    assert read_records(tmp_path) == [done]
+    append_record(tmp_path, make_record(recipe()))
+    assert read_runs(tmp_path) == read_records(tmp_path) == [make_record(recipe()), done]
+
+
+@pytest.mark.parametrize("study", ["paper000", "paper004", "readings", "best", "short"])
+def test_every_cell_of_a_run_that_diverged_says_so(study):
+    runs = plan_study(study, quick=True)
+    tables = render_study(study, runs, [make_diverged(run.recipe) for run in runs], "the command")
+    assert f"0 of {len(runs)} runs are done" in tables
+    assert tables.count("- `a run`, in epoch 2: the loss is no number any more") == len(runs)
+    first = runs[0].recipe.compression
+    rows = [row for row in tables.splitlines() if f"| {first.alpha:g} | {first.bits} |" in row]
+    assert all("*diverged in epoch 2*" in row for row in rows if "OffsetRound" in row or study != "readings")
+    assert rows
+
+
+def test_the_tables_tell_what_a_training_elsewhere_ran_on():
+    runs = plan_study("best", quick=True)
+    surroundings = Surroundings(
+        backend="jax",
+        versions={"keras": "3.1", "jax": "0.9"},
+        hardware="another machine",
+        accelerator="an accelerator",
+        commit="def",
+        source_digest="sha256:3",
+    )
+    here = make_record(runs[0].recipe)
+    there = make_record(runs[1].recipe).model_copy(update={"trained_on": (surroundings,)})
+    tables = render_study("best", runs, [here, there], "the command")
+    assert (
+        "seeds 0; a machine, an accelerator beside another machine; Keras 3 on TensorFlow 2, Keras 3.1 on JAX 0.9;"
+        " commit abc, commit def; 2.0 hours" in tables
+    )
 
 
 def test_runs_of_another_plan_do_not_count(recipe):

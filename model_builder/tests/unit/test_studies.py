@@ -1,11 +1,14 @@
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from model_builder.errors import BuildError
 from model_builder.published import PAPER_004_BITS, PAPER_004_GAMMAS, PAPER_004_LEARNING_RATES
-from model_builder.reproduce.studies import SHORT_EPOCHS, plan_study, select_runs
+from model_builder.recipe_file import read_recipe
+from model_builder.reproduce.studies import SHORT_EPOCHS, STRONG_LEARNING_RATE, plan_study, select_runs
 
+ROOT = Path(__file__).parents[3]
 STUDIES = ("paper000", "paper004", "readings", "best", "short")
 
 
@@ -60,6 +63,17 @@ def test_short_is_the_best_of_vgg_16_in_fewer_epochs():
     assert fewer == {run.recipe.training.epochs for run in plan_study("short", quick=True)} == {SHORT_EPOCHS}
     of_best = [run.recipe.compression for run in plan_study("best", quick=False)]
     assert [run.recipe.compression for run in plan_study("short", quick=False)] == of_best
+
+
+@pytest.mark.parametrize("name", ["vgg16-strong-a0-b32", "vgg16-strong-a125-b8"])
+def test_the_examples_of_vgg_16_train_at_the_rate_of_the_study(name):
+    recipe = read_recipe(ROOT / "examples" / "recipes" / f"{name}.yaml")
+    assert recipe.training.learning_rate == STRONG_LEARNING_RATE
+
+
+def test_the_page_has_a_row_for_every_study():
+    page = (ROOT / "docs" / "model-builder.md").read_text()
+    assert [study for study in STUDIES if f"\n| `{study}` |" not in page] == []
 
 
 def test_readings_cover_both_readings_of_both_rules():

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from model_artifact.manifest import Quality
+from model_artifact.manifest import Quality, Surroundings
 from model_artifact.quality_format import format_quality, name_learnt
 from model_builder.published import ANCHORS
 from model_builder.report.subject import Subject
@@ -187,12 +187,19 @@ def _render_training(subject: Subject) -> str:
         "rule": f"{subject.setting}; gradient: {rule.chosen_update}, P->Q once a {rule.frequency.lower()}",
         "digest": subject.facts.digest,
         "recipe": made.recipe.digest,
+        **({"trained on": _explain_surroundings(made.trained_on)} if made.trained_on else {}),
         "made with": ", ".join(f"{name} {version}" for name, version in sorted(made.versions.items())),
     }
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td class=text>{escape(value)}</td></tr>" for name, value in facts.items()
     )
     return f"<table>{rows}</table>"
+
+
+def _explain_surroundings(trained_on: Sequence[Surroundings]) -> str:
+    """Backend, accelerator and machine of the training, in turn where it was taken up elsewhere."""
+    places = ((each.backend, each.accelerator, each.hardware) for each in trained_on)
+    return "; then ".join(", ".join(part for part in place if part) for place in places)
 
 
 def _explain_choice(subject: Subject) -> str:

@@ -16,12 +16,13 @@ from model_artifact.manifest import Manifest, Provenance
 from model_artifact.recipe import Training
 from model_artifact.streams import Array
 from model_artifact.unpacking import read_tensor
-from model_builder.errors import BuildError
-from model_builder.machine import digest_sources, read_commit, read_hardware
+from model_builder.errors import BuildError, DivergedError
+from model_builder.folder_lock import FolderBusyError
+from model_builder.machine import EXPORTING, digest_sources, read_commit, read_hardware, read_versions
 from model_builder.progress import Progress
-from model_builder.reproduce.records import RunRecord, append_record, read_records
+from model_builder.reproduce.records import AnyRun, DivergedRun, RunRecord, append_record, read_runs
 from model_builder.reproduce.studies import Run
-from model_builder.run_folder import ARTIFACT_FILE, Building, FolderBusyError, build_in_folder, write_recipe
+from model_builder.run_folder import ARTIFACT_FILE, Building, build_in_folder, write_recipe
 
 RUNS_FOLDER = "runs"
 
@@ -50,13 +51,15 @@ class Workplace:
 def execute(runs: Sequence[Run], place: Workplace) -> int:
     """Do the runs that are not recorded yet; returns how many another process has at work.
 
+    A run whose loss is no number any more is recorded as such, and the others go on.
+
     Raises:
-        BuildError: as a build raises it; the runs before are recorded.
+        BuildError: as a build raises it otherwise; the runs before are recorded.
     """
     place.folder.mkdir(parents=True, exist_ok=True)
     busy = 0
     for number, run in enumerate(runs, start=1):
-        if run.recipe.digest in {record.recipe_digest for record in read_records(place.folder)}:
+        if run.recipe.digest in {record.recipe_digest for record in read_runs(place.folder)}:
             place.say(f"run {number}/{len(runs)} {run.name}: recorded already")
             continue
         place.say(f"run {number}/{len(runs)} {run.name}")
@@ -81,13 +84,38 @@ def prepare(runs: Sequence[Run], folder: Path) -> None:
         write_recipe(run.recipe, folder / RUNS_FOLDER / run.name)
 
 
-def _execute_one(run: Run, place: Workplace) -> RunRecord:
+def _execute_one(run: Run, place: Workplace) -> AnyRun:
     folder = place.folder / RUNS_FOLDER / run.name
-    manifest = build_in_folder(run.recipe, folder, place.build, place.environment, place.tell, resume=True)
+    try:
+        manifest = build_in_folder(run.recipe, folder, place.build, place.environment, place.tell, resume=True)
+    except DivergedError as error:
+        return _render_diverged(run, error, place.command)
     return _render_record(run, folder / ARTIFACT_FILE, manifest, place.command)
 
 
-def _describe(record: RunRecord) -> str:
+def _render_diverged(run: Run, error: DivergedError, command: str) -> DivergedRun:
+    return DivergedRun(
+        name=run.name,
+        recipe=run.recipe,
+        recipe_digest=run.recipe.digest,
+        diverged_in_epoch=error.epoch,
+        sentence=str(error),
+        command=command,
+        commit=read_commit(),
+        source_digest=digest_sources(),
+        versions={**read_versions(EXPORTING), "platform": platform.platform(terse=True)},
+        hardware=read_hardware(),
+        finished=_format_now(),
+    )
+
+
+def _format_now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _describe(record: AnyRun) -> str:
+    if isinstance(record, DivergedRun):
+        return f"diverged in epoch {record.diverged_in_epoch}: {record.sentence}"
     quality = f"{record.quality.deployed:.2f} % deployed" if record.quality else "not measured"
     return f"{quality}, {record.zeros_percent:.2f} % zeros, {record.size_bytes:,} bytes, {record.seconds:,.0f} s"
 
@@ -121,7 +149,8 @@ def _render_record(run: Run, artifact: Path, manifest: Manifest, command: str) -
         source_digest=digest_sources(),
         versions={**made.versions, "platform": platform.platform(terse=True)},
         hardware=read_hardware(),
-        finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        finished=_format_now(),
+        trained_on=made.trained_on,
         seconds=_count_seconds(run.recipe.training, made),
     )
 

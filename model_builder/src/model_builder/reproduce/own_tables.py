@@ -5,9 +5,16 @@ from collections.abc import Sequence
 from model_artifact.recipe import NOT_QUANTISED, Compression, Rule
 from model_builder.published import PAPER_000_ACCURACY_PERCENT, PAPER_000_SPARSITY_PERCENT, PAPER_004_GRID, Setting
 from model_builder.reproduce.choosing import Choice
-from model_builder.reproduce.paper_tables import split_by_setting
-from model_builder.reproduce.records import RunRecord
-from model_builder.reproduce.rows import NOT_RUN, format_bytes, format_percent, format_points, format_table
+from model_builder.reproduce.paper_tables import Cells, fill_cells
+from model_builder.reproduce.records import AnyKind, DivergedRun, RunRecord
+from model_builder.reproduce.rows import (
+    NOT_RUN,
+    format_bytes,
+    format_percent,
+    format_points,
+    format_table,
+    tell_diverged,
+)
 from model_builder.reproduce.studies import (
     BEST_SETTINGS,
     QUICK_LEARNING_RATE,
@@ -19,35 +26,50 @@ from model_builder.reproduce.studies import (
 _READINGS = ("Masters", "InPlace", "once an epoch")
 
 
-def render_readings(records: Sequence[RunRecord]) -> str:
+def render_readings(records: Sequence[RunRecord], diverged: Sequence[DivergedRun] = ()) -> str:
     """Accuracy after the last epoch and density from the first to the last, by rule, setting and reading."""
     head = ("rule", "alpha", "b", "paper", *_READINGS)
     rows = []
-    plain = [record for record in records if record.recipe.training.learning_rate == QUICK_LEARNING_RATE]
     for rule, (alpha, bits) in READING_SETTINGS:
-        found = {
-            name_reading(record.recipe.compression): record
-            for record in plain
-            if _is_at(record.recipe.compression, rule, (alpha, bits))
-        }
-        cells = [_format_reading(found.get(reading)) for reading in _READINGS]
+        found = _split_by_reading(records, rule, (alpha, bits))
+        gone = _split_by_reading(diverged, rule, (alpha, bits))
+        cells = [_format_reading(found.get(reading), gone.get(reading)) for reading in _READINGS]
         rows.append((rule, f"{alpha:g}", str(bits), _format_paper((alpha, bits)), *cells))
-    return f"**By reading**\n\n{format_table(head, rows)}\n\n**By learning rate**\n\n{_render_rates(records)}"
+    return f"**By reading**\n\n{format_table(head, rows)}\n\n**By learning rate**\n\n{_render_rates(records, diverged)}"
 
 
-def _render_rates(records: Sequence[RunRecord]) -> str:
-    """OffsetRound in place at one setting and several learning rates."""
-    found = {
-        record.recipe.training.learning_rate: record
-        for record in records
-        if _is_at(record.recipe.compression, "OffsetRound", RATE_SETTING)
-        and name_reading(record.recipe.compression) == "InPlace"
+def _split_by_reading(runs: Sequence[AnyKind], rule: Rule, setting: Setting) -> dict[str, AnyKind]:
+    """The runs of a rule and a setting at the one rate, by how they read the rule."""
+    return {
+        name_reading(run.recipe.compression): run
+        for run in runs
+        if run.recipe.training.learning_rate == QUICK_LEARNING_RATE and _is_at(run.recipe.compression, rule, setting)
     }
+
+
+def _render_rates(records: Sequence[RunRecord], diverged: Sequence[DivergedRun]) -> str:
+    """OffsetRound in place at one setting and several learning rates."""
+    found, gone = _split_by_rate(records), _split_by_rate(diverged)
     rows = [
-        ("OffsetRound", f"{RATE_SETTING[0]:g}", str(RATE_SETTING[1]), f"{rate:g}", _format_reading(found.get(rate)))
+        (
+            "OffsetRound",
+            f"{RATE_SETTING[0]:g}",
+            str(RATE_SETTING[1]),
+            f"{rate:g}",
+            _format_reading(found.get(rate), gone.get(rate)),
+        )
         for rate in (QUICK_LEARNING_RATE, *READING_RATES)
     ]
     return format_table(("rule", "alpha", "b", "learning rate", "InPlace"), rows)
+
+
+def _split_by_rate(runs: Sequence[AnyKind]) -> dict[float, AnyKind]:
+    return {
+        run.recipe.training.learning_rate: run
+        for run in runs
+        if _is_at(run.recipe.compression, "OffsetRound", RATE_SETTING)
+        and name_reading(run.recipe.compression) == "InPlace"
+    }
 
 
 def _is_at(compression: Compression, rule: Rule, setting: Setting) -> bool:
@@ -59,9 +81,9 @@ def name_reading(compression: Compression) -> str:
     return "once an epoch" if compression.frequency == "Epoch" else compression.chosen_update
 
 
-def _format_reading(record: RunRecord | None) -> str:
+def _format_reading(record: RunRecord | None, diverged: DivergedRun | None) -> str:
     if record is None:
-        return NOT_RUN
+        return tell_diverged([NOT_RUN], [diverged] if diverged else [])[0]
     first, last = (Choice(record, epoch).density_percent for epoch in (record.curve[0], record.curve[-1]))
     nonzero = 100 - record.zeros_percent
     return f"{record.curve[-1].test_quality:.2f} % ({first:.1f} → {last:.1f} %; not zero {nonzero:.1f} %)"
@@ -75,24 +97,23 @@ def _format_paper(setting: Setting) -> str:
     return f"000, VGG-16: {PAPER_000_ACCURACY_PERCENT[setting]:.2f} % ({density:.2f} %)"
 
 
-def render_best(records: Sequence[RunRecord]) -> str:
+def render_best(records: Sequence[RunRecord], diverged: Sequence[DivergedRun] = ()) -> str:
     """Our best at each (alpha, bits), against our own float network of the same recipe."""
     head = ("alpha", "b", "deployed", "against (0, 32)", "zeros", "artifact", "bits a weight", "ratio to float32")
-    cells = split_by_setting(records)
-    whole = cells.get((0.0, NOT_QUANTISED), [None])[0]
-    rows = [_render_best_row(setting, cells.get(setting, [None])[0], whole) for setting in BEST_SETTINGS]
+    cells = fill_cells(records, diverged)
+    rows = [_render_best_row(setting, cells) for setting in BEST_SETTINGS]
     return format_table(head, rows)
 
 
-def _render_best_row(setting: Setting, record: RunRecord | None, whole: RunRecord | None) -> tuple[str, ...]:
-    name = f"{setting[0]:g}", str(setting[1])
+def _render_best_row(setting: Setting, cells: Cells) -> tuple[str, ...]:
+    record, whole = ((*cells.get(each), None)[0] for each in (setting, (0.0, NOT_QUANTISED)))
     if record is None or record.quality is None:
-        return (*name, *[NOT_RUN] * 6)
+        return cells.row(setting, *[NOT_RUN] * 6)
     against = None
     if whole is not None and whole.quality is not None:
         against = record.quality.deployed - whole.quality.deployed
-    return (
-        *name,
+    return cells.row(
+        setting,
         format_percent(record.quality.deployed),
         format_points(against),
         format_percent(record.zeros_percent),

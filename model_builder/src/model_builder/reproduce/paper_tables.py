@@ -1,6 +1,7 @@
 """Paper 000's tables II to IV and paper 004's tables I and II, ours beside theirs, in Markdown. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 from model_artifact.recipe import NOT_QUANTISED
@@ -18,7 +19,7 @@ from model_builder.published import (
     Setting,
 )
 from model_builder.reproduce.choosing import Choice, choose_by_test, choose_honestly
-from model_builder.reproduce.records import RunRecord
+from model_builder.reproduce.records import AnyKind, DivergedRun, RunRecord
 from model_builder.reproduce.rows import (
     NOT_RUN,
     format_bytes,
@@ -28,16 +29,42 @@ from model_builder.reproduce.rows import (
     format_percent,
     format_points,
     format_table,
+    tell_diverged,
 )
 
-Cells = Mapping[Setting, Sequence[RunRecord]]
 _UNCOMPRESSED: Setting = (0.0, NOT_QUANTISED)
 _POWERS = (1, 2, 3)
 
 
-def split_by_setting(records: Sequence[RunRecord]) -> dict[Setting, list[RunRecord]]:
+@dataclass(frozen=True)
+class Cells:
+    """What was run of each (alpha, bits).
+
+    Attributes:
+        done: the runs that came to their end.
+        diverged: the others.
+    """
+
+    done: Mapping[Setting, Sequence[RunRecord]]
+    diverged: Mapping[Setting, Sequence[DivergedRun]]
+
+    def get(self, setting: Setting) -> Sequence[RunRecord]:
+        """The runs of a setting that came to their end."""
+        return self.done.get(setting, ())
+
+    def row(self, setting: Setting, *cells: str) -> tuple[str, ...]:
+        """A row of the table; of a setting of which every run diverged it says so."""
+        named = (*_name(setting), *cells)
+        return named if self.get(setting) else tell_diverged(named, self.diverged.get(setting, ()))
+
+
+def fill_cells(records: Sequence[RunRecord], diverged: Sequence[DivergedRun]) -> Cells:
     """The runs of each (alpha, bits)."""
-    cells: dict[Setting, list[RunRecord]] = {}
+    return Cells(_split_by_setting(records), _split_by_setting(diverged))
+
+
+def _split_by_setting(records: Sequence[AnyKind]) -> dict[Setting, list[AnyKind]]:
+    cells: dict[Setting, list[AnyKind]] = {}
     for record in records:
         compression = record.recipe.compression
         cells.setdefault((compression.alpha, compression.bits), []).append(record)
@@ -49,9 +76,9 @@ def _of_all_images(records: Sequence[RunRecord]) -> Sequence[RunRecord]:
     return [record for record in records if not record.recipe.training.validation_images] or records
 
 
-def render_paper000(records: Sequence[RunRecord]) -> str:
+def render_paper000(records: Sequence[RunRecord], diverged: Sequence[DivergedRun] = ()) -> str:
     """Sparsity, size and accuracy of the six configurations (paper 000, tables II, III and IV)."""
-    cells = split_by_setting(records)
+    cells = fill_cells(records, diverged)
     settings = list(product(PAPER_000_ALPHAS, PAPER_000_BITS))
     parts = [
         ("Table II, weights that are zero", _render_sparsity(cells, [s for s in settings if s[0] > 0])),
@@ -63,10 +90,10 @@ def render_paper000(records: Sequence[RunRecord]) -> str:
 
 def _render_sparsity(cells: Cells, settings: Sequence[Setting]) -> str:
     rows = [
-        (
-            *_name(setting),
+        cells.row(
+            setting,
             format_percent(PAPER_000_SPARSITY_PERCENT[setting]),
-            format_mean(cells.get(setting, ()), lambda record: record.zeros_percent, "{:.2f} %"),
+            format_mean(cells.get(setting), lambda record: record.zeros_percent, "{:.2f} %"),
         )
         for setting in settings
     ]
@@ -85,15 +112,15 @@ def _render_sizes(cells: Cells, settings: Sequence[Setting]) -> str:
         "ratio to (0, 32)",
     )
     rows = []
-    whole = cells.get(_UNCOMPRESSED, ())
+    whole = cells.get(_UNCOMPRESSED)
     for setting in settings:
-        found = cells.get(setting, ())
+        found = cells.get(setting)
         ratio = NOT_RUN
         if found and whole:
             ratio = f"{whole[0].size_bytes / found[0].size_bytes:.2f}x"
         rows.append(
-            (
-                *_name(setting),
+            cells.row(
+                setting,
                 f"{PAPER_000_MEGABYTES[setting]:.2f} MB",
                 format_bytes(found[0].plain_zip_bytes) if found else NOT_RUN,
                 format_bytes(found[0].size_bytes) if found else NOT_RUN,
@@ -109,12 +136,12 @@ def _render_accuracies(cells: Cells, settings: Sequence[Setting]) -> str:
     head = ("alpha", "b", "paper 000", "ours, last epoch", "epoch by test", "epoch by held-out", "optimism", "deployed")
     rows = []
     for setting in settings:
-        found = cells.get(setting, ())
+        found = cells.get(setting)
         theirs = _of_all_images(found)
         honest = choose_honestly(found)
         rows.append(
-            (
-                *_name(setting),
+            cells.row(
+                setting,
                 format_percent(PAPER_000_ACCURACY_PERCENT[setting]),
                 format_mean(theirs[:1], lambda record: record.curve[-1].test_quality, "{:.2f} %"),
                 _format_accuracy(choose_by_test(theirs)),
@@ -136,9 +163,9 @@ def _format_deployed(records: Sequence[RunRecord]) -> str:
     return format_mean(held_out, lambda record: record.quality.deployed if record.quality else None, "{:.2f} %")
 
 
-def render_paper004(records: Sequence[RunRecord]) -> str:
+def render_paper004(records: Sequence[RunRecord], diverged: Sequence[DivergedRun] = ()) -> str:
     """Accuracy with density, and efficiency scores, for the whole grid (paper 004, tables I and II)."""
-    cells = split_by_setting(records)
+    cells = fill_cells(records, diverged)
     return (
         f"**Table I, accuracy (density)**\n\n{_render_grid(cells)}\n\n"
         f"**Table II, efficiency scores for p = 1, 2, 3**\n\n{_render_scores(cells)}"
@@ -158,11 +185,11 @@ def _render_grid(cells: Cells) -> str:
     )
     rows = []
     for setting in product(PAPER_004_GAMMAS, PAPER_004_BITS):
-        found = cells.get(setting, ())
+        found = cells.get(setting)
         paper, honest = PAPER_004_GRID[setting], choose_honestly(found)
         rows.append(
-            (
-                *_name(setting),
+            cells.row(
+                setting,
                 f"{paper.accuracy_percent:.2f} % ({paper.density_percent:.2f} %)",
                 format_choice(choose_by_test(_of_all_images(found))),
                 format_honest(honest),
@@ -175,31 +202,32 @@ def _render_grid(cells: Cells) -> str:
 
 
 def _render_scores(cells: Cells) -> str:
-    head = ("gamma", "b", "paper 004", "ours, as the paper counts", "ours, by stored bits")
-    baseline = choose_by_test(_of_all_images(cells.get(_UNCOMPRESSED, ())))
+    """Each score with one network: the epoch that the test images chose, and the one that is stored."""
+    head = ("gamma", "b", "paper 004", "ours, as the paper counts", "ours, the stored network by its bits")
+    baseline = choose_by_test(_of_all_images(cells.get(_UNCOMPRESSED)))
     rows = []
-    for gamma, bits in product([g for g in PAPER_004_GAMMAS if g > 0], (8, 4, 3)):
-        choice = choose_by_test(_of_all_images(cells.get((gamma, bits), ())))
-        theirs = " / ".join(f"{PAPER_004_SCORES[gamma, bits, power]:.2f}" for power in _POWERS)
+    for setting in product([gamma for gamma in PAPER_004_GAMMAS if gamma > 0], (8, 4, 3)):
+        choice = choose_by_test(_of_all_images(cells.get(setting)))
+        theirs = " / ".join(f"{PAPER_004_SCORES[(*setting, power)]:.2f}" for power in _POWERS)
         if choice is None or baseline is None:
-            rows.append((*_name((gamma, bits)), theirs, NOT_RUN, NOT_RUN))
+            rows.append(cells.row(setting, theirs, NOT_RUN, NOT_RUN))
             continue
-        stored = choice.record.bits_per_weight / NOT_QUANTISED
-        counted = compression_share(choice.density_percent / 100, bits)
-        rows.append(
-            (
-                *_name((gamma, bits)),
-                theirs,
-                _format_scores(choice, baseline, counted),
-                _format_scores(choice, baseline, stored),
-            )
-        )
+        accuracies = choice.epoch.test_quality, baseline.epoch.test_quality
+        counted = compression_share(choice.density_percent / 100, setting[1])
+        stored = _score_stored(choice.record, baseline.record)
+        rows.append(cells.row(setting, theirs, _format_scores(*accuracies, counted), stored))
     return format_table(head, rows)
 
 
-def _format_scores(choice: Choice, baseline: Choice, share: float) -> str:
-    accuracies = choice.epoch.test_quality, baseline.epoch.test_quality
-    scores = (efficiency_score(*accuracies, share, power) for power in _POWERS)
+def _score_stored(record: RunRecord, whole: RunRecord) -> str:
+    """The scores of what is stored: the accuracy of the unpacked .tflite, and the bits that a weight takes there."""
+    if record.quality is None or whole.quality is None:
+        return NOT_RUN
+    return _format_scores(record.quality.deployed, whole.quality.deployed, record.bits_per_weight / NOT_QUANTISED)
+
+
+def _format_scores(accuracy: float, baseline: float, share: float) -> str:
+    scores = (efficiency_score(accuracy, baseline, share, power) for power in _POWERS)
     return " / ".join("-" if score is None else f"{score:.2f}" for score in scores)
 
 

@@ -4,12 +4,12 @@ import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import Field, ValidationError
 
-from model_artifact.manifest import Dataset, Epoch, Quality
-from model_artifact.recipe import Contract, Recipe
+from model_artifact.manifest import Dataset, Epoch, Quality, Surroundings
+from model_artifact.recipe import Contract, Recipe, is_absent
 from model_builder.errors import BuildError
 
 RUNS_FILE = "runs.jsonl"
@@ -51,14 +51,42 @@ class RunRecord(Contract):
     """Of the builder's and the artifact's modules."""
     versions: dict[str, str]
     hardware: str
-    """Of the machine that exported and recorded it; a training may have been done elsewhere."""
+    """As commit, sources and versions, of the process that exported and recorded it; the training's own are below."""
+    trained_on: Annotated[tuple[Surroundings, ...] | None, Field(exclude_if=is_absent)] = None
+    """What the training ran on; absent in records that do not say it."""
     finished: str
     """UTC, ISO 8601."""
     seconds: float
     """Of the training steps, over all resumptions."""
 
 
+class DivergedRun(Contract):
+    """A run that ended because its loss was no number any more; it would again."""
+
+    name: str
+    recipe: Recipe
+    recipe_digest: str
+    diverged_in_epoch: Annotated[int, Field(ge=1)]
+    sentence: str
+    """That the training ended with."""
+    command: str
+    commit: str | None
+    source_digest: str
+    versions: dict[str, str]
+    hardware: str
+    finished: str
+    """UTC, ISO 8601."""
+
+
+AnyRun = RunRecord | DivergedRun
+
+
 def read_records(folder: Path) -> list[RunRecord]:
+    """The runs of a folder that came to their end; see `read_runs`."""
+    return [run for run in read_runs(folder) if isinstance(run, RunRecord)]
+
+
+def read_runs(folder: Path) -> list[AnyRun]:
     """The runs that a folder's file tells of, the latest of each recipe; none where there is no file.
 
     A last line that a killed process left half written is dropped: its run is done again.
@@ -70,7 +98,7 @@ def read_records(folder: Path) -> list[RunRecord]:
     if not path.exists():
         return []
     lines = path.read_text().split("\n")
-    found: dict[str, RunRecord] = {}
+    found: dict[str, AnyRun] = {}
     for number, line in enumerate(lines, start=1):
         if not line or (number == len(lines)):
             continue
@@ -79,16 +107,17 @@ def read_records(folder: Path) -> list[RunRecord]:
     return list(found.values())
 
 
-def _parse(line: str, where: str) -> RunRecord:
+def _parse(line: str, where: str) -> AnyRun:
+    kind: type[AnyRun] = DivergedRun if '"divergedInEpoch"' in line else RunRecord
     try:
-        return RunRecord.model_validate_json(line)
+        return kind.model_validate_json(line)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         field = ".".join(map(str, problem["loc"]))
         raise BuildError(f"{where}: not a run's record ({field}: {problem['msg']}); remove the line") from error
 
 
-def append_record(folder: Path, record: RunRecord) -> None:
+def append_record(folder: Path, record: AnyRun) -> None:
     """Add one line, durably; what a killed process left of a line is cut off before."""
     path = folder / RUNS_FILE
     line = record.model_dump_json(by_alias=True, exclude_none=False) + "\n"
@@ -102,7 +131,10 @@ def append_record(folder: Path, record: RunRecord) -> None:
         os.fsync(file.fileno())
 
 
-def select_records(records: Sequence[RunRecord], recipes: Sequence[Recipe]) -> list[RunRecord]:
+AnyKind = TypeVar("AnyKind", RunRecord, DivergedRun)
+
+
+def select_records(records: Sequence[AnyKind], recipes: Sequence[Recipe]) -> list[AnyKind]:
     """The records of these recipes, in their order; recipes that were not run have none."""
     by_digest = {record.recipe_digest: record for record in records}
     return [by_digest[recipe.digest] for recipe in recipes if recipe.digest in by_digest]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 
 from model_builder.reproduce.choosing import Choice, Honest
-from model_builder.reproduce.records import RunRecord
+from model_builder.reproduce.records import DivergedRun, RunRecord
 
 NOT_RUN = "*not run*"
 _COPIES = {
@@ -16,6 +16,14 @@ def format_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; its columns are not aligned, since nobody edits it."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def tell_diverged(row: Sequence[str], diverged: Sequence[DivergedRun]) -> tuple[str, ...]:
+    """The row of a setting of which no run came to its end: where some diverged, it says so in place of *not run*."""
+    if not diverged:
+        return tuple(row)
+    said = f"*diverged in epoch {min(run.diverged_in_epoch for run in diverged)}*"
+    return tuple(said if cell == NOT_RUN else cell for cell in row)
 
 
 def format_percent(value: float | None) -> str:
