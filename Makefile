@@ -67,8 +67,7 @@ bench-server: init ## the server beside TensorFlow, LiteRT and OpenVINO: latency
 
 e2e-load: init ## the paper's load experiment on the embedded node: build/e2e-load/results.json and its report (ARGS=--short: minutes)
 	@scripts/bootstrap node
-	@PYTHONPATH=e2e $(RUN) python -m load.experiment run --state $(STATE) $(ARGS)
-	@PYTHONPATH=e2e $(RUN) python -m load.report build/e2e-load/results.json
+	@PYTHONPATH=e2e $(RUN) python -m load.experiment run --state $(STATE) --report $(ARGS)
 
 bench-operator: init ## the operator with many models (MODELS=1000) beside a bare loop of the same writes
 	@PYTHONPATH=e2e:e2e/apiserver $(RUN) python -m bench.operator_scale --models $(or $(MODELS),1000)
@@ -84,8 +83,8 @@ fuzz-server: init ## a million altered requests to the server's parsers by ather
 bench-training: init ## step time with and without prune-then-quantise (KERAS_BACKEND=jax: on JAX)
 	@PYTHONPATH=e2e $(RUN) python e2e/bench/training.py
 
-gpu-bundle: init ## what a machine with JAX and no network needs to train: wheels and packed data, in .gpu/
-	@$(RUN) scripts/gpu-bundle
+gpu-bundle: init ## what a machine with JAX and no network needs to train, in build/gpu (DATA=folder, or MODELPRESS_DATA)
+	@$(RUN) scripts/gpu-bundle $(if $(DATA),--data "$(DATA)")
 
 crds: init ## write crds/ and docs/api.md from the API types
 	@$(RUN) python -m model_operator.api.crd

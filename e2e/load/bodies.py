@@ -1,5 +1,8 @@
 """`python -m load.bodies FOLDER`: the requests of a load run, real images as JSON bodies for REST and arrays for gRPC.
 
+CIFAR-10 is taken from the folder that MODELPRESS_DATA names, or from the cache, into which the builder's code brings it
+with its checksum. Where neither can be had, noise is sent only if that is allowed: --allow-noise.
+
 The folder holds 000.json to 063.json and the same as lines of bodies.txt (REST, row format), images.npy (uint8, shape
 (64, height, width, channels)), labels.npy (int64, shape (64,); -1 where there is none), and source.txt: what they are.
 """
@@ -8,7 +11,7 @@ import argparse
 import hashlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from cluster.places import cache_folder
 from numpy.typing import NDArray
 
 from load.asking import render_predict_body
+from load.generating import GeneratorError
 
 COUNT = 64
 CIFAR10_SHAPE = (32, 32, 3)
@@ -43,12 +47,50 @@ class Pictures:
     source: str
 
 
-def load_pictures(shape: tuple[int, int, int], environment: Mapping[str, str]) -> Pictures:
-    """The first test images of that shape: CIFAR-10 where its files are, digits, or noise, which its source says."""
+def download(parent: Path) -> None:
+    """CIFAR-10 into a folder below this one, by the builder's code, which compares its checksum.
+
+    Raises:
+        GeneratorError: when it did not arrive whole, or the builder is not installed.
+    """
+    try:
+        from model_builder.dataset import download_cifar10
+        from model_builder.errors import DownloadError
+    except ImportError as error:
+        raise GeneratorError("modelpress-builder, whose code downloads it, is not installed") from error
+    try:
+        download_cifar10(parent, lambda progress: print(progress.message, file=sys.stderr, flush=True))
+    except DownloadError as error:
+        raise GeneratorError(str(error)) from error
+
+
+def load_pictures(
+    shape: tuple[int, int, int],
+    environment: Mapping[str, str],
+    *,
+    allow_noise: bool = False,
+    fetch: Callable[[Path], None] = download,
+) -> Pictures:
+    """The first test images of that shape: CIFAR-10, digits, or noise, which its source says.
+
+    Args:
+        shape: height, width, channels; of a shape that no data set has, there is noise.
+        environment: read for MODELPRESS_DATA.
+        allow_noise: whether noise will do where CIFAR-10 cannot be had.
+        fetch: brings CIFAR-10 into a folder.
+
+    Raises:
+        GeneratorError: when CIFAR-10 is asked for, cannot be had, and noise will not do.
+    """
     if shape == CIFAR10_SHAPE:
-        file = find_test_file(environment)
-        if file is not None:
-            return _read_cifar10(file)
+        try:
+            return _read_cifar10(_provide_test_file(environment, fetch))
+        except GeneratorError as error:
+            if not allow_noise:
+                raise GeneratorError(
+                    f"no CIFAR-10 to send ({error}): name the folder of its binary version in MODELPRESS_DATA, or say"
+                    " --allow-noise"
+                ) from error
     if shape == DIGITS_SHAPE:
         try:
             return _load_digits()
@@ -56,6 +98,18 @@ def load_pictures(shape: tuple[int, int, int], environment: Mapping[str, str]) -
             pass  # scikit-learn comes with the builder, which need not be where load is made
     noise = np.random.default_rng(0).integers(0, 256, (COUNT, *shape), np.uint8)
     return Pictures(noise, np.full(COUNT, -1), "noise (seed 0), no images")
+
+
+def _provide_test_file(environment: Mapping[str, str], fetch: Callable[[Path], None]) -> Path:
+    found = find_test_file(environment)
+    if found is None and environment.get("MODELPRESS_DATA"):
+        raise GeneratorError(f"{environment['MODELPRESS_DATA']} holds no {_TEST_FILE}")
+    if found is None:
+        fetch(cache_folder())
+        found = find_test_file(environment)
+    if found is None:
+        raise GeneratorError(f"{cache_folder() / _FOLDER} holds no {_TEST_FILE}")
+    return found
 
 
 def find_test_file(environment: Mapping[str, str]) -> Path | None:
@@ -94,9 +148,13 @@ def write_bodies(folder: Path, pictures: Pictures) -> None:
     (folder / "source.txt").write_text(f"{pictures.source}\n")
 
 
-def prepare_bodies(folder: Path, shape: tuple[int, int, int]) -> str:
-    """Write the requests of that shape into the folder; what they are, in words."""
-    pictures = load_pictures(shape, os.environ)
+def prepare_bodies(folder: Path, shape: tuple[int, int, int], *, allow_noise: bool = False) -> str:
+    """Write the requests of that shape into the folder; what they are, in words.
+
+    Raises:
+        GeneratorError: see `load_pictures`.
+    """
+    pictures = load_pictures(shape, os.environ, allow_noise=allow_noise)
     write_bodies(folder, pictures)
     return pictures.source
 
@@ -117,9 +175,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="load.bodies", description="Write the requests of a load run.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--shape", type=int, nargs=3, default=CIFAR10_SHAPE, metavar=("HEIGHT", "WIDTH", "CHANNELS"))
+    parser.add_argument("--allow-noise", action="store_true", help="write noise where CIFAR-10 cannot be had")
     options = parser.parse_args(arguments)
     height, width, channels = options.shape
-    print(prepare_bodies(options.folder, (height, width, channels)))
+    try:
+        print(prepare_bodies(options.folder, (height, width, channels), allow_noise=options.allow_noise))
+    except GeneratorError as error:
+        print(f"load.bodies: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

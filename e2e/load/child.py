@@ -1,5 +1,6 @@
 """Runs a load generator as a child process and measures what it took of the processors."""
 
+import bisect
 import os
 import signal
 import subprocess
@@ -11,15 +12,37 @@ from pathlib import Path
 from load.generating import GeneratorError
 
 _POLL_SECONDS = 0.05
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _SECONDS_TO_END = 5.0
 
 
 @dataclass(frozen=True)
 class Spent:
-    """What a process took from its start to its end."""
+    """What a process took from its start to its end.
+
+    Attributes:
+        cpu_seconds: of all of it.
+        wall_seconds: of all of it.
+        seen: (unix time, CPU seconds until then), ascending: from its start, some times a second, to its end.
+    """
 
     cpu_seconds: float
     wall_seconds: float
+    seen: tuple[tuple[float, float], ...] = ()
+
+    def cpu_between(self, begin_unix: float, end_unix: float) -> float:
+        """The CPU seconds of a part of its time, so that what a program takes to start does not count to its load."""
+        return self._cpu_until(end_unix) - self._cpu_until(begin_unix)
+
+    def _cpu_until(self, moment_unix: float) -> float:
+        """Straight lines between what was seen; nothing before its start, all of it after its end."""
+        place = bisect.bisect_right(self.seen, (moment_unix, float("inf")))
+        if place == 0:
+            return 0.0
+        if place == len(self.seen):
+            return self.cpu_seconds
+        (before, least), (after, most) = self.seen[place - 1], self.seen[place]
+        return least + (most - least) * (moment_unix - before) / (after - before)
 
 
 def run_measured(command: Sequence[str], log: Path, limit_seconds: float, environment: Mapping[str, str]) -> Spent:
@@ -28,25 +51,27 @@ def run_measured(command: Sequence[str], log: Path, limit_seconds: float, enviro
     Raises:
         GeneratorError: when the command cannot be run, fails, or takes longer than the limit.
     """
-    begun = time.monotonic()
+    begun, seen = time.monotonic(), [(time.time(), 0.0)]
     try:
         with log.open("wb") as out:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**environment})
     except OSError as error:
         raise GeneratorError(f"{command[0]} cannot be started ({error.strerror}); install it") from error
     try:
-        status, cpu_seconds = _wait(process, begun + limit_seconds)
+        status, cpu_seconds = _wait(process, begun + limit_seconds, seen)
     finally:
         _end(process)
     if status is None:
         raise GeneratorError(f"{log}: the generator did not end within {limit_seconds:.0f} s; {_last_words(log)}")
     if status != 0:
         raise GeneratorError(f"{log}: the generator ended with status {status}; {_last_words(log)}")
-    return Spent(cpu_seconds, time.monotonic() - begun)
+    return Spent(cpu_seconds, time.monotonic() - begun, (*seen, (time.time(), cpu_seconds)))
 
 
-def _wait(process: "subprocess.Popen[bytes]", deadline: float) -> tuple[int | None, float]:
-    """The exit status and the CPU seconds; no status when the deadline came first.
+def _wait(
+    process: "subprocess.Popen[bytes]", deadline: float, seen: list[tuple[float, float]]
+) -> tuple[int | None, float]:
+    """The exit status and the CPU seconds, which are also noted as they grow; no status at the deadline.
 
     wait4 tells of this process and those that it waited for, where getrusage would add up all of our children.
     """
@@ -57,7 +82,14 @@ def _wait(process: "subprocess.Popen[bytes]", deadline: float) -> tuple[int | No
             return process.returncode, usage.ru_utime + usage.ru_stime
         if time.monotonic() > deadline:
             return None, 0.0
+        seen.append((time.time(), read_cpu_seconds(process.pid)))
         time.sleep(_POLL_SECONDS)
+
+
+def read_cpu_seconds(pid: int) -> float:
+    """What a process took until now, of our own children that were not waited for."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

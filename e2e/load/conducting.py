@@ -3,20 +3,31 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from load.configurations import Limits, Planned, plan_configurations
-from load.deploying import Scene, Tell, deploy, read_configuration, require_reach
+from load.deploying import (
+    Scene,
+    Tell,
+    deploy,
+    find_digest,
+    plan_image,
+    read_configuration,
+    read_server_image,
+    require_reach,
+)
 from load.flask_pod import FlaskServer
-from load.generating import judge_generator
+from load.generating import judge_generator, judge_lateness
 from load.journal import Journal
 from load.measuring import Generate, Key, Patience, Subject, measure_run, plan_seed, plan_target, warm_up
 from load.order import format_left, plan_order
 from load.profiles import Profile, flat
 from load.provenance import count_cores
 from load.results import Network, Protocol, Run, SaturationStep
-from load.samples import read_samples, summarise
-from load.saturation import conclude, plan_next_rate
+from load.samples import count_in_time, read_samples, summarise
+from load.saturation import conclude, format_rate, plan_next_rate
+from load.trying import Tries
 
 SHORTEST_WINDOW_SECONDS = 60
 """The operator measures over no less."""
@@ -28,6 +39,7 @@ class Plan:
 
     Attributes:
         networks: which.
+        only: of their compressions; empty: all, see `plan_configurations`.
         profiles: over which time their load comes and goes.
         protocols: by which models are asked.
         baselines: servers beside ours.
@@ -43,6 +55,7 @@ class Plan:
 
     networks: tuple[Network, ...]
     profiles: tuple[Profile, ...]
+    only: tuple[str, ...] = ()
     protocols: tuple[Protocol, ...] = ("rest", "grpc")
     baselines: tuple[str, ...] = ("flask",)
     blocks: int = 3
@@ -56,7 +69,12 @@ class Plan:
 
     def configurations(self) -> tuple[Planned, ...]:
         """What is deployed."""
-        return plan_configurations(self.networks, self.baselines, short=self.short)
+        return plan_configurations(self.networks, self.baselines, short=self.short, only=self.only)
+
+    def order(self) -> list[Key]:
+        """The runs, in their order."""
+        profiles = [profile.name for profile in self.profiles]
+        return plan_order(self.configurations(), profiles, self.protocols, self.blocks, self.seed)
 
     @property
     def window(self) -> str:
@@ -114,26 +132,37 @@ class Conductor:
     tell: Tell
     _subjects: dict[str, Subject] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._tries = Tries(self.journal.add_trouble, self.tell, self.plan.patience.error_seconds)
+
     def conduct(self) -> list[Run]:
         """Do what is left of it; the runs of this time. What is known is on disk after each.
 
+        What ends in an error is tried again, and told; what ends in one each time is left out, and the rest is done.
+
         Raises:
-            ClusterError: when a configuration cannot be served or reached.
-            GeneratorError: when a generator could not run.
+            ClusterError: when a configuration cannot be served or reached, or nothing can be measured any more.
+            GeneratorError: likewise.
+            SamplesError: likewise.
             ResultsError: when what is on disk does not go together with this.
         """
         planned = self.plan.configurations()
         self.journal.note_profiles(self.plan.profiles)
         self.prepare(planned)
-        made = self.run_all(planned)
+        made = self.run_all()
         if self.plan.saturation_seconds:
             self.find_saturation(planned)
-        self.journal.finish()
+        if not self._tries.left_out:
+            self.journal.finish()
         return made
 
     def prepare(self, planned: Sequence[Planned]) -> None:
         """Have all of them answer."""
         plan = self.plan
+        server_image = read_server_image(self.scene)
+        for each in planned:
+            image = plan_image(each, server_image, self.scene.flask_image)
+            self.journal.require_alike(each.name, image=image, digest=find_digest(self.scene, each))
         deploy(self.scene, planned, plan.limits, plan.window, tell=self.tell, flask_server=plan.flask_server)
         for each in planned:
             require_reach(self.scene, each)
@@ -141,20 +170,25 @@ class Conductor:
             self._subjects[each.name] = Subject(self.scene, each, target)
         self.journal.note_configurations([read_configuration(self.scene, each, plan.limits) for each in planned])
 
-    def run_all(self, planned: Sequence[Planned]) -> list[Run]:
+    def run_all(self) -> list[Run]:
         """The runs that are not there yet, in their order; a void one once more."""
         profiles = {profile.name: profile for profile in self.plan.profiles}
-        order = plan_order(planned, list(profiles), self.plan.protocols, self.plan.blocks, self.plan.seed)
+        order = self.plan.order()
         left = [key for key in order if not self.journal.has(key)]
         self.tell(f"{len(order)} runs, {len(order) - len(left)} of them known already")
         made: list[Run] = []
         begun = time.monotonic()
         for place, key in enumerate(left):
+            told = "left out"
             while not self.journal.has(key):
-                made.append(self.run(key, profiles[key.profile]))
+                run = self._tries.attempt(key.name, partial(self.run, key, profiles[key.profile]))
+                if run is None:
+                    break
+                made.append(run)
+                told = format_run(run)
             seconds = (time.monotonic() - begun) / (place + 1)
             self.tell(
-                f"{len(order) - len(left) + place + 1}/{len(order)} {format_run(made[-1])};"
+                f"{len(order) - len(left) + place + 1}/{len(order)} {told};"
                 f" {format_left(seconds * (len(left) - place - 1))} left"
             )
         return made
@@ -183,19 +217,23 @@ class Conductor:
         for each in planned:
             for protocol in self.plan.protocols:
                 if protocol in each.protocols and not self.journal.has_saturation(each.name, protocol):
-                    steps = self.step_up(each, protocol)
-                    found = conclude(each.name, protocol, steps)
-                    self.journal.add_saturation(found)
-                    self.tell(f"{each.name} by {protocol} bears {found.requests_per_second or 0:g} requests/s")
+                    of = f"{each.name} {protocol} saturation"
+                    steps = self._tries.attempt(of, partial(self.step_up, each, protocol))
+                    if steps is not None:
+                        found = conclude(each.name, protocol, steps)
+                        self.journal.add_saturation(found)
+                        self.tell(f"{each.name} by {protocol}, requests/s: {format_rate(found)}")
 
     def step_up(self, planned: Planned, protocol: Protocol) -> list[SaturationStep]:
-        """Flat rates until one is too much, for the server or for the generator."""
+        """Flat rates until one is too much, for the server or, twice, for the generator."""
         steps: list[SaturationStep] = []
         while (rate := plan_next_rate(steps)) is not None:
             step = self.step(planned, protocol, rate)
+            if step.void:
+                self.tell(f"{planned.name} by {protocol}: {step.void}; once more")
+                step = self.step(planned, protocol, rate)
             steps.append(step)
             if step.void:
-                self.tell(f"{planned.name} by {protocol}: {step.void}")
                 break
         return steps
 
@@ -210,10 +248,10 @@ class Conductor:
         summary = summarise(samples, profile.seconds)
         return SaturationStep(
             rate=rate,
-            achieved=int(samples.ok.sum()) / profile.seconds,
+            achieved=count_in_time(samples, profile.seconds) / profile.seconds,
             p95_milliseconds=summary.p95_milliseconds,
             failures=sum(summary.failures.values()),
-            void=judge_generator(generated.cpu_seconds, generated.wall_seconds, count_cores()),
+            void=judge_generator(generated, count_cores()) or judge_lateness(summary.late_p99_milliseconds),
         )
 
 
@@ -224,7 +262,7 @@ def format_run(run: Run) -> str:
     disagreed = [each.kpi for each in run.agreement if not each.within]
     return (
         f"{run.configuration} {run.profile} {run.protocol} block {run.block}:"
-        f" {run.requests} requests, {failed} failed, {p95}"
+        f" {run.requests} requests, {failed} failed, {p95}, generator {run.generator_share_percent:.0f} % of the node"
         + (f", void ({run.void})" if run.void else "")
         + (f", sources disagree on {', '.join(disagreed)}" if disagreed else "")
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,6 +22,10 @@ SHAPES: Mapping[Network, tuple[str, str]] = {
 IMAGE_SHAPES: Mapping[Network, tuple[int, int, int]] = {"vgg16": (32, 32, 3), "cnn": (32, 32, 3), "digits": (8, 8, 1)}
 ARTIFACTS = Path(__file__).resolve().parents[2] / "examples" / "artifacts"
 TENSORFLOW_SERVING = "tensorflow/serving:2.20.0"
+
+
+class PlanError(Exception):
+    """What was asked for cannot be planned; one sentence with what to do."""
 
 
 @dataclass(frozen=True)
@@ -94,19 +99,54 @@ def name_compression(network: str, alpha: float, bits: int) -> str:
 
 
 def plan_configurations(
-    networks: Sequence[Network], baselines: Sequence[str] = (), *, short: bool = False
+    networks: Sequence[Network], baselines: Sequence[str] = (), *, short: bool = False, only: Sequence[str] = ()
 ) -> tuple[Planned, ...]:
-    """All configurations, uncompressed ones first; in short only (0, 32) and (1.25, 8)."""
+    """All configurations, uncompressed ones first; in short only (0, 32) and (1.25, 8).
+
+    Args:
+        networks: of which.
+        baselines: beside them, chosen by themselves.
+        short: see above.
+        only: compressions such as `a125-b8`, names such as `vgg16-a125-b8`, or patterns such as `*-b8`; empty:
+            all of them.
+
+    Raises:
+        PlanError: when one of `only` is none of them, or they leave out what the others are compared with.
+    """
     pairs = ((0.0, 32), (1.25, 8)) if short else [(alpha, bits) for bits in BITS for alpha in ALPHAS]
+    every = [
+        Planned(name_compression(network, alpha, bits), network, alpha, bits)
+        for network in networks
+        for alpha, bits in pairs
+    ]
+    _require_known(only, every)
     found = []
     for network in networks:
-        found += [Planned(name_compression(network, alpha, bits), network, alpha, bits) for alpha, bits in pairs]
+        own = [each for each in every if each.network == network and (not only or _is_one_of(each, only))]
+        if own and own[0].name != own[0].reference:
+            raise PlanError(
+                f"{own[0].reference} is what {own[0].name} is compared with: add a0-b32 to the configurations"
+            )
+        if not own:
+            continue
+        found += own
         if "flask" in baselines:
             found.append(Planned(f"{network}-flask", network, 0.0, 32, "flask"))
         if "tensorflow-serving" in baselines:
             found.append(Planned(f"{network}-serving-float32", network, 0.0, 32, "tensorflow-serving"))
             found.append(Planned(f"{network}-serving-tflite", network, 1.25, 8, "tensorflow-serving", int8=True))
     return tuple(found)
+
+
+def _is_one_of(planned: Planned, patterns: Sequence[str]) -> bool:
+    names = (planned.name, planned.name.removeprefix(f"{planned.network}-"))
+    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+
+def _require_known(only: Sequence[str], every: Sequence[Planned]) -> None:
+    for pattern in only:
+        if not any(_is_one_of(each, [pattern]) for each in every):
+            raise PlanError(f"{pattern!r} is none of {', '.join(each.name for each in every)}")
 
 
 def find_trained(planned: Planned, folder: Path = ARTIFACTS) -> Trained | None:

@@ -13,8 +13,8 @@ from cluster.client import Client
 from cluster.processes import ClusterError
 from demo_cluster.models import format_progress, is_ready, is_stalled
 
-from load.configurations import Limits, Planned, find_trained, render_manifest
-from load.flask_pod import FlaskServer, render_flask
+from load.configurations import TENSORFLOW_SERVING, Limits, Planned, find_trained, render_manifest
+from load.flask_pod import COUNT_FILES, PYTHON, FlaskServer, render_flask
 from load.kpis import PrometheusPlace
 from load.results import Configuration
 from model_operator import names
@@ -94,6 +94,31 @@ def provide_trained(scene: Scene, planned: Planned) -> dict[str, str] | None:
     return {"uri": f"{_STORE_URI}/{target.name}", "digest": trained.digest}
 
 
+def read_server_image(scene: Scene) -> str:
+    """The image of our servers, as the operator's own settings name it; empty where it is not seen."""
+    selector = "app.kubernetes.io/name=modelpress,app.kubernetes.io/component=operator"
+    found = scene.client.read("deployments", "--all-namespaces", "-l", selector)["items"]
+    settings = [
+        setting.get("value", "")
+        for deployment in found
+        for container in deployment["spec"]["template"]["spec"]["containers"]
+        for setting in container.get("env", ())
+        if setting["name"] == "MODELPRESS_SERVER_IMAGE"
+    ]
+    return str(settings[0]) if len(settings) == 1 else ""
+
+
+def plan_image(planned: Planned, server_image: str, flask_image: str) -> str:
+    """The image that a configuration's server will have; empty where it is not known yet."""
+    return {"flask": flask_image, "tensorflow-serving": TENSORFLOW_SERVING}.get(planned.kind, server_image)
+
+
+def find_digest(scene: Scene, planned: Planned) -> str | None:
+    """Of the trained artifact that the configuration will serve; None where it will not be trained."""
+    trained = find_trained(planned)
+    return None if trained is None or scene.store is None else trained.digest
+
+
 def wait_until_ready(scene: Scene, wanted: Sequence[str], tell: Tell) -> None:
     """All of these models ready; says what changes.
 
@@ -112,11 +137,17 @@ def wait_until_ready(scene: Scene, wanted: Sequence[str], tell: Tell) -> None:
                 tell(line)
         if len(models) == len(wanted) and all(is_ready(model) for model in models):
             return
-        stalled = [told[model["metadata"]["name"]] for model in models if is_stalled(model)]
+        stalled = [told[model["metadata"]["name"]] for model in models if has_stalled(model)]
         if stalled or time.monotonic() > deadline:
             waiting = [line for line in told.values() if not line.endswith(": Ready")]
             raise ClusterError("; ".join(stalled or waiting) + f" (kubectl describe cmod -n {scene.namespace})")
         time.sleep(1)
+
+
+def has_stalled(model: Mapping[str, Any]) -> bool:
+    """Whether nothing goes on without a change, of what was asked for now and not of what was before."""
+    seen = model.get("status", {}).get("observedGeneration") == model["metadata"]["generation"]
+    return seen and is_stalled(model)
 
 
 def deploy_flask(scene: Scene, planned: Planned, limits: Limits, server: FlaskServer, tell: Tell) -> None:
@@ -217,6 +248,7 @@ def read_configuration(scene: Scene, planned: Planned, limits: Limits) -> Config
         zeros_percent=artifact.get("sparsityPercent"),
         artifact_bytes=reference.get("baselineSizeBytes") if flask else artifact.get("sizeBytes"),
         uncompressed_bytes=reference.get("baselineSizeBytes"),
+        saved_model_bytes=read_saved_model_bytes(scene, planned, container) if flask else None,
         bits_per_weight=32.0 if flask else artifact.get("bitsPerWeight"),
         entropy_bits_per_weight=artifact.get("entropyBitsPerWeight"),
         image=container["image"],
@@ -224,6 +256,14 @@ def read_configuration(scene: Scene, planned: Planned, limits: Limits) -> Config
         memory_limit=limits.memory,
         weights=format_weights(artifact, trained=trained),
     )
+
+
+def read_saved_model_bytes(scene: Scene, planned: Planned, container: Mapping[str, Any]) -> int | None:
+    """The size of the SavedModel on the Flask pod's disk, asked of the pod; None where it does not say."""
+    folder = next(each for each in container["args"] if each.startswith("--folder=")).removeprefix("--folder=")
+    command = ["exec", f"deployment/{planned.name}", "-n", scene.namespace, "--", PYTHON, "-c", COUNT_FILES, folder]
+    done = scene.client.run(*command)
+    return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else None
 
 
 def format_weights(artifact: Mapping[str, Any], *, trained: bool) -> str:

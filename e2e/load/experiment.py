@@ -1,16 +1,19 @@
-"""`modelpress-bench run`: the paper's experiment on the embedded node, or on any cluster with the chart.
+"""`modelpress-bench run` and `scaling`: the paper's experiment on the embedded node, or on any cluster with the chart.
 
 What is found is in OUT/results.json after each run; the same command goes on where it was ended. Exit codes: 0 all
-runs are there and no request to our servers failed, 1 something is wrong, 130 ended by SIGTERM or Ctrl-C.
+runs are there, count, and none of our servers failed a request; 1 something is wrong; 130 ended by SIGTERM or Ctrl-C.
+With --report the report of what there is is written in each of these cases.
 """
 
 import argparse
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import get_args
 
 from cluster.node import Node
 from cluster.places import Places
@@ -18,21 +21,19 @@ from cluster.processes import ClusterError
 from cluster.toolchain import binaries_folder
 from stages import say
 
-from load.conducting import Conductor, Plan
-from load.configurations import BASELINES, NETWORKS, Limits
-from load.deploying import Scene
-from load.flask_pod import FlaskServer
+from load.arguments import make_parser, make_plan, make_scaling_plan
+from load.autoscaled import Scaling
+from load.conducting import Conductor, Generators, Plan
+from load.configurations import PlanError, find_trained
+from load.deploying import Scene, plan_image
+from load.estimating import expect, format_expected, format_minutes
 from load.generating import GeneratorError
 from load.generators import make_generators
-from load.journal import Journal, count_failures
-from load.profiles import PROFILES
+from load.journal import Journal, count_failures, find_missing, require_alike
 from load.provenance import read_prices, read_provenance
-from load.results import Protocol, ResultsError, read_results
-from load.scenes import NAMESPACE, PROMETHEUS_SERVICE, bring_up, format_missing, use_context
-
-ROOT = Path(__file__).resolve().parents[2]
-SHORT_SECONDS = 20.0
-SHORT_SATURATION_SECONDS = 0.0
+from load.results import Network, ResultsError, read_results
+from load.samples import SamplesError
+from load.scenes import bring_up, format_missing, use_context
 
 
 class _EndedError(KeyboardInterrupt):
@@ -43,14 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; what `report` takes is the report's own."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["report"]:
-        from load.report.__main__ import main as report
-
-        return int(report(given[1:]))
+        return write_report(given[1:])
     options = make_parser().parse_args(given)
     signal.signal(signal.SIGTERM, _end)
+    status = run_to_its_end(options, shlex.join(["modelpress-bench", *given]))
+    if options.report:
+        status = write_report([str(options.output / "results.json")]) or status
+    return status
+
+
+def run_to_its_end(options: argparse.Namespace, command: str) -> int:
+    """The experiment's exit code, whatever becomes of it."""
     try:
-        return run(options, shlex.join(["modelpress-bench", *given]))
-    except (ClusterError, GeneratorError, ResultsError) as error:
+        return run(options, command)
+    except (ClusterError, GeneratorError, PlanError, ResultsError, SamplesError) as error:
         print(f"modelpress-bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -58,124 +65,122 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def write_report(arguments: Sequence[str]) -> int:
+    """The report, whose drawing is loaded only where there is something to draw."""
+    from load.report.__main__ import main as report
+
+    return int(report(arguments))
+
+
 def _end(*_: object) -> None:
     raise _EndedError
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="modelpress-bench", description="The paper's load experiment.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run|report")
-    commands.add_parser("report", help="tables and plots of a results.json", add_help=False)
-    asked = commands.add_parser("run", help="measure", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    place = asked.add_mutually_exclusive_group()
-    place.add_argument("--context", help="a context of kubectl, or `current`; no node is made")
-    place.add_argument("--state", type=Path, default=ROOT / "build" / "cluster", help="the embedded node's folder")
-    asked.add_argument("--namespace", default=NAMESPACE, help="with --context: has a store, see docs/load-tests.md")
-    asked.add_argument(
-        "--prometheus", default=f"modelpress-system/{PROMETHEUS_SERVICE}", help="with --context: NAMESPACE/SERVICE:PORT"
-    )
-    asked.add_argument("--networks", type=_names(NETWORKS), default="vgg16,cnn", help=", ".join(NETWORKS))
-    asked.add_argument("--protocols", type=_names(get_args(Protocol)), default="rest,grpc")
-    asked.add_argument("--baselines", type=_names(BASELINES, empty=True), default="flask", help=", ".join(BASELINES))
-    asked.add_argument("--profiles", type=_names(tuple(PROFILES)), default=",".join(PROFILES))
-    asked.add_argument("--blocks", type=_positive(int), default=3, help="how often all of it is done")
-    asked.add_argument("--seconds", type=_positive(float), default=120.0, help="of a run")
-    asked.add_argument("--saturation-seconds", type=float, default=20.0, help="of each flat rate; 0: leave it out")
-    asked.add_argument("--short", action="store_true", help="two configurations of a network, n75 for 20 s, one block")
-    asked.add_argument("--rest-generator", choices=("jmeter", "python"), default="jmeter")
-    asked.add_argument("--flask-server", choices=get_args(FlaskServer), default="flask", help="its own, with threads")
-    asked.add_argument("--flask-image", default="", help="with --context: as the cluster pulls it")
-    asked.add_argument("--cpu", default=Limits.cpu, help="limit of every server")
-    asked.add_argument("--memory", default=Limits.memory, help="limit of every server")
-    asked.add_argument("--seed", type=int, default=0)
-    asked.add_argument("--prices", type=Path, help="a price list such as e2e/load/prices.json")
-    asked.add_argument("--down", action="store_true", help="end the embedded node afterwards")
-    asked.add_argument("-o", "--output", type=Path, default=ROOT / "build" / "e2e-load")
-    return parser
-
-
-def _names(allowed: Sequence[str], *, empty: bool = False) -> Callable[[str], tuple[str, ...]]:
-    """A parser of names with commas between them."""
-
-    def parse(text: str) -> tuple[str, ...]:
-        found = tuple(name for name in text.split(",") if name)
-        unknown = [name for name in found if name not in allowed]
-        if unknown or not (found or empty):
-            raise argparse.ArgumentTypeError(f"{text!r} must be of {', '.join(allowed)}, with commas between them")
-        return found
-
-    return parse
-
-
-def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
-    """A parser of numbers above 0."""
-
-    def parse(text: str) -> float:
-        number = kind(text)
-        if not number > 0:
-            raise argparse.ArgumentTypeError(f"{text} must be above 0")
-        return number
-
-    parse.__name__ = "number"
-    return parse
-
-
-def make_plan(options: argparse.Namespace) -> Plan:
-    """What the arguments ask for."""
-    seconds = SHORT_SECONDS if options.short else options.seconds
-    profiles = [name for name in options.profiles if not options.short or name == options.profiles[0]]
-    return Plan(
-        networks=options.networks,
-        profiles=tuple(PROFILES[name].lasting(seconds) for name in profiles),
-        protocols=options.protocols,
-        baselines=options.baselines,
-        blocks=1 if options.short else options.blocks,
-        seed=options.seed,
-        short=options.short,
-        limits=Limits(cpu=options.cpu, memory=options.memory),
-        flask_server=options.flask_server,
-        saturation_seconds=SHORT_SATURATION_SECONDS if options.short else options.saturation_seconds,
-    )
-
-
 def run(options: argparse.Namespace, command: str) -> int:
-    """The experiment; 0 when all runs are there and none that counts has a failed request."""
-    plan = make_plan(options)
-    prices = read_prices(options.prices)
+    """What was asked for; 0 when all of it is there and none of our servers failed a request that counts."""
     path = options.output / "results.json"
     if path.exists():  # looked at before minutes go into a cluster
         read_results(path)
-    scene = find_scene(options, plan)
+    return (run_scaling if options.command == "scaling" else run_load)(options, command, path)
+
+
+def run_load(options: argparse.Namespace, command: str, path: Path) -> int:
+    """The experiment; 0 when all runs are there and none that counts has a failed request."""
+    plan = make_plan(options)
+    say(format_expected(expect(plan, options.rest_generator)))
+    scene = find_scene(options, with_flask="flask" in plan.baselines, check=partial(check_images, path, plan))
     if missing := format_missing(sorted({each.kind for each in plan.configurations()}), scene):
         raise ClusterError(missing)
-    try:
-        generators = make_generators(plan.networks, options.rest_generator, options.output, scene.enter, say)
-        provenance = read_provenance(
-            command,
-            plan.seed,
-            scene.client,
-            cluster=scene.description,
-            data=generators.data,
-            conditions={**plan.render_conditions(), "restGenerator": options.rest_generator},
-        )
-        journal = Journal(path, provenance, prices)
+    with ended_afterwards(options, scene):
+        generators = prepare_generators(options, scene, plan.networks)
+        journal = open_journal(options, command, path, Setting(scene, generators.data, plan.render_conditions()))
         Conductor(scene, plan, journal, generators, say).conduct()
+    return conclude(journal, plan, path)
+
+
+def run_scaling(options: argparse.Namespace, command: str, path: Path) -> int:
+    """The loads that an autoscaler has to follow; 0 when it did, and no request failed."""
+    plan = make_scaling_plan(options)
+    minutes = format_minutes(sum(each.seconds for each in plan.scenarios()))
+    say(f"at least {minutes} of load, once all is deployed: {len(plan.scenarios())} loads")
+    scene = find_scene(options, with_flask=False)
+    with ended_afterwards(options, scene):
+        generators = prepare_generators(options, scene, (plan.network,))
+        conditions = {"cpuLimit": plan.limits.cpu, "memoryLimit": plan.limits.memory}
+        journal = open_journal(options, command, path, Setting(scene, generators.data, conditions), scenarios=True)
+        missed = Scaling(scene, plan, journal, generators, say).conduct()
+    for words in missed:
+        say(f"missed: {words}")
+    return 1 if missed else 0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What provenance tells of an experiment: where, with what data, under which conditions."""
+
+    scene: Scene
+    data: str
+    conditions: Mapping[str, str]
+
+
+def open_journal(
+    options: argparse.Namespace, command: str, path: Path, setting: Setting, *, scenarios: bool = False
+) -> Journal:
+    """The file of results, gone on with or begun."""
+    provenance = read_provenance(
+        command,
+        options.seed,
+        setting.scene.client,
+        cluster=setting.scene.description,
+        data=setting.data,
+        conditions={**setting.conditions, "restGenerator": options.rest_generator},
+    )
+    return Journal(path, provenance, read_prices(options.prices) if options.prices else None, scenarios=scenarios)
+
+
+def prepare_generators(options: argparse.Namespace, scene: Scene, networks: Sequence[Network]) -> Generators:
+    """The generators that the arguments name, with their requests."""
+    place = options.output, scene.enter, say
+    return make_generators(networks, options.rest_generator, *place, allow_noise=options.allow_noise)
+
+
+@contextmanager
+def ended_afterwards(options: argparse.Namespace, scene: Scene) -> Iterator[None]:
+    """The embedded node ends with this block, where that was asked for."""
+    try:
+        yield
     finally:
         if options.down and scene.enter:
             Node(Places(options.state.resolve(), binaries_folder())).down(say)
-    return conclude(journal, path)
 
 
-def find_scene(options: argparse.Namespace, plan: Plan) -> Scene:
+def check_images(path: Path, plan: Plan, server_image: str, flask_image: str) -> None:
+    """Refuse images and trained weights that the file's runs were not made with, where it has any.
+
+    Raises:
+        ResultsError: naming the first configuration that would be another.
+    """
+    if not path.exists():
+        return
+    results = read_results(path)
+    for each in plan.configurations():
+        trained = find_trained(each)
+        digest = trained.digest if trained else None
+        require_alike(path, results, each.name, image=plan_image(each, server_image, flask_image), digest=digest)
+
+
+def find_scene(
+    options: argparse.Namespace, *, with_flask: bool, check: Callable[[str, str], None] | None = None
+) -> Scene:
     """The cluster that the arguments name."""
     if options.context:
-        return use_context(options.context, options.namespace, options.prometheus, options.flask_image)
-    return bring_up(options.state, options.output, with_flask="flask" in plan.baselines, tell=say)
+        flask_image = options.flask_image if with_flask else ""
+        return use_context(options.context, options.namespace, options.prometheus, flask_image)
+    return bring_up(options.state, options.output, with_flask=with_flask, tell=say, check=check)
 
 
-def conclude(journal: Journal, path: Path) -> int:
-    """Say what is there; 1 when requests to our own servers failed in a run that counts."""
+def conclude(journal: Journal, plan: Plan, path: Path) -> int:
+    """Say what is there; 1 when requests to our own servers failed, or a planned run is not there or void each time."""
     results = journal.results
     ours = {each.name for each in results.configurations if each.kind == "modelpress"}
     failed = {
@@ -184,11 +189,15 @@ def conclude(journal: Journal, path: Path) -> int:
     }
     void = [run for run in results.runs if run.void]
     disagreed = [run for run in results.runs if any(not each.within for each in run.agreement)]
+    missing = find_missing(results, plan.order())
     say(
-        f"{len(results.runs)} runs in {path}: {len(void)} void, {len(disagreed)} in which sources disagree; failed"
-        f" requests: ours {dict(failed[True]) or 'none'}, baselines {dict(failed[False]) or 'none'}"
+        f"{len(results.runs)} runs in {path}: {len(void)} void, {len(disagreed)} in which sources disagree,"
+        f" {len(results.troubles)} tries ended in an error; failed requests: ours {dict(failed[True]) or 'none'},"
+        f" baselines {dict(failed[False]) or 'none'}"
     )
-    return 1 if failed[True] else 0
+    if missing:
+        say(f"no run counts of {len(missing)} of {len(plan.order())}: {', '.join(key.name for key in missing)}")
+    return 1 if failed[True] or missing else 0
 
 
 if __name__ == "__main__":

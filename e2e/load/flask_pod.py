@@ -10,6 +10,12 @@ from typing import Any, Literal
 
 APPLICATION = "/opt/modelpress/flask_baseline/app.py"
 PYTHON = "/opt/modelpress/venv/bin/python"
+COUNT_FILES = (
+    "import pathlib, sys; root = pathlib.Path(sys.argv[1]);"
+    " assert root.is_dir(); print(sum(each.stat().st_size for each in root.rglob('*') if each.is_file()"
+    " and not {'assets.extra', 'model.tflite'} & set(each.relative_to(root).parts)))"
+)
+"""A program that prints the bytes of a SavedModel: of its folder, without our own files beside it."""
 CONTAINER = "server"
 """The name of ours, by which the chart's Prometheus keeps what the kubelet tells."""
 FLASK_PORT = 8501

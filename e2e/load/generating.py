@@ -44,6 +44,8 @@ class GeneratorRun:
         samples: the file that it wrote, see `load.samples`.
         cpu_seconds: that its process took, from its start to its end.
         wall_seconds: from its start to its end.
+        load_cpu_seconds: that it took while the profile lasted: neither its start nor the wait for the last answers.
+        load_seconds: how long the profile lasted.
         started_unix: when the profile's time 0 was.
         generator: "jmeter" or "python".
         version: of the generator and what it runs on.
@@ -52,6 +54,8 @@ class GeneratorRun:
     samples: Path
     cpu_seconds: float
     wall_seconds: float
+    load_cpu_seconds: float
+    load_seconds: float
     started_unix: float
     generator: str
     version: str
@@ -61,19 +65,20 @@ class GeneratorError(Exception):
     """A generator could not be run; the message is one sentence with what to do."""
 
 
-def share_percent(cpu_seconds: float, wall_seconds: float, cores: int) -> float:
-    """The part of the node's CPU time that the generator took."""
-    return 100 * cpu_seconds / (wall_seconds * cores)
+def share_percent(run: GeneratorRun, cores: int) -> float:
+    """The part of the node's CPU time that the generator took while the load lasted."""
+    return 100 * run.load_cpu_seconds / (run.load_seconds * cores)
 
 
-def judge_generator(cpu_seconds: float, wall_seconds: float, cores: int) -> str | None:
+def judge_generator(run: GeneratorRun, cores: int) -> str | None:
     """Why a run is void because its generator took too much of the node; None when it counts."""
-    share = share_percent(cpu_seconds, wall_seconds, cores)
+    share = share_percent(run, cores)
     if share <= LARGEST_SHARE_PERCENT:
         return None
     return (
-        f"the generator took {cpu_seconds:.1f} CPU seconds in {wall_seconds:.1f} s on {cores} cores, {share:.0f} % of"
-        f" the node, where {LARGEST_SHARE_PERCENT:.0f} % is the most: lower the rate or give the node more cores"
+        f"the generator took {run.load_cpu_seconds:.1f} CPU seconds in {run.load_seconds:.1f} s of load on {cores}"
+        f" cores, {share:.0f} % of the node, where {LARGEST_SHARE_PERCENT:.0f} % is the most: lower the rate or give"
+        " the node more cores"
     )
 
 

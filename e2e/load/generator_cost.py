@@ -83,7 +83,8 @@ def main() -> int:
     """Print a line a generator."""
     with tempfile.TemporaryDirectory() as name, serve(Path(name) / "bodies") as target:
         print(
-            f"{prepare_bodies(target.bodies, CIFAR10_SHAPE)}; {jmeter.read_version()}; {grpc_open_model.read_version()}"
+            f"{prepare_bodies(target.bodies, CIFAR10_SHAPE, allow_noise=True)}; {jmeter.read_version()};"
+            f" {grpc_open_model.read_version()}"
         )
         for generator in sys.argv[1:] or GENERATORS:
             spent, sent, failed = [], [], 0

@@ -17,7 +17,13 @@ RestGenerator = Literal["jmeter", "python"]
 
 
 def make_generators(
-    networks: Sequence[Network], rest: RestGenerator, folder: Path, enter: Sequence[str], tell: Tell
+    networks: Sequence[Network],
+    rest: RestGenerator,
+    folder: Path,
+    enter: Sequence[str],
+    tell: Tell,
+    *,
+    allow_noise: bool = False,
 ) -> Generators:
     """The generators, and a folder of requests for each network.
 
@@ -27,14 +33,15 @@ def make_generators(
         folder: gets the requests.
         enter: the command prefix by which a generator gets to where the servers are.
         tell: is given each line of progress.
+        allow_noise: whether noise will do where CIFAR-10 cannot be had.
 
     Raises:
-        GeneratorError: when one cannot be had here.
+        GeneratorError: when one cannot be had here, or CIFAR-10 cannot.
     """
     bodies, told = {}, []
     for network in networks:
         bodies[network] = folder / "bodies" / network
-        told.append(f"{network}: {prepare_bodies(bodies[network], IMAGE_SHAPES[network])}")
+        told.append(f"{network}: {prepare_bodies(bodies[network], IMAGE_SHAPES[network], allow_noise=allow_noise)}")
     light = _by_python("rest", enter)
     by_rest = light if rest == "python" else _by_jmeter(enter, tell)
     return Generators({"rest": by_rest, "grpc": _by_python("grpc", enter)}, light, bodies, "; ".join(told))

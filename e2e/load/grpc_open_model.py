@@ -81,7 +81,17 @@ def run_plan(
         limit = profile.seconds + TIMEOUT_SECONDS + _SECONDS_TO_START
         spent = run_measured(command, log, limit, os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
         said = json.loads(log.read_text().splitlines()[-1])
-    return GeneratorRun(out, spent.cpu_seconds, spent.wall_seconds, said["startedUnix"], "python", read_version())
+    started = said["startedUnix"]
+    return GeneratorRun(
+        samples=out,
+        cpu_seconds=spent.cpu_seconds,
+        wall_seconds=spent.wall_seconds,
+        load_cpu_seconds=spent.cpu_between(started, started + profile.seconds),
+        load_seconds=profile.seconds,
+        started_unix=started,
+        generator="python",
+        version=read_version(),
+    )
 
 
 def read_version() -> str:

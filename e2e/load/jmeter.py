@@ -79,7 +79,16 @@ def run_plan(
             rows = list(csv.DictReader(lines))
         started = read_start(rows, folder / "run.log") + lead_seconds
     write_samples(make_samples(parse_rows(rows, started, plan_arrivals(profile, seed).tolist())), out)
-    return GeneratorRun(out, spent.cpu_seconds, spent.wall_seconds, started, "jmeter", read_version())
+    return GeneratorRun(
+        samples=out,
+        cpu_seconds=spent.cpu_seconds,
+        wall_seconds=spent.wall_seconds,
+        load_cpu_seconds=spent.cpu_between(started, started + profile.seconds),
+        load_seconds=profile.seconds,
+        started_unix=started,
+        generator="jmeter",
+        version=read_version(),
+    )
 
 
 def render_properties(target: Target, profile: Profile, seed: int) -> dict[str, str]:

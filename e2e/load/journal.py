@@ -7,10 +7,11 @@ is never mixed with it.
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from load.measuring import Key
 from load.profiles import USER_SECONDS, Profile
-from load.provenance import read_now
+from load.provenance import EXAMPLE_PRICES, read_now, read_prices
 from load.results import (
     Configuration,
     Prices,
@@ -21,13 +22,17 @@ from load.results import (
     ResultsError,
     Run,
     Saturation,
+    Trouble,
     read_results,
     write_results,
 )
 
 MOST_TRIES = 2
 """A void run is repeated once."""
-_OF_THE_MACHINE = ("hardware", "cores", "kernel", "cluster", "data", "seed")
+_OF_THE_MACHINE = ("hardware", "cores", "kernel", "cluster", "seed")
+_OF_RUNS = ("data",)
+_OF_ALL = ("cpuLimit", "memoryLimit")
+"""The conditions of a scenario that must be those of the runs beside it."""
 
 
 class Journal:
@@ -37,8 +42,18 @@ class Journal:
         results: what the file holds.
     """
 
-    def __init__(self, path: Path, provenance: Provenance, prices: Prices) -> None:
+    def __init__(
+        self, path: Path, provenance: Provenance, prices: Prices | None = None, *, scenarios: bool = False
+    ) -> None:
         """Go on with the file, or begin it.
+
+        Runs and scenarios stand in one file if they are of one machine; a scenario's conditions are its own.
+
+        Args:
+            path: of the file.
+            provenance: of this time.
+            prices: None: those that the file has, or else the example's.
+            scenarios: whether scenarios are added, and no runs.
 
         Raises:
             ResultsError: when it holds something else, or what was measured under other conditions.
@@ -46,11 +61,18 @@ class Journal:
         self._path = path
         if path.exists():
             self.results = read_results(path)
-            require_same(path, self.results.provenance, provenance)
-            self.results.provenance.finished_at = None
+            has_runs = bool(self.results.runs or self.results.saturation)
+            require_same(path, self.results.provenance, provenance, of_runs=has_runs and not scenarios)
+            if not has_runs and not scenarios:
+                self.results.provenance = provenance
+            elif not scenarios:
+                self.results.provenance.finished_at = None
         else:
             self.results = Results(provenance=provenance)
-        self.results.prices = prices
+        if prices is not None:
+            self.results.prices = prices
+        elif self.results.prices == Prices():
+            self.results.prices = read_prices(EXAMPLE_PRICES)
         self._write()
 
     @property
@@ -105,11 +127,16 @@ class Journal:
             elif (known.image, known.weights, known.cpu_limit, known.memory_limit) != (
                 (told.image, told.weights, told.cpu_limit, told.memory_limit)
             ):
-                raise ResultsError(
-                    f"{self._path} holds runs of {told.name} with another image, other weights or limits:"
-                    " name another folder with -o"
-                )
+                raise _refuse(self._path, told.name)
         self._write()
+
+    def require_alike(self, name: str, *, image: str, digest: str | None) -> None:
+        """See the function of that name.
+
+        Raises:
+            ResultsError: likewise.
+        """
+        require_alike(self._path, self.results, name, image=image, digest=digest)
 
     def note_versions(self, **versions: str) -> None:
         """Tell what a generator says of itself."""
@@ -120,9 +147,23 @@ class Journal:
         self.results.runs.append(run)
         self._write()
 
+    def add_trouble(self, of: str, error: str, *, again: bool) -> None:
+        """Tell of a try that ended in an error."""
+        self.results.troubles.append(Trouble(at=read_now(), of=of, error=error, again=again))
+        self._write()
+
     def add_saturation(self, saturation: Saturation) -> None:
         """Add one."""
         self.results.saturation.append(saturation)
+        self._write()
+
+    def has_scaling(self, name: str) -> bool:
+        """Whether the scenario of that name is known, and counts or was void each time."""
+        return any(entry.get("name") == name for entry in self.results.scaling)
+
+    def add_scaling(self, entry: dict[str, Any]) -> None:
+        """Add a scenario, as `report.scaling` reads it."""
+        self.results.scaling.append(entry)
         self._write()
 
     def finish(self) -> None:
@@ -138,18 +179,58 @@ def _key_of(run: Run) -> Key:
     return Key(run.configuration, run.profile, run.protocol, run.block)
 
 
-def require_same(path: Path, old: Provenance, new: Provenance) -> None:
+def require_alike(path: Path, results: Results, name: str, *, image: str, digest: str | None) -> None:
+    """Refuse, before anything is deployed, to go on with runs of another image or of other trained weights.
+
+    Args:
+        path: of the results.
+        results: what it holds.
+        name: of the configuration.
+        image: that its server is to have; empty: not known yet.
+        digest: of the trained artifact that it is to serve; None: it is not trained.
+
+    Raises:
+        ResultsError: when those that the file holds were others.
+    """
+    known = results.find_configuration(name)
+    if known is None:
+        return
+    other_weights = known.trained if digest is None else digest not in known.weights
+    if other_weights or (image and known.image != image):
+        raise _refuse(path, name)
+
+
+def _refuse(path: Path, name: str) -> ResultsError:
+    return ResultsError(
+        f"{path} holds runs of {name} with another image, other weights or limits: name another folder with -o"
+    )
+
+
+def require_same(path: Path, old: Provenance, new: Provenance, *, of_runs: bool = True) -> None:
     """Refuse to add to what was measured under other conditions.
+
+    Args:
+        path: of the results.
+        old: of what it holds.
+        new: of what would be added.
+        of_runs: whether all conditions must be the same, or those alone that a scenario shares.
 
     Raises:
         ResultsError: naming the first that differs.
     """
-    pairs = [(field, getattr(old, field), getattr(new, field)) for field in _OF_THE_MACHINE]
-    named = sorted(old.conditions.keys() | new.conditions.keys())
+    fields = (*_OF_THE_MACHINE, *(_OF_RUNS if of_runs else ()))
+    pairs = [(field, getattr(old, field), getattr(new, field)) for field in fields]
+    named = sorted(old.conditions.keys() | new.conditions.keys()) if of_runs else _OF_ALL
     pairs += [(name, old.conditions.get(name), new.conditions.get(name)) for name in named]
     for name, before, now in pairs:
         if before != now:
             raise ResultsError(f"{path} was measured with {name} {before!r}, not {now!r}: name another folder with -o")
+
+
+def find_missing(results: Results, planned: Sequence[Key]) -> list[Key]:
+    """The planned runs of which none counts: they are not there, or each was void."""
+    counted = {_key_of(run) for run in results.runs if run.void is None}
+    return [key for key in planned if key not in counted]
 
 
 def count_failures(runs: Sequence[Run]) -> Counter[str]:

@@ -3,10 +3,10 @@
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from cluster.processes import ClusterError
 
@@ -38,6 +38,11 @@ class Key:
     block: int
 
     @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.configuration} {self.profile} {self.protocol} block {self.block}"
+
+    @property
     def path(self) -> str:
         """Of its samples, from the folder of the results."""
         return f"samples/{self.configuration}-{self.profile}-{self.protocol}-{self.block}.csv.gz"
@@ -65,10 +70,12 @@ class Patience:
     Attributes:
         settle_seconds: after a run, until all scrapes of its window are in.
         status_seconds: after a run that is shorter than the operator's window, for a status that covers it.
+        error_seconds: after an error, until the next try.
     """
 
     settle_seconds: float = 15.0
     status_seconds: float = 75.0
+    error_seconds: float = 10.0
 
 
 def plan_seed(seed: int, key: Key) -> int:
@@ -81,12 +88,18 @@ class Watch:
     """Looks at a configuration every few seconds, in a thread of its own, while the block runs.
 
     Attributes:
+        scene: where it stands.
+        planned: what it is.
+        seconds_between_looks: from one look to the next.
+        read: tells how many pods are ready, and the object that says so; None: by `read_ready`.
         looks: (unix time, pods that are ready).
         statuses: what the operator said, each once.
     """
 
     scene: Scene
     planned: Planned
+    seconds_between_looks: float = SECONDS_BETWEEN_LOOKS
+    read: Callable[[], tuple[int, Mapping[str, Any]]] | None = None
     looks: list[tuple[float, int]] = field(default_factory=list)
     statuses: list[OperatorKpis] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
@@ -104,13 +117,14 @@ class Watch:
 
     def _watch(self) -> None:
         while not self._over.is_set():
+            begun = time.monotonic()
             self.look()
-            self._over.wait(SECONDS_BETWEEN_LOOKS)
+            self._over.wait(max(0.0, begun + self.seconds_between_looks - time.monotonic()))
 
     def look(self) -> None:
         """Note how it stands; a look that fails is left out."""
         try:
-            ready, found = read_ready(self.scene, self.planned)
+            ready, found = self.read() if self.read else read_ready(self.scene, self.planned)
         except ClusterError:
             return
         self.looks.append((time.time(), ready))
@@ -157,8 +171,7 @@ def measure_run(
     told = listen(subject, served, Seen(samples, window, watch, profile.peak_requests_per_second), patience)
     summary = summarise(samples, profile.seconds)
     cores = count_cores()
-    void = judge_generator(generated.cpu_seconds, generated.wall_seconds, cores)
-    void = void or judge_lateness(summary.late_p99_milliseconds)
+    void = judge_generator(generated, cores) or judge_lateness(summary.late_p99_milliseconds)
     run = Run(
         configuration=planned.name,
         profile=key.profile,
@@ -176,7 +189,7 @@ def measure_run(
         p99_milliseconds=summary.p99_milliseconds,
         generator_cpu_seconds=generated.cpu_seconds,
         node_cpu_seconds=max(0.0, busy),
-        generator_share_percent=share_percent(generated.cpu_seconds, generated.wall_seconds, cores),
+        generator_share_percent=share_percent(generated, cores),
         void=void or (None if summary.requests else "the generator sent no request"),
         prometheus=told.prometheus,
         operator=told.operator,

@@ -14,6 +14,7 @@ from load.kpis import Asking
 from load.results import Prices, Provenance, ResultsError
 
 ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE_PRICES = Path(__file__).with_name("prices.json")
 _OWN_PACKAGES = {
     "modelpress": "modelpress-operator",
     "tensorflow": "tensorflow-cpu",
@@ -96,14 +97,12 @@ def read_node_cpu_seconds() -> float:
     return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
 
 
-def read_prices(path: Path | None) -> Prices:
+def read_prices(path: Path) -> Prices:
     """A price list.
 
     Raises:
         ResultsError: when the file is none.
     """
-    if path is None:
-        return Prices()
     try:
         return Prices.model_validate_json(path.read_bytes())
     except (OSError, ValueError) as error:

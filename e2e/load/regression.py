@@ -1,9 +1,11 @@
 """`python -m load.regression OLD.json NEW.json`: whether an experiment found less than the one before it.
 
-Compares p95, CPU a request and memory of every configuration, profile and way that both ran, and the size of every
-artifact. The noise is what both measured themselves: blocks of each are resampled on their own, and the interval of
-new over old holds for all comparisons together, so that a hundred of them do not raise an alarm by chance. A
-regression is an interval that lies wholly beyond the margin.
+Judges what the targets are about: p95, CPU a request and memory of the most compressed configuration, by profile and
+way, and the size of every artifact. The noise is what both measured themselves: blocks of each are resampled on their
+own, and the interval of new over old holds for all that is judged together. That is a dozen figures: with all of the
+hundred and fifty that there are the intervals of three blocks would be so wide that nothing was ever seen. The others
+stand in the table and raise no alarm. A regression is an interval that lies wholly beyond the margin. The table tells
+how much worse a figure would have to be for this noise to show it.
 
 Exit status: 0 no regression, 1 a regression, 2 the two cannot be compared.
 """
@@ -11,10 +13,11 @@ Exit status: 0 no regression, 1 a regression, 2 the two cannot be compared.
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from load.report import paper
 from load.report.bootstrap import CONFIDENCE, FEWEST_BLOCKS, Blocks, Estimate, estimate_change, geometric_mean
 from load.report.cells import CPU_A_REQUEST, MEMORY, P95, Cells, Condition
 from load.results import Configuration, Provenance, Results, ResultsError, read_results
@@ -22,7 +25,7 @@ from load.results import Configuration, Provenance, Results, ResultsError, read_
 MARGIN_PERCENT = 5.0
 MEASURES = (P95, MEMORY, CPU_A_REQUEST)
 
-Verdict = Literal["regression", "improved", "same", "not told apart", "too few blocks"]
+Verdict = Literal["regression", "improved", "same", "not told apart", "too few blocks", "not judged"]
 
 
 class IncomparableError(Exception):
@@ -51,6 +54,12 @@ class Compared:
     change: Estimate
     verdict: Verdict
 
+    def visible_percent(self, margin_percent: float) -> float | None:
+        """How much worse it would have to be to be seen as a regression; None where no noise is known."""
+        if self.change.low is None:
+            return None
+        return 100 * ((1 + margin_percent / 100) * self.change.value / self.change.low - 1)
+
 
 def compare_results(old: Results, new: Results, margin_percent: float = MARGIN_PERCENT) -> list[Compared]:
     """Every figure that both have.
@@ -68,8 +77,18 @@ def compare_results(old: Results, new: Results, margin_percent: float = MARGIN_P
     sizes = list(_compare_sizes(old, new, margin_percent))
     if not pairs and not sizes:
         raise IncomparableError("no configuration was run by both under the same profile: name two of the same kind")
-    confidence = 1 - (1 - CONFIDENCE) / max(1, len(pairs))
-    return [*(_compare(pair, confidence, margin_percent) for pair in pairs), *sizes]
+    judged = _choose_judged(old, new)
+    number = sum(pair.configuration in judged for pair in pairs)
+    confidence = 1 - (1 - CONFIDENCE) / max(1, number)
+    found = [_compare(pair, confidence, margin_percent) for pair in pairs]
+    return [*(each if each.configuration in judged else replace(each, verdict="not judged") for each in found), *sizes]
+
+
+def _choose_judged(old: Results, new: Results) -> set[str]:
+    """Ours at the smallest setting of the paper's network, or of the others where that one is not in both."""
+    alike = [each for each in _list_alike(old, new) if each.kind == "modelpress"]
+    smallest = [each for each in alike if (each.alpha, each.bits) == paper.SMALLEST] or alike
+    return {each.name for each in smallest if each.network == paper.NETWORK} or {each.name for each in smallest}
 
 
 @dataclass(frozen=True)
@@ -163,35 +182,42 @@ def judge(change: Estimate, margin_percent: float) -> Verdict:
     return "same" if 1 / most <= change.low and change.high <= most else "not told apart"
 
 
-def format_table(compared: Sequence[Compared]) -> str:
+def format_table(compared: Sequence[Compared], margin_percent: float = MARGIN_PERCENT) -> str:
     """Plain text, in columns; regressions first."""
-    rows = [_HEAD, *map(_format_row, sort_worst_first(compared))]
+    rows = [_HEAD, *(_format_row(each, margin_percent) for each in sort_worst_first(compared))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 
-def format_markdown(compared: Sequence[Compared], sentence: str) -> str:
+def format_markdown(compared: Sequence[Compared], sentence: str, margin_percent: float = MARGIN_PERCENT) -> str:
     """For a CI job's summary: the sentence, what changed, and the rest folded away."""
     changed = [each for each in sort_worst_first(compared) if each.verdict in {"regression", "improved"}]
     others = [each for each in sort_worst_first(compared) if each not in changed]
     parts = ["## Load: compared with the last experiment", sentence]
     if changed:
-        parts.append(_format_markdown_table(changed))
+        parts.append(_format_markdown_table(changed, margin_percent))
     if others:
         title = f"<details><summary>{len(others)} without a change that can be told</summary>"
-        parts += [title, _format_markdown_table(others), "</details>"]
+        parts += [title, _format_markdown_table(others, margin_percent), "</details>"]
     return "\n\n".join(parts) + "\n"
 
 
-def _format_markdown_table(compared: Sequence[Compared]) -> str:
-    rows = [_HEAD, ("---",) * len(_HEAD), *map(_format_row, compared)]
+def _format_markdown_table(compared: Sequence[Compared], margin_percent: float) -> str:
+    rows = [_HEAD, ("---",) * len(_HEAD), *(_format_row(each, margin_percent) for each in compared)]
     return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows)
 
 
-_HEAD = ("configuration", "under", "figure", "old", "new", "new/old", "interval", "blocks", "verdict")
-_ORDER: dict[Verdict, int] = {"regression": 0, "improved": 1, "not told apart": 2, "too few blocks": 3, "same": 4}
+_HEAD = ("configuration", "under", "figure", "old", "new", "new/old", "interval", "sees from", "blocks", "verdict")
+_ORDER: dict[Verdict, int] = {
+    "regression": 0,
+    "improved": 1,
+    "not told apart": 2,
+    "too few blocks": 3,
+    "same": 4,
+    "not judged": 5,
+}
 
 
 def sort_worst_first(compared: Sequence[Compared]) -> list[Compared]:
@@ -199,8 +225,8 @@ def sort_worst_first(compared: Sequence[Compared]) -> list[Compared]:
     return sorted(compared, key=lambda each: (_ORDER[each.verdict], -each.change.value))
 
 
-def _format_row(each: Compared) -> tuple[str, ...]:
-    change = each.change
+def _format_row(each: Compared, margin_percent: float) -> tuple[str, ...]:
+    change, visible = each.change, each.visible_percent(margin_percent)
     exact = each.figure.startswith("Size")
     interval = "none" if change.low is None or change.high is None else f"{change.low:.3f} to {change.high:.3f}"
     return (
@@ -211,6 +237,7 @@ def _format_row(each: Compared) -> tuple[str, ...]:
         f"{each.new:,.0f}" if exact else f"{each.new:,.3f}",
         f"{change.value:.3f}",
         "exact" if exact else interval,
+        "-" if visible is None else f"+{visible:.0f} %",
         "-" if exact else str(change.blocks),
         each.verdict,
     )
@@ -218,11 +245,18 @@ def _format_row(each: Compared) -> tuple[str, ...]:
 
 def format_sentence(compared: Sequence[Compared], margin_percent: float, left_out: Sequence[str] = ()) -> str:
     """What came of it, how it was judged, and what only one of the two has."""
+    visible = [
+        found
+        for each in compared
+        if each.condition and each.verdict != "not judged" and (found := each.visible_percent(margin_percent))
+    ]
+    seen = f" It would have seen a figure worse by {min(visible):.0f} to {max(visible):.0f} %." if visible else ""
     counts = {verdict: sum(each.verdict == verdict for each in compared) for verdict in _ORDER}
     told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
     return (
         f"{len(compared)} comparisons: {told}. A regression is an interval of new/old wholly beyond"
-        f" {1 + margin_percent / 100:g}; the intervals hold in {CONFIDENCE:.0%} of cases for all comparisons together."
+        f" {1 + margin_percent / 100:g}; the intervals hold in {CONFIDENCE:.0%} of cases for all that is judged."
+        + seen
         + (f" Not in both, or not alike: {', '.join(left_out)}." if left_out else "")
     )
 
@@ -242,10 +276,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     sentence = format_sentence(compared, options.margin_percent, list_left_out(old, new))
-    print(f"{format_table(compared)}\n{sentence}")
+    print(f"{format_table(compared, options.margin_percent)}\n{sentence}")
     if options.markdown is not None:
         with options.markdown.open("a", encoding="utf-8") as out:
-            out.write(format_markdown(compared, sentence))
+            out.write(format_markdown(compared, sentence, options.margin_percent))
     return 1 if any(each.verdict == "regression" for each in compared) else 0
 
 

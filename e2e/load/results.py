@@ -64,6 +64,17 @@ class ProfileTold(_Told):
     peak_requests_per_second: float
 
 
+class Trouble(_Told):
+    """A try that ended in an error, so that it gave no figures."""
+
+    at: str
+    of: str
+    """What was tried, such as a run."""
+    error: str
+    again: bool
+    """Whether it was tried once more; false: it was left out."""
+
+
 class Prices(_Told):
     """What a core and a gibibyte cost for an hour."""
 
@@ -71,6 +82,8 @@ class Prices(_Told):
     cpu_core_hour: NotNegative = 0.0
     memory_gibibyte_hour: NotNegative = 0.0
     source: str = "none was given"
+    example: bool = False
+    """True: of the list that comes with the experiment, and no provider's."""
 
 
 class Configuration(_Told):
@@ -89,6 +102,8 @@ class Configuration(_Told):
     artifact_bytes: int | None = None
     uncompressed_bytes: int | None = None
     """The same weights as float32."""
+    saved_model_bytes: int | None = None
+    """The files of the SavedModel on the pod's disk; null but for a server that loads it."""
     bits_per_weight: float | None = None
     entropy_bits_per_weight: float | None = None
     image: str = ""
@@ -142,7 +157,7 @@ class Run(_Told):
     node_cpu_seconds: NotNegative
     """Of all processes of the machine while the run lasted."""
     generator_share_percent: NotNegative
-    """Of the processor time that the machine has, cores x seconds."""
+    """While the load lasted, of the processor time that the machine has: cores x seconds of the profile."""
     void: str | None = None
     """Why the run counts for nothing; null when it counts."""
     prometheus: PrometheusKpis | None = None
@@ -171,6 +186,8 @@ class Saturation(_Told):
     protocol: Protocol
     requests_per_second: float | None = None
     """Null where even the lowest rate was too much."""
+    at_least: bool = False
+    """True: nothing was too much for the server; the search ended at what the generator, or the search, can do."""
     rule: str
     steps: list[SaturationStep]
 
@@ -184,6 +201,7 @@ class Results(_Told):
     prices: Prices = Prices()
     configurations: list[Configuration] = []
     runs: list[Run] = []
+    troubles: list[Trouble] = []
     saturation: list[Saturation] = []
     scaling: list[dict[str, Any]] = []
     startup: list[dict[str, Any]] = []

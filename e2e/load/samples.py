@@ -113,6 +113,11 @@ def summarise_hold(samples: Samples, profile: Profile) -> Summary:
     return summarise(samples.during(begin, end), end - begin)
 
 
+def count_in_time(samples: Samples, seconds: float) -> int:
+    """How many were answered as they should be before so many seconds were over."""
+    return int(np.sum(samples.ok & (samples.sent_seconds + samples.elapsed_milliseconds / 1000 <= seconds)))
+
+
 def percentile(values: Floats, percent: float) -> float | None:
     """The smallest value that so many of a hundred do not exceed; None of nothing."""
     return float(np.percentile(values, percent, method="inverted_cdf")) if len(values) else None

@@ -12,9 +12,12 @@ FIRST_RATE = 8.0
 LARGEST_RATE = 4096.0
 HALVINGS = 3
 MOST_SLOWDOWN = 3.0
+LEAST_ACHIEVED = 0.95
+"""Of the rate: what was answered before its time was over."""
 RULE = (
-    f"highest flat rate with no failure and p95 <= {MOST_SLOWDOWN:g}x the unloaded p95"
-    f" (at {UNLOADED_RATE:g} requests/s); rates double, then {HALVINGS} halvings of the factor in between"
+    f"highest flat rate with no failure, {LEAST_ACHIEVED:.0%} answered within its time, and p95 <="
+    f" {MOST_SLOWDOWN:g}x the unloaded p95 (at {UNLOADED_RATE:g} requests/s); rates double, then {HALVINGS} halvings of"
+    " the factor in between; 'at least' where the search ended before anything was too much for the server"
 )
 
 
@@ -23,6 +26,7 @@ def is_borne(step: SaturationStep, unloaded_p95_milliseconds: float) -> bool:
     return (
         step.void is None
         and step.failures == 0
+        and step.achieved >= LEAST_ACHIEVED * step.rate
         and step.p95_milliseconds is not None
         and step.p95_milliseconds <= MOST_SLOWDOWN * unloaded_p95_milliseconds
     )
@@ -49,14 +53,23 @@ def plan_next_rate(steps: Sequence[SaturationStep]) -> float | None:
     return float((max(below) * min(refused)) ** 0.5) if below and halvings < HALVINGS else None
 
 
+def format_rate(found: Saturation) -> str:
+    """The highest rate that was borne, and whether it is the limit."""
+    if found.requests_per_second is None:
+        return "none was borne"
+    return ("at least " if found.at_least else "") + f"{found.requests_per_second:.4g}"
+
+
 def conclude(configuration: str, protocol: Protocol, steps: Sequence[SaturationStep]) -> Saturation:
-    """What the steps say."""
+    """What the steps say: the last rate that was borne, which is no limit while the server refused none."""
     unloaded = steps[0].p95_milliseconds if steps else None
     borne = [] if unloaded is None else [step.rate for step in steps if is_borne(step, unloaded)]
+    refused = [] if unloaded is None else [step for step in steps if step.void is None and not is_borne(step, unloaded)]
     return Saturation(
         configuration=configuration,
         protocol=protocol,
         requests_per_second=max(borne, default=None),
+        at_least=bool(borne) and not refused,
         rule=RULE,
         steps=list(steps),
     )

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,14 +59,19 @@ def render_chart_values(
     }
 
 
-def bring_up(state: Path, folder: Path, *, with_flask: bool, tell: Tell) -> Scene:
+def bring_up(
+    state: Path, folder: Path, *, with_flask: bool, tell: Tell, check: Callable[[str, str], None] | None = None
+) -> Scene:
     """The embedded node with images, chart and Prometheus, as the demo has them.
 
     Args:
         state: the node's folder.
-        folder: what outlives the node: the store's artifacts, and the log of what is built.
+        folder: of the log of what is built. The store is beside the node's folder: a node has one, whichever folder of
+            results is named, and a volume cannot be moved while the node lives.
         with_flask: whether the baseline's image is needed.
         tell: is given each line of progress.
+        check: is given the images of our servers and of the baseline before the node is touched: a chart with another
+            image would replace the pods of every model that is there.
 
     Raises:
         ClusterError: when no node can run here, or something cannot be built.
@@ -77,7 +82,10 @@ def bring_up(state: Path, folder: Path, *, with_flask: bool, tell: Tell) -> Scen
     tell("building programs and images that are not there yet")
     provisioning = Provisioning(folder / "provisioning.log", targets)
     provisioning.wait()
-    installation = Installation(Node(Places(state.resolve(), binaries_folder())), NAMESPACE, folder / "volumes")
+    if check is not None:
+        check(provisioning.images["server"], provisioning.images.get(FLASK_TARGET, ""))
+    volumes = plan_volumes_folder(state)
+    installation = Installation(Node(Places(state.resolve(), binaries_folder())), NAMESPACE, volumes)
     installation.node.up(tell)
     installation.load_images(provisioning.images)
     installation.make_namespaces()
@@ -85,6 +93,12 @@ def bring_up(state: Path, folder: Path, *, with_flask: bool, tell: Tell) -> Scen
     tell("installing charts/modelpress by Helm, with its Prometheus")
     installation.install_chart(provisioning.images, render_chart_values())
     return stand_on(installation, provisioning.images.get(FLASK_TARGET, ""))
+
+
+def plan_volumes_folder(state: Path) -> Path:
+    """Where a node's store is: beside its folder, since what was built outlives the node."""
+    place = state.resolve()
+    return place.with_name(f"{place.name}-load-volumes")
 
 
 def stand_on(installation: Installation, flask_image: str, scrape_seconds: int = SCRAPE_SECONDS) -> Scene:

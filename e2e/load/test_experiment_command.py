@@ -1,16 +1,22 @@
 """The command line: what it asks for, what it refuses, and how it ends."""
 
 import os
+import shlex
 import signal
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from cluster.processes import ClusterError
 
+from load.arguments import make_parser, make_plan
 from load.deploying import Scene, require_reach
-from load.experiment import main, make_parser, make_plan
+from load.experiment import main
 from load.kpis import PrometheusPlace
-from load.scenes import format_missing
+from load.made_up_results import MadeUp, make_results
+from load.results import read_results, write_results
+from load.scenes import format_missing, plan_volumes_folder
 
 PLACE = PrometheusPlace("modelpress-system", "modelpress-prometheus:9090")
 
@@ -46,6 +52,7 @@ def test_the_short_form_is_one_block_of_one_profile():
         (["--protocols", "soap"], "'soap' must be of rest, grpc"),
         (["--blocks", "0"], "0 must be above 0"),
         (["--seconds", "-1"], "-1 must be above 0"),
+        (["--saturation-seconds", "2"], "2 must be 0, or at least 10"),
         (["--context", "x", "--state", "y"], "not allowed with argument"),
     ],
 )
@@ -81,6 +88,38 @@ def test_sigterm_ends_it_with_what_there_is(tmp_path, monkeypatch, capsys):
     assert "the same command goes on from there" in capsys.readouterr().out
 
 
+def test_a_report_is_written_of_what_there_is_however_it_ended(tmp_path, monkeypatch, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    path = make_results(tmp_path, MadeUp(networks=("digits",), blocks=1, seconds=12.0, with_samples=False))
+    empty = read_results(path).model_copy(update={"runs": []})
+    write_results(path, empty)
+
+    def fail(*_):
+        raise ClusterError("the cluster is gone")
+
+    monkeypatch.setattr("load.experiment.run", fail)
+    try:
+        assert main(["run", "--report", "-o", str(tmp_path)]) == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (tmp_path / "report" / "report.html").is_file()
+    assert "the cluster is gone" in capsys.readouterr().err
+
+
+def test_make_measures_and_reports_into_the_folder_that_it_was_given(tmp_path):
+    """The recipe of the target, with programs that say what they were given."""
+    makefile = Path(__file__).resolve().parents[2] / "Makefile"
+    out = str(tmp_path / "elsewhere")
+    command = ["make", "--dry-run", "--file", str(makefile), "e2e-load", f"ARGS=-o {out}"]
+    said = subprocess.run(command, cwd=makefile.parent, check=True, capture_output=True, text=True).stdout
+    (line,) = [line for line in said.splitlines() if "load.experiment" in line]
+    given = shlex.split(line.partition("load.experiment")[2])
+    options = make_parser().parse_args(given)
+    assert (options.command, options.report, str(options.output)) == ("run", True, out)
+    # nothing after it, which would not be reached, or would look elsewhere
+    assert "load.report" not in said
+
+
 class Cluster:
     """kubectl of a cluster whose Services have an address that leads nowhere."""
 
@@ -106,6 +145,13 @@ def test_images_that_a_cluster_lacks_are_named_before_anything_is_deployed():
     assert format_missing(["modelpress"], node) == ""
     assert "needs an image of the Flask baseline" in format_missing(["flask", "modelpress"], node)
     assert "can pull no image" in format_missing(["tensorflow-serving"], node)
+
+
+def test_the_store_is_the_nodes_and_not_that_of_a_folder_of_results(tmp_path):
+    (tmp_path / "cluster").mkdir()
+    assert plan_volumes_folder(tmp_path / "cluster") == tmp_path / "cluster-load-volumes"
+    # outside of what `make cluster-down` removes
+    assert not plan_volumes_folder(tmp_path / "cluster").is_relative_to(tmp_path / "cluster")
 
 
 def test_conditions_name_what_must_be_the_same():

@@ -1,10 +1,14 @@
 """The Flask baseline's pod is ours with another server."""
 
+import subprocess
+import sys
+
 import pytest
 
 from load.configurations import Limits, Planned, render_manifest
-from load.deploying import count_threads
+from load.deploying import Scene, count_threads, read_saved_model_bytes
 from load.flask_pod import render_flask
+from load.kpis import PrometheusPlace
 from model_operator.api.v1alpha1 import CompressedModel
 from model_operator.planning.artifact import Artifact
 from model_operator.planning.deployment import render_deployment
@@ -45,6 +49,25 @@ def test_its_labels_are_none_that_our_services_or_scrapes_select(ours):
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert not [name for name in labels if name.startswith("modelpress.dev/")]
     assert labels["app.kubernetes.io/name"] == "flask-baseline"
+
+
+def test_the_size_of_a_saved_model_is_that_of_its_files_without_ours(tmp_path):
+    for name, size in (("saved_model.pb", 5), ("variables/variables.data", 70), ("fingerprint.pb", 1)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(size))
+    (tmp_path / "model.tflite").write_bytes(bytes(300))
+    (tmp_path / "assets.extra").mkdir()
+    (tmp_path / "assets.extra" / "inputs.npy").write_bytes(bytes(900))
+
+    class Pod:
+        def run(self, *arguments):
+            assert arguments[:5] == ("exec", "deployment/cnn-flask", "-n", "load", "--")
+            return subprocess.run([sys.executable, *arguments[6:]], check=False, capture_output=True, text=True)
+
+    scene = Scene(Pod(), "load", "a node", PrometheusPlace("system", "prometheus:9090"))
+    planned = Planned("cnn-flask", "cnn", 0.0, 32, "flask")
+    assert read_saved_model_bytes(scene, planned, {"args": ["--name=x", f"--folder={tmp_path}"]}) == 76
+    assert read_saved_model_bytes(scene, planned, {"args": [f"--folder={tmp_path / 'none'}"]}) is None
 
 
 @pytest.mark.parametrize(("cpu", "threads"), [("500m", 1), ("1", 1), ("1500m", 2), ("2", 2)])

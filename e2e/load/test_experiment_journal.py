@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from load.arguments import make_parser, make_plan
+from load.experiment import check_images
 from load.journal import Journal, count_failures
 from load.measuring import Key
 from load.profiles import PROFILES
@@ -151,8 +153,42 @@ def test_another_file_is_refused_in_a_sentence(tmp_path, text):
         read_results(tmp_path / "none.json")
 
 
-def test_prices_come_from_a_file_and_are_nothing_without_one(tmp_path):
-    assert read_prices(None) == Prices()
+def test_prices_that_were_given_stay_and_without_any_those_of_the_example_stand_there(path):
+    mine = Prices(cpu_core_hour=0.07, source="mine")
+    assert Journal(path, provenance()).results.prices.example
+    assert Journal(path, provenance(), mine).results.prices == mine
+    assert Journal(path, provenance()).results.prices == mine
+    assert read_results(path).prices == mine
+
+
+def test_another_image_or_other_weights_are_refused_before_anything_is_deployed(path):
+    digest = "sha256:" + "1" * 64
+    journal = Journal(path, provenance())
+    journal.note_configurations([configuration(), configuration(name="t", trained=True, weights=f"trained, {digest}")])
+    journal.require_alike("cnn-a0-b32", image="server:1", digest=None)
+    journal.require_alike("cnn-a0-b32", image="", digest=None)
+    journal.require_alike("cnn-flask", image="another:1", digest=None)
+    journal.require_alike("t", image="server:1", digest=digest)
+    for name, image, other in (
+        ("cnn-a0-b32", "server:2", None),
+        ("cnn-a0-b32", "server:1", digest),
+        ("t", "server:1", None),
+        ("t", "server:1", digest.replace("1", "2")),
+    ):
+        with pytest.raises(ResultsError, match=f"holds runs of {name} with another image, other weights or limits"):
+            journal.require_alike(name, image=image, digest=other)
+
+
+def test_another_image_is_refused_before_the_node_is_touched(path):
+    plan = make_plan(make_parser().parse_args(["run", "--networks", "cnn", "--configurations", "a0-b32"]))
+    check_images(path, plan, "server:2", "flask:1")
+    Journal(path, provenance()).note_configurations([configuration()])
+    check_images(path, plan, "server:1", "flask:1")
+    with pytest.raises(ResultsError, match="holds runs of cnn-a0-b32 with another image"):
+        check_images(path, plan, "server:2", "flask:1")
+
+
+def test_prices_come_from_a_file(tmp_path):
     path = tmp_path / "prices.json"
     path.write_text('{"cpuCoreHour": 0.05, "memoryGibibyteHour": 0.01, "currency": "EUR", "source": "mine"}')
     assert read_prices(path).cpu_core_hour == 0.05

@@ -45,6 +45,22 @@ def test_one_that_fails_unloaded_bears_nothing():
 def test_one_that_bears_everything_ends_at_the_largest_rate():
     steps = walk(1e9)
     assert LARGEST_RATE / 2 < max(step.rate for step in steps) <= LARGEST_RATE
+    assert conclude("m", "rest", steps).at_least
+
+
+def test_a_limit_that_was_found_is_no_lower_bound_even_if_the_generator_was_too_much_later():
+    steps = walk(100)
+    assert not conclude("m", "rest", steps).at_least
+    assert not conclude("m", "rest", [*steps, steps[-1].model_copy(update={"void": "late"})]).at_least
+
+
+def test_a_rate_of_which_the_answers_did_not_come_in_its_time_is_not_borne():
+    steps = [
+        SaturationStep(rate=2, achieved=1.95, p95_milliseconds=5),
+        SaturationStep(rate=8, achieved=7.5, p95_milliseconds=5),
+    ]
+    assert conclude("m", "rest", steps).requests_per_second == 2
+    assert plan_next_rate(steps) is None
 
 
 def test_a_step_that_measured_its_generator_is_not_borne():
@@ -53,5 +69,7 @@ def test_a_step_that_measured_its_generator_is_not_borne():
         SaturationStep(rate=8, achieved=8, p95_milliseconds=5),
         SaturationStep(rate=16, achieved=16, p95_milliseconds=5, void="the generator took too much"),
     ]
-    assert conclude("m", "rest", steps).requests_per_second == 8
+    found = conclude("m", "rest", steps)
+    # what the server would have borne is not known
+    assert (found.requests_per_second, found.at_least) == (8, True)
     assert plan_next_rate(steps) == pytest.approx((8 * 16) ** 0.5)

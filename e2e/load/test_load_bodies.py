@@ -3,9 +3,10 @@
 import json
 
 import numpy as np
+import pytest
 
-from load.bodies import COUNT, Pictures, load_pictures, main, read_images, read_lines, write_bodies
-from load.generating import Target
+from load.bodies import COUNT, Pictures, download, load_pictures, main, read_images, read_lines, write_bodies
+from load.generating import GeneratorError, Target
 from load.grpc_open_model import read_requests
 from model_server._protos.tensorflow_serving.apis import predict_pb2
 
@@ -31,10 +32,47 @@ def test_digits_stand_in_for_images_of_their_size():
 
 
 def test_noise_is_called_noise_and_is_always_the_same(tmp_path):
-    first, again = (load_pictures((32, 32, 3), {"MODELPRESS_DATA": str(tmp_path)}) for _ in range(2))
+    data = {"MODELPRESS_DATA": str(tmp_path)}
+    first, again = (load_pictures((32, 32, 3), data, allow_noise=True) for _ in range(2))
     assert first.source == "noise (seed 0), no images"
     assert np.array_equal(first.images, again.images)
     assert first.labels.tolist() == [-1] * COUNT
+
+
+def test_cifar10_that_is_not_there_is_fetched_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    fetched = []
+
+    def fetch(parent):
+        fetched.append(parent)
+        (parent / "cifar-10-batches-bin").mkdir(parents=True)
+        (parent / "cifar-10-batches-bin" / "test_batch.bin").write_bytes(bytes(3073 * 64))
+
+    sources = [load_pictures((32, 32, 3), {}, fetch=fetch).source for _ in range(2)]
+    assert sources == ["CIFAR-10, another copy (not the published pixels), test images 0 to 63"] * 2
+    assert fetched == [tmp_path / "modelpress"]
+
+
+def test_noise_is_sent_for_cifar10_only_where_that_is_allowed(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def fetch(_):
+        raise GeneratorError("no way out")
+
+    with pytest.raises(GeneratorError, match=r"no CIFAR-10 to send \(no way out\): name .*, or say --allow-noise"):
+        load_pictures((32, 32, 3), {}, fetch=fetch)
+    assert load_pictures((32, 32, 3), {}, fetch=fetch, allow_noise=True).source == "noise (seed 0), no images"
+    with pytest.raises(GeneratorError, match=f"{tmp_path} holds no test_batch.bin"):
+        load_pictures((32, 32, 3), {"MODELPRESS_DATA": str(tmp_path)}, fetch=fetch)
+
+
+def test_the_download_of_the_builder_is_translated(tmp_path, monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with pytest.raises(GeneratorError, match="cannot be downloaded"):
+        download(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_body_is_a_file_a_line_and_a_request_of_the_same_image(tmp_path):

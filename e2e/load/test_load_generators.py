@@ -203,6 +203,19 @@ def test_the_cpu_time_of_a_child_is_its_own(tmp_path):
     assert idle.wall_seconds >= 0.2
 
 
+def test_the_cpu_time_of_a_part_of_a_childs_time_is_told(tmp_path):
+    burn = "begun = time.process_time()\nwhile time.process_time() < begun + 0.6: pass\n"
+    program = (
+        f"import time\n{burn}print(time.time(), flush=True)\ntime.sleep(1)\nprint(time.time(), flush=True)\n{burn}"
+    )
+    spent = run_measured([sys.executable, "-c", program], tmp_path / "log", 60, os.environ)
+    calm, busy = (float(line) for line in (tmp_path / "log").read_text().split())
+    assert spent.cpu_between(0, calm) == pytest.approx(0.65, abs=0.15)
+    assert spent.cpu_between(calm, busy) < 0.15
+    assert spent.cpu_between(busy, busy + 60) == pytest.approx(0.6, abs=0.15)
+    assert spent.cpu_between(0, busy + 60) == spent.cpu_seconds
+
+
 @pytest.mark.parametrize(
     ("command", "limit", "message"),
     [

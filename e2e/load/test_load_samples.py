@@ -1,13 +1,14 @@
 """Samples: what is written is read, and percentiles, rates and failures are what they are called."""
 
 import gzip
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from load.generating import Target, judge_generator, judge_lateness, share_percent
+from load.generating import GeneratorRun, Target, judge_generator, judge_lateness, share_percent
 from load.profiles import Profile
 from load.samples import (
     SamplesError,
@@ -97,13 +98,25 @@ def test_so_many_of_a_hundred_do_not_exceed_a_percentile_and_one_sample_is_it(va
     assert sum(value <= found for value in values) >= percent / 100 * len(values) * (1 - 1e-12)
 
 
+def generator_run(load_cpu_seconds, cpu_seconds=50.0, wall_seconds=80.0):
+    """A generator that took so much in a minute of load."""
+    return GeneratorRun(Path("s"), cpu_seconds, wall_seconds, load_cpu_seconds, 60, 0, "jmeter", "5")
+
+
 def test_a_generator_that_took_over_three_tenths_of_the_node_makes_a_run_void():
-    assert share_percent(36, 60, 2) == 30
-    assert judge_generator(36, 60, 2) is None
-    assert judge_generator(37, 60, 2) == (
-        "the generator took 37.0 CPU seconds in 60.0 s on 2 cores, 31 % of the node, where 30 % is the most: lower the"
-        " rate or give the node more cores"
+    assert share_percent(generator_run(36), 2) == 30
+    assert judge_generator(generator_run(36), 2) is None
+    assert judge_generator(generator_run(37), 2) == (
+        "the generator took 37.0 CPU seconds in 60.0 s of load on 2 cores, 31 % of the node, where 30 % is the most:"
+        " lower the rate or give the node more cores"
     )
+
+
+def test_the_time_before_and_after_the_load_does_not_dilute_the_generators_share():
+    # a whole of 40 CPU seconds in 200 s would pass for a tenth of two cores
+    assert share_percent(generator_run(37, cpu_seconds=40, wall_seconds=200), 2) > 30
+    # and 4 s of a JVM's start are no load
+    assert judge_generator(generator_run(35, cpu_seconds=39, wall_seconds=60), 2) is None
 
 
 def test_a_generator_that_sent_late_makes_a_run_void():

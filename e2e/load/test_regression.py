@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from load.made_up_results import MadeUp, make_provenance, make_results
-from load.regression import IncomparableError, compare_results, judge, list_left_out, main
+from load.regression import Compared, IncomparableError, compare_results, format_sentence, judge, list_left_out, main
 from load.report.bootstrap import Estimate
 from load.results import read_results, write_results
 
@@ -41,8 +41,9 @@ def test_half_as_fast_is_one(experiment, capsys):
 
 def test_twice_as_fast_is_an_improvement(experiment):
     compared = compare_results(read_results(experiment(seed=1)), read_results(experiment(seed=2, factor=0.5)))
-    verdicts = {each.verdict for each in compared if each.figure.startswith("CPU")}
-    assert verdicts == {"improved"}
+    cpu = [each for each in compared if each.figure.startswith("CPU")]
+    assert {each.verdict for each in cpu if each.configuration == "digits-a125-b8"} == {"improved"}
+    assert {each.verdict for each in cpu if each.configuration != "digits-a125-b8"} == {"not judged"}
 
 
 def test_two_blocks_raise_no_alarm_whatever_they_say(experiment, capsys):
@@ -74,10 +75,38 @@ def test_a_hundred_comparisons_of_equals_raise_few_alarms(experiment):
     def again():
         return base.model_copy(update={"runs": [shake(run) for run in base.runs]})
 
-    pairs = 20
+    pairs = 40
     found = [compare_results(again(), again()) for _ in range(pairs)]
     assert len(found[0]) == 3 * (6 * 4 + 2) + 7
-    assert sum(any(each.verdict == "regression" for each in compared) for compared in found) <= 3
+    assert sum(each.verdict != "not judged" and bool(each.condition) for each in found[0]) == 3 * 4
+    assert sum(any(each.verdict == "regression" for each in compared) for compared in found) <= 5
+
+
+def test_three_blocks_see_a_third_more_cpu_and_say_what_they_see(experiment):
+    """Four degrees of freedom at best: what is not judged must not widen the intervals of what is."""
+    noisy = {"blocks": 3, "noise": 0.06}
+    old, new = (read_results(experiment(seed=seed, factor=factor, **noisy)) for seed, factor in ((1, 1.0), (2, 1.33)))
+    judged = [each for each in compare_results(old, new) if each.condition and each.verdict != "not judged"]
+    assert {each.configuration for each in judged} == {"digits-a125-b8"}
+    cpu = [each for each in judged if each.figure.startswith("CPU")]
+    sees = [each.visible_percent(5) for each in cpu]
+    assert {each.verdict for each in cpu} == {"regression"}, sees
+    sentence = format_sentence(cpu, 5)
+    assert f"It would have seen a figure worse by {min(sees):.0f} to {max(sees):.0f} %." in sentence
+
+
+def test_a_change_just_above_what_is_seen_is_a_regression_and_one_below_is_not():
+    def compared(value):
+        change = Estimate(value, value / 1.3, value * 1.3, 3)
+        return Compared("a", "n75", "p95, ms", 1.0, value, change, judge(change, 5))
+
+    visible = compared(1.0).visible_percent(5)
+    assert visible == pytest.approx(36.5)
+    assert compared(1 + visible / 100 + 0.001).verdict == "regression"
+    assert compared(1 + visible / 100 - 0.001).verdict != "regression"
+    assert (
+        Compared("a", "n75", "p95, ms", 1, 1, Estimate(1, None, None, 2), "too few blocks").visible_percent(5) is None
+    )
 
 
 def test_a_grown_artifact_is_a_regression_without_noise(experiment):
@@ -141,7 +170,8 @@ def test_markdown_has_what_changed_before_the_rest(tmp_path, experiment):
     main([str(experiment(seed=1)), str(experiment(seed=2, factor=2.0)), "--markdown", str(summary)])
     text = summary.read_text()
     changed, folded = text.split("<details>")
-    assert "| configuration | under | figure | old | new | new/old | interval | blocks | verdict |" in changed
+    head = "| configuration | under | figure | old | new | new/old | interval | sees from | blocks | verdict |"
+    assert head in changed
     assert "| regression |" in changed
     assert "| regression |" not in folded
     assert "Size, bytes" in folded

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from load.made_up_results import MadeUp, make_results
+from load.provenance import EXAMPLE_PRICES, read_prices
 from load.report import paper
 from load.report.bootstrap import Estimate
 from load.report.cells import P95, Cells, Condition, Way
@@ -13,7 +14,7 @@ from load.report.cost import count_cost
 from load.report.drawing import spread
 from load.report.page import render_page
 from load.report.targets import judge_ratio
-from load.results import Prices, Results, read_results
+from load.results import Prices, Results, Saturation, SaturationStep, Trouble, read_results
 from model_builder import published
 
 REST = Way("rest", "jmeter")
@@ -94,7 +95,7 @@ def test_ours_stand_beside_theirs_with_ratio_and_interval(results):
     made = results()
     table = read_tables(render_page(made, {}))["Table V: p95 response time"][0]
     row = row_of(table, "\N{GREEK SMALL LETTER ALPHA} 1.25, b 8")
-    theirs, ours, their_ratio, ratio, against_flask, load = row[1:]
+    theirs, ours, their_ratio, ratio, against_flask, load, generator = row[1:]
     assert theirs == "9.44 | \N{PLUS-MINUS SIGN} 1.729"
     assert their_ratio == "1.72x"
     runs = [run for run in made.runs if (run.configuration, run.profile) == ("vgg16-a125-b8", "n75")]
@@ -109,6 +110,7 @@ def test_ours_stand_beside_theirs_with_ratio_and_interval(results):
     rate, failed = load.split(" | ")
     assert float(rate) == pytest.approx(sum(run.requests_per_second for run in rest) / 3, abs=0.006)
     assert failed == "none failed"
+    assert generator == "3.3 % | of the node, most 3.3 %"
 
 
 def test_two_blocks_print_no_interval_and_say_so(results):
@@ -127,7 +129,7 @@ def test_what_was_not_run_says_so(results):
         "not run"
     }
     row = row_of(tables["Table VI: Memory"][0], "\N{GREEK SMALL LETTER ALPHA} 1.25, b 8")
-    assert [row[2], *row[4:]] == ["not run"] * 4
+    assert [row[2], *row[4:]] == ["not run"] * 5
     assert "N = 250, REST by JMeter: vgg16-a0-b32" in page
     assert "saturation; scaling with the load; scale-out against size; models a node" in page
 
@@ -156,6 +158,23 @@ def test_void_runs_are_in_no_figure_and_are_told(results):
     assert "vgg16-a0-b8, n75, rest, block 1: the generator took 34 % of the node" in page
 
 
+def test_tries_that_ended_in_an_error_are_told(results):
+    made = results()
+    again = {"at": "now", "of": "vgg16-a0-b8 n75 rest block 1", "error": "it hung", "again": True}
+    for troubles, words in (
+        ([again], "1 try ended in an error, and all of them were made again."),
+        ([again, {**again, "again": False}], "2 tries ended in an error; left out: vgg16-a0-b8 n75 rest block 1."),
+    ):
+        assert words in render_page(made.model_copy(update={"troubles": [Trouble(**each) for each in troubles]}), {})
+
+
+def test_prices_of_the_example_are_called_so(results):
+    made = results()
+    assert "A core costs 0.04 USD" in render_page(made, {})
+    example = made.model_copy(update={"prices": read_prices(EXAMPLE_PRICES)})
+    assert "Example prices, no provider&#x27;s: a core costs 0.04 USD an hour" in render_page(example, {})
+
+
 def test_a_cell_of_void_runs_alone_says_void(results):
     made = results()
     changed = [
@@ -163,7 +182,7 @@ def test_a_cell_of_void_runs_alone_says_void(results):
         for run in made.runs
     ]
     table = read_tables(render_page(made.model_copy(update={"runs": changed}), {}))["CPU a request"][0]
-    assert row_of(table, "\N{GREEK SMALL LETTER ALPHA} 0, b 8")[1:] == ["void"] * 4
+    assert row_of(table, "\N{GREEK SMALL LETTER ALPHA} 0, b 8")[1:] == ["void"] * 5
 
 
 def test_a_repeated_block_counts_once(results):
@@ -240,6 +259,52 @@ def test_targets_stand_against_flask(results):
     assert (wanted, verdict) == ("at least 6x | aim 8x, paper 1.71x", "met")
     assert 11 < float(reached.split("x")[0]) < 11.3
     assert told["Failed requests, all six of ours | N = 250, gRPC by the Python generator"][2] == "met"
+
+
+def saturation(name, rates, borne, **changed):
+    """A search whose p95 is 2 ms for ours and 9 ms for others, up to the rate that is borne."""
+    p95 = 2.0 if "a125" in name else 9.0
+    steps = [
+        SaturationStep(rate=rate, achieved=rate, p95_milliseconds=p95 if rate <= borne else 99 * p95) for rate in rates
+    ]
+    told = {"configuration": name, "protocol": "rest", "requests_per_second": borne, "rule": "r", "steps": steps}
+    return Saturation(**{**told, **changed})
+
+
+def test_a_side_that_was_saturated_is_marked_and_compared_at_a_rate_that_both_bear(results):
+    found = [
+        saturation("vgg16-a125-b8", [2, 8, 16, 32, 64, 128], 64, at_least=True),
+        saturation("vgg16-flask", [2, 8, 16, 32, 22.6], 16),
+    ]
+    made = results().model_copy(update={"saturation": found})
+    rows = read_tables(render_page(made, {}))["VGG-16 at (1.25, 8) against TensorFlow float32 behind Flask"][0]
+    told = {row[0]: row[1:] for row in rows}
+    less = "p95 response time, times less"
+    # 10 requests a second at the peak of the one, 33 at that of the other
+    assert told[f"{less} | N = 75, REST by JMeter"][2].startswith("met")
+    for measure in (less, "Memory, times less", "CPU a request, times less"):
+        assert told[f"{measure} | N = 250, REST by JMeter"][2] == "saturated | Flask; not judged"
+    assert told[f"{less} | 16 requests/s, always, which both bear, REST"] == [
+        "4.50x | 2.00 and 9.00 ms", "at least 6x | aim 8x, paper 1.8x", "missed | no interval",
+    ]  # fmt: skip
+    assert told["Saturation, ours | flat rates, REST"][0] == "at least 64 | requests/s"
+    assert told["Saturation, Flask | flat rates, REST"][0] == "16 | requests/s"
+
+
+def test_the_size_stands_against_the_artifact_and_against_the_baselines_files(results):
+    made = results()
+    with_files = [
+        each.model_copy(update={"saved_model_bytes": 30 * each.artifact_bytes if each.kind == "flask" else None})
+        for each in made.configurations
+    ]
+    table = "VGG-16 at (1.25, 8) against TensorFlow float32 behind Flask"
+    beside = "Size, times smaller than the SavedModel | float32, the files on the Flask pod's disk"
+    for told, expected in ((made, "not run"), (made.model_copy(update={"configurations": with_files}), None)):
+        row = row_of(read_tables(render_page(told, {}))[table][0], beside)
+        ours, flask = (told.find_configuration(f"vgg16-{name}") for name in ("a125-b8", "flask"))
+        wanted = expected or f"{flask.saved_model_bytes / ours.artifact_bytes:.2f}x | no noise"
+        assert row[1] == wanted
+        assert row_of(read_tables(render_page(told, {}))[table][0], "Size, times smaller than (0, 32)")[1] != "not run"
 
 
 def test_a_thousand_requests_cost_their_cpu_and_the_time_of_their_memory():

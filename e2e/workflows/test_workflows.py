@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 from images.steps import tell_on_stderr
+from load.arguments import make_parser, make_plan
+from load.estimating import expect
+from load.report.bootstrap import FEWEST_BLOCKS
 
 from workflows.actionlint import MODULE, read_complaints
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".github" / "workflows"
+BUILDING_MINUTES = 90
 NAMES = ("ci", "cluster", "microk8s", "nightly-load")
 PINNED = re.compile(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 
@@ -93,6 +97,30 @@ def test_what_they_run_is_there(text):
         assert module == "pytest" or path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
     for path in re.findall(r"(?<= )((?:e2e|charts|examples|scripts)/[\w./-]+)", script):
         assert (ROOT / path).exists(), path
+
+
+def test_the_nights_load_fits_into_its_time():
+    workflow = yaml.safe_load((FOLDER / "nightly-load.yaml").read_text())
+    (job,) = workflow["jobs"].values()
+    (given,) = re.findall(r'make e2e-load[ \\\n]+ARGS="(.*?)"', "".join(step.get("run", "") for step in job["steps"]))
+    options = make_parser().parse_args(["run", *given.split()])
+    expected = expect(make_plan(options), options.rest_generator)
+    assert expected.runs >= 6 * FEWEST_BLOCKS
+    # programs and images are built before it where none are kept, and some runs are void and made once more
+    assert BUILDING_MINUTES + 1.15 * expected.seconds / 60 <= job["timeout-minutes"], expected
+
+
+def test_the_night_leaves_nothing_of_roots_and_keeps_no_volumes():
+    (job,) = yaml.safe_load((FOLDER / "nightly-load.yaml").read_text())["jobs"].values()
+    steps = job["steps"]
+    (loads,) = [number for number, step in enumerate(steps) if "make e2e-load" in step.get("run", "")]
+    after = steps[loads + 1]
+    assert after["if"] == "always()"
+    assert re.search(r"make cluster-down\n *sudo chown -R \S+ \. ", after["run"])
+    # nothing is done by root after it
+    assert not [step for step in steps[loads + 2 :] if "sudo" in step.get("run", "")]
+    (kept,) = [step["with"]["path"] for step in steps if "upload-artifact" in step.get("uses", "")]
+    assert kept.split() == ["build/e2e-load/results.json", "build/e2e-load/report"]
 
 
 def test_the_page_says_of_each_that_it_was_not_run():

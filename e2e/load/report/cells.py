@@ -6,7 +6,7 @@ from typing import Literal
 
 from load.report.bootstrap import Blocks
 from load.report.paper import NETWORK, SETTINGS, Setting
-from load.results import Configuration, ProfileTold, Results, Run
+from load.results import Configuration, ProfileTold, Results, Run, Saturation
 
 NETWORK_NAMES = {"vgg16": "VGG-16", "cnn": "CNN", "digits": "Digits network"}
 KIND_NAMES = {"flask": "Flask, TensorFlow float32", "tensorflow-serving": "TensorFlow Serving"}
@@ -175,10 +175,19 @@ def find_flask(results: Results, network: str) -> Configuration | None:
     return next((each for each in results.configurations if (each.network, each.kind) == (network, "flask")), None)
 
 
-def find_saturation(results: Results, name: str, protocol: str) -> float | None:
-    """The highest rate that a configuration bears; None where it was not searched, or none was borne."""
+def find_saturation(results: Results, name: str, protocol: str) -> Saturation | None:
+    """What is known of the highest rate that a configuration bears; None where it was not searched."""
     found = [each for each in results.saturation if (each.configuration, each.protocol) == (name, protocol)]
-    return found[-1].requests_per_second if found else None
+    return found[-1] if found else None
+
+
+def is_saturated(results: Results, name: str, condition: Condition) -> bool:
+    """Whether a profile's peak is known to be more than a configuration bears, so that its latency is a queue's."""
+    found = find_saturation(results, name, condition.way.protocol)
+    profile = next((each for each in results.profiles if each.name == condition.profile), None)
+    if found is None or profile is None or found.at_least:
+        return False
+    return (found.requests_per_second or 0.0) < profile.peak_requests_per_second
 
 
 def name_setting(setting: Setting) -> str:

@@ -89,7 +89,8 @@ def render_prices(prices: Prices) -> str:
     if not has_prices(prices):
         return render_paragraph("No price list was given, so that no cost is told.")
     told = (
-        f"A core costs {prices.cpu_core_hour:g} {prices.currency} an hour, a GiB of memory"
+        ("Example prices, no provider's: a" if prices.example else "A")
+        + f" core costs {prices.cpu_core_hour:g} {prices.currency} an hour, a GiB of memory"
         f" {prices.memory_gibibyte_hour:g} {prices.currency} an hour ({prices.source})."
     )
     return render_paragraph(told) + render_paragraph(FORMULA, "note")

@@ -20,6 +20,7 @@ from load.report.cells import (
     find_flask,
     find_row,
     find_saturation,
+    is_saturated,
     list_rows,
     name_configuration,
     speaks,
@@ -36,6 +37,7 @@ from load.report.markup import (
 )
 from load.report.model_tables import label_row
 from load.results import Configuration, ProfileTold
+from load.saturation import format_rate
 
 
 def render_load(cells: Cells, network: str, profile: ProfileTold, way: Way) -> str:
@@ -90,7 +92,7 @@ def _render_measure(cells: Cells, network: str, rows: Sequence[Row], asked: _Ask
         (f"{measure.title}, {measure.unit}", names),
         ("less than (0, 32)", names),
         *([("", ["less than Flask"])] if with_flask else []),
-        ("", ["requests/s"]),
+        ("", ["requests/s", "generator"]),
     ]
     table = paper.TABLE_NAMES.get(profile, "") if theirs else ""
     return render_table(f"{table}: {measure.title}".removeprefix(": "), head, lines)
@@ -108,16 +110,16 @@ def _render_row(
     state = "not run" if made is None else cells.state(made.name, condition)
     if made is None or state != "run":
         absent = Cell("void", kind="missing") if state == "void" else MISSING
-        ours, ratios, tail = absent, [absent] * len(bases), absent
+        ours, ratios, tail = absent, [absent] * len(bases), [absent] * 2
     else:
         figure = estimate_mean(cells.measure(made.name, condition, measure))
         ours = NOT_MEASURED if figure is None else format_cell(figure, measure.digits)
         found = [ratio_to(cells, base, made, condition, measure) for base in bases]
         ratios = [ONE if base is made else format_ratio(ratio) for base, ratio in zip(bases, found, strict=True)]
-        tail = _tell_load(cells, made, condition)
+        tail = [_tell_load(cells, made, condition), _tell_generator(cells, made, condition)]
     beside = [_tell_paper(theirs, row, measure)] if theirs else []
     against = [_tell_paper_ratio(theirs, row, measure)] if theirs else []
-    return [*beside, ours, *against, *ratios, tail]
+    return [*beside, ours, *against, *ratios, *tail]
 
 
 ONE = Cell(f"1{TIMES}", kind="missing")
@@ -154,6 +156,14 @@ def _tell_load(cells: Cells, made: Configuration, condition: Condition) -> Cell:
     return Cell(f"{rate:.2f}", f"{failed:,} failed" if failed else "none failed", "bad" if failed else "")
 
 
+def _tell_generator(cells: Cells, made: Configuration, condition: Condition) -> Cell:
+    """The part of the node's processor time that the load itself took: the mean over runs, and the most."""
+    shares = [run.generator_share_percent for run in cells.find(made.name, condition)]
+    if not shares:
+        return MISSING
+    return Cell(f"{sum(shares) / len(shares):.1f} %", f"of the node, most {max(shares):.1f} %")
+
+
 def _explain_blocks(cells: Cells, rows: Sequence[Row], condition: Condition) -> str:
     """Of how many blocks the figures are, and whether intervals can be given."""
     names = [row.configuration.name for row in rows if row.configuration is not None]
@@ -173,10 +183,11 @@ def _explain_saturation(cells: Cells, rows: Sequence[Row], profile: ProfileTold,
     asked = [row.configuration for row in rows if row.configuration and cells.find(row.configuration.name, condition)]
     notes = []
     for made in asked:
-        most = find_saturation(cells.results, made.name, way.protocol)
-        if most is not None and most < peak:
+        found = find_saturation(cells.results, made.name, way.protocol)
+        if found is not None and is_saturated(cells.results, made.name, condition):
             notes.append(
-                f"{name_configuration(made)} bears {most:.4g} requests/s, fewer than the {peak:.4g} at this profile's"
-                " peak: its response time is that of a queue. Compare at an equal rate that both bear."
+                f"{name_configuration(made)} bears {format_rate(found)} requests/s, fewer than the {peak:.4g} at"
+                " this profile's peak: its response time is that of a queue. Targets compare at an equal rate that both"
+                " bear."
             )
     return notes

@@ -40,6 +40,10 @@ def list_warnings(cells: Cells) -> list[str]:
             f"Untrained: {names}. Speed, CPU and memory mean something; there is no accuracy, and zeros and size are of"
             " initial weights."
         )
+    if results.troubles:
+        left_out = [each.of for each in results.troubles if not each.again]
+        lost = f"; left out: {_list(left_out)}" if left_out else ", and all of them were made again"
+        warnings.append(f"{_count(len(results.troubles), 'try', 'tries')} ended in an error{lost}.")
     void = [run for run in results.runs if run.void is not None]
     if void:
         told = Counter(run.void for run in void)
@@ -85,8 +89,8 @@ def _list_configurations(results: Results) -> str:
     return _list(parts) or "Nothing"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def _count(number: int, what: str, many: str = "") -> str:
+    return f"{number:,} {what if number == 1 else many or what + 's'}"
 
 
 def _list(texts: Sequence[str]) -> str:

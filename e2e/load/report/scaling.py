@@ -21,7 +21,10 @@ class Scaling(BaseModel):
         p95: (seconds from the start, milliseconds).
         failures: requests that failed.
         followed_seconds: from the load's rise to enough replicas.
+        came_back_seconds: from the load's fall to as many replicas as before.
         recovered_ratio: p95 after the rise over that before it, once replicas had followed.
+        void: why it counts for nothing; None when it counts.
+        missed: what was to be reached and was not.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
@@ -34,7 +37,10 @@ class Scaling(BaseModel):
     p95: list[tuple[float, float]] = []
     failures: int | None = None
     followed_seconds: float | None = None
+    came_back_seconds: float | None = None
     recovered_ratio: float | None = None
+    void: str | None = None
+    missed: list[str] | None = None
 
 
 def list_scaling(results: Results) -> list[Scaling]:

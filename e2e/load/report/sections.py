@@ -20,6 +20,7 @@ from load.report.markup import (
 )
 from load.report.scaling import Scaling, list_scaling
 from load.results import Results
+from load.saturation import format_rate
 
 _INTERVALS = (
     "A figure is the geometric mean over blocks. A ratio is taken within each block, where both sides met the same"
@@ -73,7 +74,7 @@ def render_saturation(results: Results, networks: Sequence[str], pictures: Pictu
         [
             Cell(found.configuration, kind="text"),
             Cell(PROTOCOL_NAMES[found.protocol]),
-            Cell("none was borne" if found.requests_per_second is None else f"{found.requests_per_second:.4g}"),
+            Cell(format_rate(found)),
             Cell(str(len(found.steps))),
         ]
         for found in results.saturation
@@ -124,8 +125,11 @@ def _render_scenario(number: int, each: Scaling, pictures: Pictures) -> str:
     facts = [
         f"Scaled on {each.metric}." if each.metric else "",
         "" if each.followed_seconds is None else f"Replicas followed in {each.followed_seconds:.4g} s.",
+        "" if each.came_back_seconds is None else f"They came back in {each.came_back_seconds:.4g} s.",
         "" if each.recovered_ratio is None else f"p95 came back to {each.recovered_ratio:.2f} times its value before.",
         "" if each.failures is None else f"{each.failures:,} requests failed.",
+        f"Missed: {'; '.join(each.missed)}." if each.missed else "",
+        f"Void, it counts for nothing: {each.void}." if each.void else "",
     ]
     return render_picture(
         f"scaling-{number}.png", pictures, " ".join(fact for fact in (f"{each.name}.", *facts) if fact)
