@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from load.generating import GeneratorError
+from load.generating import GeneratorError, GeneratorRun
 
 _POLL_SECONDS = 0.05
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
@@ -43,6 +43,21 @@ class Spent:
             return self.cpu_seconds
         (before, least), (after, most) = self.seen[place - 1], self.seen[place]
         return least + (most - least) * (moment_unix - before) / (after - before)
+
+
+def describe_run(spent: Spent, samples: Path, started_unix: float, seconds: float, by: tuple[str, str]) -> GeneratorRun:
+    """What a generator's process did whose profile began then and lasted so long; `by` is its name and version."""
+    generator, version = by
+    return GeneratorRun(
+        samples=samples,
+        cpu_seconds=spent.cpu_seconds,
+        wall_seconds=spent.wall_seconds,
+        load_cpu_seconds=spent.cpu_between(started_unix, started_unix + seconds),
+        load_seconds=seconds,
+        started_unix=started_unix,
+        generator=generator,
+        version=version,
+    )
 
 
 def run_measured(command: Sequence[str], log: Path, limit_seconds: float, environment: Mapping[str, str]) -> Spent:

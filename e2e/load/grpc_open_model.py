@@ -28,7 +28,7 @@ import grpc.aio
 import numpy as np
 
 from load.bodies import read_images, read_lines
-from load.child import run_measured
+from load.child import describe_run, run_measured
 from load.generating import GeneratorRun, Target
 from load.profiles import Profile, plan_arrivals
 from load.samples import make_samples, write_samples
@@ -82,16 +82,7 @@ def run_plan(
         spent = run_measured(command, log, limit, os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
         said = json.loads(log.read_text().splitlines()[-1])
     started = said["startedUnix"]
-    return GeneratorRun(
-        samples=out,
-        cpu_seconds=spent.cpu_seconds,
-        wall_seconds=spent.wall_seconds,
-        load_cpu_seconds=spent.cpu_between(started, started + profile.seconds),
-        load_seconds=profile.seconds,
-        started_unix=started,
-        generator="python",
-        version=read_version(),
-    )
+    return describe_run(spent, out, started, profile.seconds, ("python", read_version()))
 
 
 def read_version() -> str:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from load.child import run_measured
+from load.child import describe_run, run_measured
 from load.generating import GeneratorError, GeneratorRun, Target
 from load.jmeter_home import HERE, LAUNCHER, POM, make_home
 from load.profiles import Profile, plan_arrivals, plan_jmeter_seed, render_schedule
@@ -79,16 +79,7 @@ def run_plan(
             rows = list(csv.DictReader(lines))
         started = read_start(rows, folder / "run.log") + lead_seconds
     write_samples(make_samples(parse_rows(rows, started, plan_arrivals(profile, seed).tolist())), out)
-    return GeneratorRun(
-        samples=out,
-        cpu_seconds=spent.cpu_seconds,
-        wall_seconds=spent.wall_seconds,
-        load_cpu_seconds=spent.cpu_between(started, started + profile.seconds),
-        load_seconds=profile.seconds,
-        started_unix=started,
-        generator="jmeter",
-        version=read_version(),
-    )
+    return describe_run(spent, out, started, profile.seconds, ("jmeter", read_version()))
 
 
 def render_properties(target: Target, profile: Profile, seed: int) -> dict[str, str]:

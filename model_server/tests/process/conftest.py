@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from waiting import wait_until
 
 from model_server._protos import health_pb2_grpc
 from model_server._protos.tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
@@ -34,17 +34,6 @@ def find_free_ports(count: int) -> list[int]:
     for listener in listeners:
         listener.close()
     return ports
-
-
-def wait_until(predicate, timeout_seconds=START_SECONDS):
-    """Poll until the predicate's answer is true; its last answer is in the failure text."""
-    deadline = time.monotonic() + timeout_seconds
-    while True:
-        observation = predicate()
-        if observation:
-            return observation
-        assert time.monotonic() < deadline, f"not within {timeout_seconds} s; last observation: {observation!r}"
-        time.sleep(0.02)
 
 
 class Server:

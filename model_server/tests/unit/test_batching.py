@@ -1,9 +1,9 @@
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from waiting import wait_until
 
 from model_server.batching import BatchingEngine
 from model_server.batching_settings import Batching, BatchingSettings, load_batching
@@ -57,13 +57,6 @@ def threads():
 
 def items(*values):
     return {"x": np.array(values, np.float32).reshape(len(values), 1)}
-
-
-def wait_until(predicate):
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not predicate():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def run_joined(batching, engine, threads, requests, signature="s"):

@@ -5,20 +5,13 @@ import time
 
 import grpc
 import pytest
+from waiting import wait_until
 
 from model_server.grpc_calls import CallServer
 from model_server.turns import Turns
 
 WAIT_SECONDS = 20.0
 ECHO = "/test.Echo/Echo"
-
-
-def wait_until(predicate):
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not (observation := predicate()):
-        assert time.monotonic() < deadline, f"not within {WAIT_SECONDS} s; last observation: {observation!r}"
-        time.sleep(0.01)
-    return observation
 
 
 class Running:

@@ -1,10 +1,10 @@
 """Bytes that gRPC requests may hold together, and requests that do not run where others arrive."""
 
 import threading
-import time
 
 import grpc
 import pytest
+from waiting import wait_until
 
 from model_server._protos import health_pb2, health_pb2_grpc
 from model_server._protos.tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
@@ -17,14 +17,6 @@ from model_server.turns import LARGEST_BYTES, check_work
 
 WAIT_SECONDS = 20.0
 LIMITS = RequestLimits(grpc_bytes=1_000_000)
-
-
-def wait_until(predicate):
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not (observation := predicate()):
-        assert time.monotonic() < deadline, f"not within {WAIT_SECONDS} s; last observation: {observation!r}"
-        time.sleep(0.01)
-    return observation
 
 
 class Plane:

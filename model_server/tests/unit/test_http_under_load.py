@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from waiting import wait_until
 
 from model_server import http_service
 from model_server.http_service import HttpService, _listen
@@ -15,14 +16,6 @@ from model_server.turns import check_work
 
 WAIT_SECONDS = 20.0
 LARGE_ANSWER = "x" * 30_000_000
-
-
-def wait_until(predicate):
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not (observation := predicate()):
-        assert time.monotonic() < deadline, f"not within {WAIT_SECONDS} s; last observation: {observation!r}"
-        time.sleep(0.01)
-    return observation
 
 
 class Routes:
