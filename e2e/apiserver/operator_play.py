@@ -149,6 +149,30 @@ class Cluster:
         """The build Jobs, once there are so many."""
         return wait_until(lambda: self.list("jobs"), lambda jobs: len(jobs) == count, seconds, f"{count} Jobs")
 
+    def wait_for_leaving(self, job):
+        """Until the Job is being deleted; it stays until its pods are gone."""
+        metadata = wait_until(
+            lambda: self.read("job", job)["metadata"],
+            lambda seen: "deletionTimestamp" in seen,
+            PATIENCE_SECONDS,
+            f"the end of {job}",
+        )
+        assert metadata["finalizers"] == ["foregroundDeletion"]
+
+    def collect_build(self, job):
+        """Be the garbage collector: the Job's pods are gone, and so is the Job."""
+        for pod in self.list("pods", f"job-name={job}"):
+            self.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
+        ended = self.read("job", job)["metadata"]["uid"]
+        self.patch("job", job, {"metadata": {"finalizers": None}})
+
+        def uid():
+            found = self.read("job", job)
+            return found and found["metadata"]["uid"]
+
+        # the next one of that name may be there already
+        wait_until(uid, lambda seen: seen != ended, PATIENCE_SECONDS, f"the end of {job}")
+
     def make_claim(self, name="modelpress-store"):
         """A claim, which stays pending: nothing binds it here."""
         resources = {"requests": {"storage": "1Gi"}}

@@ -16,32 +16,6 @@ def wait_for_owners(cluster, job, *names):
     wait_until(lambda: owners(cluster, job), lambda seen: seen == sorted(names), PATIENCE_SECONDS, f"owners of {job}")
 
 
-def wait_for_end(cluster, job):
-    """The Job is being deleted, and stays until its pods are gone."""
-    metadata = wait_until(
-        lambda: cluster.read("job", job)["metadata"],
-        lambda seen: "deletionTimestamp" in seen,
-        PATIENCE_SECONDS,
-        f"the end of {job}",
-    )
-    assert metadata["finalizers"] == ["foregroundDeletion"]
-
-
-def collect(cluster, job):
-    """Be the garbage collector: the Job's pods are gone, and so is the Job."""
-    for pod in cluster.list("pods", f"job-name={job}"):
-        cluster.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
-    ended = cluster.read("job", job)["metadata"]["uid"]
-    cluster.patch("job", job, {"metadata": {"finalizers": None}})
-
-    def uid():
-        found = cluster.read("job", job)
-        return found and found["metadata"]["uid"]
-
-    # the next one of that name may be there already
-    wait_until(uid, lambda seen: seen != ended, PATIENCE_SECONDS, f"the end of {job}")
-
-
 def test_suspending_the_only_asker_ends_the_build_and_going_on_makes_it_again(operator, cluster):
     assert operator
     cluster.make_claim()
@@ -51,12 +25,12 @@ def test_suspending_the_only_asker_ends_the_build_and_going_on_makes_it_again(op
     cluster.start_build(job)
     cluster.wait_for("small", Ready="False/Building")
     cluster.patch("cmod", "small", {"spec": {"suspend": True}})
-    wait_for_end(cluster, name)
+    cluster.wait_for_leaving(name)
     cluster.wait_for("small", Ready="False/Suspended", ArtifactReady="False/Suspended", Stalled="False/NotStalled")
     cluster.patch("cmod", "small", {"spec": {"suspend": False}})
     cluster.wait_for("small", Ready="False/BuildPending")
     assert f"Job {name} is being ended" in cluster.message("small", "Ready")
-    collect(cluster, name)
+    cluster.collect_build(name)
     (again,) = cluster.wait_for_jobs(1)
     assert again["metadata"]["name"] == name
     assert again["metadata"]["uid"] != job["metadata"]["uid"]
@@ -91,7 +65,7 @@ def test_of_two_that_leave_at_once_one_ends_the_build(operator, cluster):
     name = job["metadata"]["name"]
     wait_for_owners(cluster, name, *(f"m{number}" for number in range(6)))
     cluster.make(*(training_model(f"m{number}", suspend=True) for number in range(6)))
-    wait_for_end(cluster, name)
+    cluster.wait_for_leaving(name)
 
 
 def test_many_models_of_one_recipe_made_at_once_build_once(operator, cluster):
@@ -115,7 +89,7 @@ def test_another_recipe_ends_the_build_of_the_one_before(operator, cluster):
     (job,) = cluster.wait_for_jobs(1)
     cluster.start_build(job)
     cluster.patch("cmod", "small", {"spec": {"compression": {"bits": 4}}})
-    wait_for_end(cluster, job["metadata"]["name"])
+    cluster.wait_for_leaving(job["metadata"]["name"])
     assert len(cluster.wait_for_jobs(2)) == 2
 
 
@@ -134,7 +108,7 @@ def test_a_queue_admits_the_build_and_is_not_overruled(operator, cluster):
     cluster.wait_for("small", Ready="False/Building")
     assert cluster.read("job", name)["spec"]["suspend"] is False
     cluster.patch("cmod", "small", {"spec": {"suspend": True}})
-    wait_for_end(cluster, name)
+    cluster.wait_for_leaving(name)
 
 
 def test_gpus_node_and_deadline_reach_the_job(operator, cluster):

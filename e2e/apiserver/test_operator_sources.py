@@ -98,7 +98,11 @@ def test_a_priority_class_that_is_not_there_is_named_with_the_remedy(operator, c
         lambda: cluster.message("small", "Ready"), lambda said: said.endswith(expected), PATIENCE_SECONDS, "the remedy"
     )
     cluster.patch("cmod", "small", {"spec": {"build": {"priorityClassName": ""}}})
-    assert len(cluster.wait_for_jobs(2, seconds=20)) == 2, "a corrected name begins anew"
+    cluster.wait_for_leaving(job["metadata"]["name"])
+    cluster.collect_build(job["metadata"]["name"])
+    (corrected,) = cluster.wait_for_jobs(1, seconds=20)
+    assert corrected["metadata"]["name"] != job["metadata"]["name"], "a corrected name begins anew"
+    assert "priorityClassName" not in corrected["spec"]["template"]["spec"]
 
 
 def test_a_quota_that_leaves_no_room_is_named(operator, cluster):
