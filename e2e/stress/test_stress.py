@@ -28,17 +28,18 @@ def test_the_slope_is_that_of_the_last_half():
     assert measure_slope(make_rests(200_000, 3.0)) == pytest.approx((3.0, 0.0))
 
 
-def test_the_error_of_the_slope_is_that_of_a_line_through_points_that_scatter():
-    """Three rests at 0, 100,000 and 200,000 requests of the last half: residuals 1, -2, 1 about a level line."""
+def test_the_margin_of_the_slope_is_that_of_a_line_through_points_that_scatter():
+    """Three rests, 100,000 requests apart: residuals 1, -2, 1 about a level line, with one degree of freedom."""
     rests = [(0, 0.0), (200_000, 51.0), (300_000, 48.0), (400_000, 51.0)]
-    assert measure_slope(rests) == pytest.approx((0.0, 3**0.5))
+    assert measure_slope(rests) == pytest.approx((0.0, 12.71 * 3**0.5))
 
 
-def test_what_may_be_chance_is_no_growth():
-    rests = [(n, memory + (2.0 if n % 10_000 else -2.0)) for n, memory in make_rests(200_000, 1.5)]
-    assert Run(requests=200_000, rests={"plain": rests}).find_growth() == []
-    certain = [(n, memory + (2.0 if n % 10_000 else -2.0)) for n, memory in make_rests(200_000, 6.0)]
-    assert len(Run(requests=200_000, rests={"plain": certain}).find_growth()) == 1
+def test_a_step_is_no_growth_and_many_are():
+    """As the allocator takes memory: 3 MiB at once in the last half of 200,000 requests, or every 20,000 of them."""
+    once = [(n, 94.5 + (3.0 if n >= 130_000 else 0.0)) for n in range(5_000, 200_001, 5_000)]
+    again = [(n, 94.5 + 3.0 * (n // 20_000)) for n in range(5_000, 200_001, 5_000)]
+    assert Run(requests=200_000, rests={"plain": once}).find_growth() == []
+    assert len(Run(requests=200_000, rests={"plain": again}).find_growth()) == 1
 
 
 @pytest.mark.parametrize(
