@@ -7,15 +7,19 @@ from typing import get_args
 
 from load.autoscaled import Metric, ScalingPlan
 from load.conducting import Plan
-from load.configurations import BASELINES, NETWORKS, Limits
+from load.configurations import BASELINES, NETWORKS, Limits, PlanError
 from load.flask_pod import FlaskServer
+from load.node_cap import DensityPlan, read_quantity
 from load.profiles import PROFILES
 from load.results import Protocol
 from load.scenes import NAMESPACE, PROMETHEUS_SERVICE
+from load.start_plan import StartupPlan
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT_SECONDS = 20.0
 SHORT_SATURATION_SECONDS = 0.0
+SHORT_STARTS = 2
+SHORT_NODE_CPU = "500m"
 LEAST_SATURATION_SECONDS = 10.0
 """Of a flat rate: at two requests a second it needs so long to say anything."""
 
@@ -23,12 +27,47 @@ LEAST_SATURATION_SECONDS = 10.0
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="modelpress-bench", description="The paper's load experiment.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run|scaling|report")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run|scaling|startup|density|report")
     commands.add_parser("report", help="tables and plots of a results.json", add_help=False)
     _add_run(commands.add_parser("run", help="measure", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     scaling = "whether replicas follow a load that doubles, and one with bursts of five times"
     _add_scaling(commands.add_parser("scaling", help=scaling, formatter_class=argparse.ArgumentDefaultsHelpFormatter))
+    startup = "seconds from a pod's creation to Ready, with the store behind a link of 100 Mbit/s"
+    _add_startup(commands.add_parser("startup", help=startup, formatter_class=argparse.ArgumentDefaultsHelpFormatter))
+    density = "how many models fit on a node of 2 CPU and 4 GB and answer"
+    _add_density(commands.add_parser("density", help=density, formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     return parser
+
+
+def _add_startup(asked: argparse.ArgumentParser) -> None:
+    _add_place(asked)
+    _add_pair(asked)
+    asked.add_argument("--megabits", type=_positive(float), default=100.0, help="a second, of the store's link")
+    asked.add_argument("--blocks", type=_positive(int), default=5, help="how often each is started over each link")
+    asked.add_argument("--short", action="store_true", help="the digits network, two blocks, no baseline")
+
+
+def _add_density(asked: argparse.ArgumentParser) -> None:
+    _add_place(asked)
+    _add_pair(asked)
+    asked.add_argument("--node-cpu", default=DensityPlan.node_cpu, help="of the node that a quota stands for")
+    asked.add_argument("--node-memory", default=DensityPlan.node_memory, help="likewise")
+    asked.add_argument("--cpu-request", default=DensityPlan.cpu_request, help="of every server")
+    asked.add_argument(
+        "--headroom", type=_positive(float), default=DensityPlan.headroom_percent, help="percent of the working set"
+    )
+    asked.add_argument(
+        "--most", type=_positive(int), default=DensityPlan.most, help="models that are tried, 999 at most"
+    )
+    asked.add_argument("--short", action="store_true", help="the digits network, a node of half a CPU, no baseline")
+
+
+def _add_pair(asked: argparse.ArgumentParser) -> None:
+    """What is compared with (1.25, 8)."""
+    asked.add_argument("--network", choices=NETWORKS, default="vgg16", help="at (0, 32) and at (1.25, 8)")
+    asked.add_argument("--baselines", type=_names(("flask",), empty=True), default="flask", help="flask, or nothing")
+    asked.add_argument("--flask-server", choices=get_args(FlaskServer), default="flask", help="its own, with threads")
+    asked.add_argument("--flask-image", default="", help="with --context: as the cluster pulls it")
 
 
 def _add_scaling(asked: argparse.ArgumentParser) -> None:
@@ -128,6 +167,47 @@ def make_scaling_plan(options: argparse.Namespace) -> ScalingPlan:
         seed=options.seed,
         limits=Limits(cpu=options.cpu, memory=options.memory),
     )
+
+
+def make_startup_plan(options: argparse.Namespace) -> StartupPlan:
+    """What the arguments of `startup` ask for.
+
+    Raises:
+        PlanError: when a cluster is named whose links cannot be shaped.
+    """
+    if options.context:
+        raise PlanError("startup shapes the link of a store beside the embedded node: leave --context out")
+    return StartupPlan(
+        network="digits" if options.short else options.network,
+        megabits_per_second=options.megabits,
+        blocks=SHORT_STARTS if options.short else options.blocks,
+        baselines=() if options.short else options.baselines,
+        seed=options.seed,
+        limits=Limits(cpu=options.cpu, memory=options.memory),
+        flask_server=options.flask_server,
+    )
+
+
+def make_density_plan(options: argparse.Namespace) -> DensityPlan:
+    """What the arguments of `density` ask for.
+
+    Raises:
+        PlanError: when an amount is none.
+    """
+    plan = DensityPlan(
+        network="digits" if options.short else options.network,
+        node_cpu=SHORT_NODE_CPU if options.short else options.node_cpu,
+        node_memory=options.node_memory,
+        cpu_request=options.cpu_request,
+        headroom_percent=options.headroom,
+        most=options.most,
+        baselines=() if options.short else options.baselines,
+        limits=Limits(cpu=options.cpu, memory=options.memory),
+        flask_server=options.flask_server,
+    )
+    for amount in (plan.node_cpu, plan.node_memory, plan.cpu_request):
+        read_quantity(amount)
+    return plan
 
 
 def make_plan(options: argparse.Namespace) -> Plan:

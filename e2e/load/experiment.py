@@ -1,7 +1,8 @@
-"""`modelpress-bench run` and `scaling`: the paper's experiment on the embedded node, or on any cluster with the chart.
+"""`modelpress-bench run`, `scaling`, `startup`, `density`: the paper's experiment on the embedded node or any cluster.
 
-What is found is in OUT/results.json after each run; the same command goes on where it was ended. Exit codes: 0 all
-runs are there, count, and none of our servers failed a request; 1 something is wrong; 130 ended by SIGTERM or Ctrl-C.
+A cluster needs the chart; `startup` shapes a link, which only the embedded node has. What is found is in
+OUT/results.json after each run; the same command goes on where it was ended. Exit codes: 0 all runs are there, count,
+and none of our servers failed a request, no target was missed; 1 something is wrong; 130 ended by SIGTERM or Ctrl-C.
 With --report the report of what there is is written in each of these cases.
 """
 
@@ -14,26 +15,38 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cluster.node import Node
 from cluster.places import Places
 from cluster.processes import ClusterError
 from cluster.toolchain import binaries_folder
 from stages import say
+from store.errors import StoreServerError
+from store.programs import build_server
 
-from load.arguments import make_parser, make_plan, make_scaling_plan
+from load.arguments import make_density_plan, make_parser, make_plan, make_scaling_plan, make_startup_plan
 from load.autoscaled import Scaling
+from load.bodies import prepare_bodies
 from load.conducting import Conductor, Generators, Plan
-from load.configurations import PlanError, find_trained
+from load.configurations import IMAGE_SHAPES, PlanError, find_trained
+from load.density import Density
 from load.deploying import Scene, plan_image
 from load.estimating import expect, format_expected, format_minutes
 from load.generating import GeneratorError
 from load.generators import make_generators
 from load.journal import Journal, count_failures, find_missing, require_alike
+from load.node_cap import DensityPlan
 from load.provenance import read_prices, read_provenance
 from load.results import Network, ResultsError, read_results
 from load.samples import SamplesError
 from load.scenes import bring_up, format_missing, use_context
+from load.start_plan import StartupPlan
+from load.starting import STORE_SECRET, Startup
+from load.store_link import StoreLink
+
+SECONDS_A_START = 20.0
+"""With the end of the pod, of which most is the wait before its server goes."""
 
 
 class _EndedError(KeyboardInterrupt):
@@ -57,7 +70,7 @@ def run_to_its_end(options: argparse.Namespace, command: str) -> int:
     """The experiment's exit code, whatever becomes of it."""
     try:
         return run(options, command)
-    except (ClusterError, GeneratorError, PlanError, ResultsError, SamplesError) as error:
+    except (ClusterError, GeneratorError, PlanError, ResultsError, SamplesError, StoreServerError) as error:
         print(f"modelpress-bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -81,7 +94,8 @@ def run(options: argparse.Namespace, command: str) -> int:
     path = options.output / "results.json"
     if path.exists():  # looked at before minutes go into a cluster
         read_results(path)
-    return (run_scaling if options.command == "scaling" else run_load)(options, command, path)
+    commands = {"run": run_load, "scaling": run_scaling, "startup": run_startup, "density": run_density}
+    return commands[options.command](options, command, path)
 
 
 def run_load(options: argparse.Namespace, command: str, path: Path) -> int:
@@ -109,6 +123,49 @@ def run_scaling(options: argparse.Namespace, command: str, path: Path) -> int:
         conditions = {"cpuLimit": plan.limits.cpu, "memoryLimit": plan.limits.memory}
         journal = open_journal(options, command, path, Setting(scene, generators.data, conditions), scenarios=True)
         missed = Scaling(scene, plan, journal, generators, say).conduct()
+    return tell_missed(missed)
+
+
+def run_startup(options: argparse.Namespace, command: str, path: Path) -> int:
+    """Pods that start over a shaped link and an unshaped one; 0 when the target was met, or none was asked of these."""
+    plan = make_startup_plan(options)
+    starts = len(plan.order())
+    say(f"about {format_minutes(starts * SECONDS_A_START)}: {starts} starts, once all is deployed")
+    scene = find_scene(options, with_flask="flask" in plan.baselines, values={"store.secretName": STORE_SECRET})
+    with ended_afterwards(options, scene):
+        bodies, journal = open_scenario(options, command, path, scene, plan)
+        namespace = Places(options.state.resolve(), binaries_folder()).namespace
+        with StoreLink(namespace, build_server(say), options.output / "store") as link:
+            missed = Startup(scene, plan, journal, link, bodies, say).conduct()
+    return tell_missed(missed)
+
+
+def run_density(options: argparse.Namespace, command: str, path: Path) -> int:
+    """Models on a node of a stated size; 0 when the target was met, or none was asked of these."""
+    plan = make_density_plan(options)
+    say(f"{len(plan.kinds())} configurations on {plan.describe_cap()}, {plan.most} models of each at most")
+    scene = find_scene(options, with_flask="flask" in plan.baselines)
+    if missing := format_missing(sorted({each.kind for each in plan.kinds()}), scene):
+        raise ClusterError(missing)
+    with ended_afterwards(options, scene):
+        bodies, journal = open_scenario(options, command, path, scene, plan)
+        missed = Density(scene, plan, journal, bodies, say).conduct()
+    return tell_missed(missed)
+
+
+def open_scenario(
+    options: argparse.Namespace, command: str, path: Path, scene: Scene, plan: StartupPlan | DensityPlan
+) -> tuple[Path, Journal]:
+    """The folder of the network's requests, and the file of results."""
+    bodies = options.output / "bodies" / plan.network
+    source = prepare_bodies(bodies, IMAGE_SHAPES[plan.network], allow_noise=options.allow_noise)
+    conditions = {"cpuLimit": plan.limits.cpu, "memoryLimit": plan.limits.memory}
+    setting = Setting(scene, f"{plan.network}: {source}", conditions)
+    return bodies, open_journal(options, command, path, setting, scenarios=True)
+
+
+def tell_missed(missed: Sequence[str]) -> int:
+    """Say what was missed; the exit code."""
     for words in missed:
         say(f"missed: {words}")
     return 1 if missed else 0
@@ -170,13 +227,17 @@ def check_images(path: Path, plan: Plan, server_image: str, flask_image: str) ->
 
 
 def find_scene(
-    options: argparse.Namespace, *, with_flask: bool, check: Callable[[str, str], None] | None = None
+    options: argparse.Namespace,
+    *,
+    with_flask: bool,
+    check: Callable[[str, str], None] | None = None,
+    values: Mapping[str, Any] | None = None,
 ) -> Scene:
     """The cluster that the arguments name."""
     if options.context:
         flask_image = options.flask_image if with_flask else ""
         return use_context(options.context, options.namespace, options.prometheus, flask_image)
-    return bring_up(options.state, options.output, with_flask=with_flask, tell=say, check=check)
+    return bring_up(options.state, options.output, with_flask=with_flask, tell=say, check=check, values=values)
 
 
 def conclude(journal: Journal, plan: Plan, path: Path) -> int:

@@ -166,6 +166,16 @@ class Journal:
         self.results.scaling.append(entry)
         self._write()
 
+    def put_startup(self, entries: Sequence[dict[str, Any]]) -> None:
+        """Have these starts, which hold what was known before."""
+        self.results.startup = list(entries)
+        self._write()
+
+    def put_density(self, entries: Sequence[dict[str, Any]]) -> None:
+        """Have these counts of models, which hold what was known before."""
+        self.results.density = list(entries)
+        self._write()
+
     def finish(self) -> None:
         """Say that nothing is missing."""
         self.results.provenance.finished_at = read_now()

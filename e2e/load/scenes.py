@@ -60,7 +60,13 @@ def render_chart_values(
 
 
 def bring_up(
-    state: Path, folder: Path, *, with_flask: bool, tell: Tell, check: Callable[[str, str], None] | None = None
+    state: Path,
+    folder: Path,
+    *,
+    with_flask: bool,
+    tell: Tell,
+    check: Callable[[str, str], None] | None = None,
+    values: Mapping[str, Any] | None = None,
 ) -> Scene:
     """The embedded node with images, chart and Prometheus, as the demo has them.
 
@@ -72,6 +78,7 @@ def bring_up(
         tell: is given each line of progress.
         check: is given the images of our servers and of the baseline before the node is touched: a chart with another
             image would replace the pods of every model that is there.
+        values: of the chart, beside those of every experiment.
 
     Raises:
         ClusterError: when no node can run here, or something cannot be built.
@@ -91,7 +98,7 @@ def bring_up(
     installation.make_namespaces()
     installation.make_store_volume()
     tell("installing charts/modelpress by Helm, with its Prometheus")
-    installation.install_chart(provisioning.images, render_chart_values())
+    installation.install_chart(provisioning.images, {**render_chart_values(), **(values or {})})
     return stand_on(installation, provisioning.images.get(FLASK_TARGET, ""))
 
 

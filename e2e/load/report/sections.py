@@ -6,6 +6,7 @@ from typing import Any
 from load.report.cells import NETWORK_NAMES, PROTOCOL_NAMES, Cells
 from load.report.conditions import condition_parts, list_conditions, name_condition, picture_name
 from load.report.markup import (
+    MISSING,
     NOT_RUN,
     Cell,
     Pictures,
@@ -141,8 +142,12 @@ def _render_entries(title: str, entries: Sequence[dict[str, Any]]) -> str:
     if not entries:
         return render_paragraph(NOT_RUN)
     names = list(dict.fromkeys(_flat_names(entries)))
-    lines = [[Cell(str(entry.get(name, "")), kind="text") for name in names] for entry in entries]
+    lines = [[_render_figure(entry.get(name, "")) for name in names] for entry in entries]
     return render_table(title, [("", names)], lines)
+
+
+def _render_figure(value: Any) -> Cell:
+    return MISSING if value is None else Cell(str(value), kind="text")
 
 
 def _flat_names(entries: Sequence[dict[str, Any]]) -> Iterable[str]:
