@@ -105,6 +105,23 @@ def test_the_unpacking_may_use_the_servers_memory_and_never_less_than_its_own(bo
     assert unpack_of(body) == wanted
 
 
+@pytest.mark.parametrize(
+    ("resources", "requests"),
+    [
+        ({"requests": {"cpu": "20m", "memory": "64Mi"}}, {"cpu": "20m", "memory": "64Mi"}),
+        ({"requests": {"cpu": "0.05"}}, {"cpu": "0.05", "memory": "128Mi"}),
+        ({"requests": {"cpu": "2", "memory": "1Gi"}}, {"cpu": "100m", "memory": "128Mi"}),
+        # Kubernetes takes a limit as the request where none is stated.
+        ({"limits": {"memory": "96Mi"}}, {"cpu": "100m", "memory": "96Mi"}),
+        ({"requests": {"memory": "200Mi"}, "limits": {"memory": "300Mi"}}, {"cpu": "100m", "memory": "128Mi"}),
+        ({}, {"cpu": "100m", "memory": "128Mi"}),
+    ],
+)
+def test_the_unpacking_asks_for_no_more_than_its_server(body, resources, requests):
+    body["spec"]["serving"] = {"resources": resources}
+    assert unpack_of(body)["resources"]["requests"] == requests
+
+
 def unpack_of(body):
     """The unpacking container of the model's Deployment."""
     artifact = Artifact("sha256:" + "a" * 64, "pvc://store/a.zip")

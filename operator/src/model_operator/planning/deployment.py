@@ -83,7 +83,20 @@ def find_unpack_memory(model: CompressedModel) -> str:
 
 
 def _render_unpack_resources(model: CompressedModel) -> Amounts:
-    return {**UNPACK_RESOURCES, "limits": {**UNPACK_RESOURCES["limits"], "memory": find_unpack_memory(model)}}
+    """Its own, with the memory that it may use, and with requests that never make the pod ask for more than its server.
+
+    A pod asks for the larger of its init containers' requests and its servers': a small server would pay for the
+    unpacking for as long as it lives.
+    """
+    server = render_resources(model.spec.serving.resources, SERVER_RESOURCES)
+    asked = {**server.get("limits", {}), **server.get("requests", {})}
+    requests = {name: _choose_less(own, asked.get(name)) for name, own in UNPACK_RESOURCES["requests"].items()}
+    return {"requests": requests, "limits": {**UNPACK_RESOURCES["limits"], "memory": find_unpack_memory(model)}}
+
+
+def _choose_less(own: str, asked: str | None) -> str:
+    mine, servers = parse_quantity(own), parse_quantity(asked)
+    return str(asked) if mine is not None and servers is not None and servers < mine else own
 
 
 def find_unpack_image(deployment: Object) -> str:
