@@ -7,7 +7,7 @@ from typing import get_args
 
 from load.autoscaled import Metric, ScalingPlan
 from load.conducting import Plan
-from load.configurations import BASELINES, NETWORKS, Limits, PlanError
+from load.configurations import ARTIFACTS, BASELINES, NETWORKS, Limits, PlanError
 from load.flask_pod import FlaskServer
 from load.node_cap import DensityPlan, read_quantity
 from load.profiles import PROFILES
@@ -113,11 +113,21 @@ def _add_place(asked: argparse.ArgumentParser) -> None:
     asked.add_argument("--cpu", default=Limits.cpu, help="limit of every server")
     asked.add_argument("--memory", default=Limits.memory, help="limit of every server")
     asked.add_argument("--seed", type=int, default=0)
+    asked.add_argument(
+        "--artifacts", type=_folder, default=ARTIFACTS, help="of trained artifacts, such as vgg16-a125-b8.zip"
+    )
     asked.add_argument("--prices", type=Path, help="a price list in place of the example, e2e/load/prices.json")
     asked.add_argument("--allow-noise", action="store_true", help="send noise where CIFAR-10 cannot be had")
     asked.add_argument("--report", action="store_true", help="write OUTPUT/report afterwards, however it ended")
     asked.add_argument("--down", action="store_true", help="end the embedded node afterwards")
     asked.add_argument("-o", "--output", type=Path, default=ROOT / "build" / "e2e-load")
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is no folder")
+    return path
 
 
 def _parts(text: str) -> tuple[str, ...]:

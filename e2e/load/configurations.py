@@ -149,7 +149,7 @@ def _require_known(only: Sequence[str], every: Sequence[Planned]) -> None:
             raise PlanError(f"{pattern!r} is none of {', '.join(each.name for each in every)}")
 
 
-def find_trained(planned: Planned, folder: Path = ARTIFACTS) -> Trained | None:
+def find_trained(planned: Planned, folder: Path) -> Trained | None:
     """The trained artifact with the configuration's weights, where the folder has one of that name."""
     path = folder / f"{planned.source}.zip"
     return Trained(path, inspect(path).digest) if path.is_file() else None

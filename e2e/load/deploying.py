@@ -13,7 +13,7 @@ from cluster.client import Client
 from cluster.processes import ClusterError
 from demo_cluster.models import format_progress, is_ready, is_stalled
 
-from load.configurations import TENSORFLOW_SERVING, Limits, Planned, find_trained, render_manifest
+from load.configurations import ARTIFACTS, TENSORFLOW_SERVING, Limits, Planned, find_trained, render_manifest
 from load.flask_pod import COUNT_FILES, PYTHON, FlaskServer, render_flask
 from load.kpis import PrometheusPlace
 from load.results import Configuration
@@ -39,6 +39,7 @@ class Scene:
         enter: the command prefix by which a generator gets to where Services' addresses lead.
         flask_image: of the Flask baseline; empty where there is none.
         store: folder of the store's files on this machine; None where it is elsewhere.
+        trained: folder of trained artifacts on this machine.
     """
 
     client: Client
@@ -48,6 +49,7 @@ class Scene:
     enter: tuple[str, ...] = ()
     flask_image: str = ""
     store: Path | None = None
+    trained: Path = ARTIFACTS
 
     def read(self, *arguments: str) -> Any:
         """What `kubectl get … -o json` gives in the namespace."""
@@ -81,7 +83,7 @@ def deploy(
 
 def provide_trained(scene: Scene, planned: Planned) -> dict[str, str] | None:
     """A trained artifact as `source.artifact`, copied into the store; None where there is none, or no way to it."""
-    trained = find_trained(planned)
+    trained = find_trained(planned, scene.trained)
     if trained is None or scene.store is None:
         return None
     target = scene.store / "artifacts" / f"{names.short_digest(trained.digest, 64)}.zip"
@@ -115,7 +117,7 @@ def plan_image(planned: Planned, server_image: str, flask_image: str) -> str:
 
 def find_digest(scene: Scene, planned: Planned) -> str | None:
     """Of the trained artifact that the configuration will serve; None where it will not be trained."""
-    trained = find_trained(planned)
+    trained = find_trained(planned, scene.trained)
     return None if trained is None or scene.store is None else trained.digest
 
 

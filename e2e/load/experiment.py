@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,8 @@ def run_load(options: argparse.Namespace, command: str, path: Path) -> int:
     """The experiment; 0 when all runs are there and none that counts has a failed request."""
     plan = make_plan(options)
     say(format_expected(expect(plan, options.rest_generator)))
-    scene = find_scene(options, with_flask="flask" in plan.baselines, check=partial(check_images, path, plan))
+    check = partial(check_images, path, plan, options.artifacts)
+    scene = find_scene(options, with_flask="flask" in plan.baselines, check=check)
     if missing := format_missing(sorted({each.kind for each in plan.configurations()}), scene):
         raise ClusterError(missing)
     with ended_afterwards(options, scene):
@@ -211,7 +212,7 @@ def ended_afterwards(options: argparse.Namespace, scene: Scene) -> Iterator[None
             Node(Places(options.state.resolve(), binaries_folder())).down(say)
 
 
-def check_images(path: Path, plan: Plan, server_image: str, flask_image: str) -> None:
+def check_images(path: Path, plan: Plan, artifacts: Path, server_image: str, flask_image: str) -> None:
     """Refuse images and trained weights that the file's runs were not made with, where it has any.
 
     Raises:
@@ -221,7 +222,7 @@ def check_images(path: Path, plan: Plan, server_image: str, flask_image: str) ->
         return
     results = read_results(path)
     for each in plan.configurations():
-        trained = find_trained(each)
+        trained = find_trained(each, artifacts)
         digest = trained.digest if trained else None
         require_alike(path, results, each.name, image=plan_image(each, server_image, flask_image), digest=digest)
 
@@ -236,8 +237,10 @@ def find_scene(
     """The cluster that the arguments name."""
     if options.context:
         flask_image = options.flask_image if with_flask else ""
-        return use_context(options.context, options.namespace, options.prometheus, flask_image)
-    return bring_up(options.state, options.output, with_flask=with_flask, tell=say, check=check, values=values)
+        scene = use_context(options.context, options.namespace, options.prometheus, flask_image)
+    else:
+        scene = bring_up(options.state, options.output, with_flask=with_flask, tell=say, check=check, values=values)
+    return replace(scene, trained=options.artifacts)
 
 
 def conclude(journal: Journal, plan: Plan, path: Path) -> int:

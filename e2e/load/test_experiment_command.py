@@ -53,6 +53,7 @@ def test_the_short_form_is_one_block_of_one_profile():
         (["--blocks", "0"], "0 must be above 0"),
         (["--seconds", "-1"], "-1 must be above 0"),
         (["--saturation-seconds", "2"], "2 must be 0, or at least 10"),
+        (["--artifacts", "/nowhere"], "/nowhere is no folder"),
         (["--context", "x", "--state", "y"], "not allowed with argument"),
     ],
 )

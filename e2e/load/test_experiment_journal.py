@@ -181,11 +181,11 @@ def test_another_image_or_other_weights_are_refused_before_anything_is_deployed(
 
 def test_another_image_is_refused_before_the_node_is_touched(path):
     plan = make_plan(make_parser().parse_args(["run", "--networks", "cnn", "--configurations", "a0-b32"]))
-    check_images(path, plan, "server:2", "flask:1")
+    check_images(path, plan, path.parent, "server:2", "flask:1")
     Journal(path, provenance()).note_configurations([configuration()])
-    check_images(path, plan, "server:1", "flask:1")
+    check_images(path, plan, path.parent, "server:1", "flask:1")
     with pytest.raises(ResultsError, match="holds runs of cnn-a0-b32 with another image"):
-        check_images(path, plan, "server:2", "flask:1")
+        check_images(path, plan, path.parent, "server:2", "flask:1")
 
 
 def test_prices_come_from_a_file(tmp_path):

@@ -3,12 +3,14 @@
 from collections import Counter
 
 import pytest
+from store.version_folder import write_version_folder
 
 from load.configurations import (
     ALPHAS,
     BITS,
     Limits,
     Planned,
+    Trained,
     find_trained,
     name_compression,
     plan_configurations,
@@ -16,6 +18,7 @@ from load.configurations import (
 )
 from load.measuring import Key, plan_seed
 from load.order import format_left, plan_order
+from model_artifact.packing import pack
 from model_operator.api.v1alpha1 import CompressedModel
 
 BOTH = ("vgg16", "cnn")
@@ -54,7 +57,12 @@ def test_the_operator_takes_what_is_applied(planned, artifact):
     assert str(resources.limits["cpu"]) == "1"
 
 
-def test_a_trained_artifact_is_found_by_its_name(tmp_path):
+def test_a_trained_artifact_is_found_by_the_name_of_its_weights(tmp_path):
+    asked, baseline = Planned("cnn-a0-b32", "cnn", 0, 32), Planned("cnn-flask", "cnn", 0, 32, "flask")
+    assert find_trained(asked, tmp_path) is None
+    packed = pack(write_version_folder(tmp_path / "1", 0), tmp_path / "cnn-a0-b32.zip")
+    assert find_trained(asked, tmp_path) == Trained(tmp_path / "cnn-a0-b32.zip", packed.digest)
+    assert find_trained(baseline, tmp_path) == find_trained(asked, tmp_path)
     assert find_trained(Planned("cnn-a125-b8", "cnn", 1.25, 8), tmp_path) is None
 
 

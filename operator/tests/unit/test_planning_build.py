@@ -198,6 +198,17 @@ def test_a_build_is_told_of_whose_record_was_made_before_its_end_was_told(model)
     assert (build["job"], build["finishedAt"]) == (done.job, "2026-03-02T10:00:00Z")
 
 
+def test_a_finished_build_that_is_being_deleted_is_told_of_only_where_it_was_before(model):
+    """What a pass tells does not go by whether the Job's pods are gone yet."""
+    record = Record(frozenset({"uid-1"}), make_summary(model.recipe().digest))
+    leaving = make_attempt(model, "Succeeded", ending=True)
+    result = make_plan(model, leaving, record=record)
+    assert result.status["build"] == make_plan(model, record=record).status["build"]
+    told = make_plan(model, make_attempt(model, "Succeeded"), record=record).status
+    later = make_plan(model, leaving, record=record, status=told, now=NOW + timedelta(hours=1))
+    assert later.status is None or later.status["build"] == told["build"]
+
+
 def test_a_record_without_a_store_waits_and_makes_nothing(model):
     record = Record(frozenset({"uid-1"}), make_summary(model.recipe().digest))
     result = make_plan(model, record=record, store=Claim("modelpress-store", "Lost"))

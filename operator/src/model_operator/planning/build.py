@@ -99,8 +99,9 @@ def _plan_built(case: _Case) -> ArtifactDecision | None:
         create = (render_record(case.model, observation.uid, digest, summary, store),)
         return replace(decision, attempt=built, create=create, reasons=(gave,))
     adopt = _plan_adoption(case, record.owners, Reference("ConfigMap", names.record_name(digest)))
-    # Pods are not looked at where there is a record; the Job alone tells which build it was.
-    ended = next((attempt for attempt in reversed(observation.attempts) if attempt.state == "Succeeded"), None)
+    # Pods are not looked at where there is a record; until it is left, the Job alone tells which build it was.
+    finished = [each for each in observation.attempts if each.state == "Succeeded" and not each.ending]
+    ended = finished[-1] if finished else None
     return replace(decision, attempt=ended, adopt=adopt, reasons=_format_adoption(adopt))
 
 
