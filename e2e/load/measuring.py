@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from cluster.processes import ClusterError
 
-from load.agreement import ClientView, judge_operator, judge_run
+from load.agreement import KUBELET_LAGS_SECONDS, ClientView, judge_operator, judge_run
 from load.configurations import Planned
 from load.deploying import Scene, read_address, read_ready, read_served
 from load.generating import GeneratorRun, Target, judge_generator, judge_lateness, share_percent
@@ -233,7 +233,9 @@ def listen(subject: Subject, served: Served, seen: Seen, patience: Patience) -> 
     beside = read_kpis(scene.client, scene.prometheus, served, status.window)
     part = view(seen.samples, window, status.window)
     known = judge_run(part, beside, status.window, scrape) if window.holds(status.window) else []
-    agreement += judge_operator(status.stated, beside, known, seen.peak_rate)
+    moved = [status.window.move(-seconds) for seconds in KUBELET_LAGS_SECONDS]
+    before = [read_kpis(scene.client, scene.prometheus, served, each) for each in moved]
+    agreement += judge_operator(status.stated, beside, known, seen.peak_rate, before)
     return Told(prometheus, dict(status.stated), agreement)
 
 

@@ -131,7 +131,7 @@ def test_what_is_absent_is_not_judged():
 
 STATED = {
     "p95LatencyMilliseconds": 4.02,
-    "cpuMillicores": 45.0,
+    "cpuMillicores": 46.0,
     "memoryMebibytes": 60.1,
     "cpuMillisecondsPerRequest": 4.6,
     "requests": 1200,
@@ -157,6 +157,21 @@ def test_operator_and_prometheus_agree_over_the_operators_window():
 def test_an_operator_that_says_something_else_disagrees(kpi, value):
     found = judge_operator({**STATED, kpi: value}, MEASURED, KNOWN, 10.0)
     assert [each.kpi for each in found if not each.within] == [kpi]
+
+
+def test_the_operator_may_know_what_the_kubelet_had_told_only():
+    """Under a load that rises it has less of it than Prometheus has afterwards."""
+    rising = MEASURED.model_copy(update={"cpu_millicores": 80.0, "cpu_milliseconds_per_request": 8.0})
+    earlier = [rising.model_copy(update={"cpu_millicores": each}) for each in (60.0, 44.0)]
+
+    def disagreed(before, **stated):
+        found = judge_operator(STATED | stated, rising, KNOWN, 10.0, before)
+        return [each.kpi for each in found if not each.within]
+
+    assert disagreed([]) == ["cpuMillicores", "cpuMillisecondsPerRequest"]
+    assert disagreed(earlier) == []
+    assert disagreed(earlier, cpuMillicores=39.0) == ["cpuMillicores"]
+    assert disagreed(earlier, cpuMillicores=88.0, cpuMillisecondsPerRequest=9.5) == ["cpuMillisecondsPerRequest"]
 
 
 def test_all_three_must_agree_where_the_client_knows_the_window():

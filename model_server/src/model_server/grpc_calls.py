@@ -182,7 +182,7 @@ class CallServer:
             # The client has gone, or has ended its call before it sent a request.
             call.refuse(grpc.StatusCode.UNIMPLEMENTED, f'"{call.method}" requires exactly one request message.')
         else:
-            call.message, call.arrived_seconds = message, time.perf_counter()
+            call.message, call.arrived_seconds = message, self._turns.date_arrival()
             try:
                 self._methods[call.method](call)
             except Exception:

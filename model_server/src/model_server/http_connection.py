@@ -38,6 +38,9 @@ class Host(Protocol):
     draining: bool
     extra_headers: bytes
 
+    def date_arrival(self) -> float:
+        """When the request that is whole now came, by `time.perf_counter`."""
+
     def dispatch(self, request: RestRequest, connection: "Connection") -> None:
         """Have the request answered: `connection.respond` is called on the event loop's thread, at once or later."""
 
@@ -173,7 +176,9 @@ class Connection(asyncio.Protocol):
             return
         method = self._parser.get_method().decode("ascii")
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        request = RestRequest(method, self._url.decode("latin-1"), body, self._gzipped, self._accepts_gzip)
+        arrived_seconds = self._host.date_arrival()
+        path = self._url.decode("latin-1")
+        request = RestRequest(method, path, body, self._gzipped, self._accepts_gzip, arrived_seconds)
         if self._gzipped:
             inflated_bytes = request.content_bytes
             if not self._fits(inflated_bytes - len(body)):

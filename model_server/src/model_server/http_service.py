@@ -27,6 +27,8 @@ STALLED_SECONDS = 60.0
 STALLED_AT_END_SECONDS = 3.0
 _SWEEP_SECONDS = 5.0
 _BACKLOG = 2048
+# Of the event loop: so many after it has come, a new connection's first request is read.
+_ROUNDS = 4
 
 Jobs: TypeAlias = "queue.SimpleQueue[tuple[RestRequest, Connection] | None]"
 
@@ -133,6 +135,10 @@ class HttpService:
                 elif now - connection.active_seconds > limit_seconds and (connection.receiving or not connection.busy):
                     connection.close()
 
+    def date_arrival(self) -> float:
+        """See `Host`."""
+        return self._turns.date_arrival()
+
     def dispatch(self, request: RestRequest, connection: Connection) -> None:
         """Predictions go to the workers; everything else is answered at once, also when all workers are busy."""
         if request.method != "POST" or not PREDICTION_PATH.fullmatch(request.path):
@@ -171,12 +177,16 @@ class HttpService:
             if not waits:
                 self._plan_turn()
 
-    def _plan_turn(self) -> None:
-        """In the next round of the loop: what came during the last turn is read in between."""
+    def _plan_turn(self, rounds: int = _ROUNDS) -> None:
+        """In the next round of the loop."""
         if self._loop is not None:
-            self._loop.call_soon(self._take_turn)
+            self._loop.call_soon(self._take_turn, rounds)
 
-    def _take_turn(self) -> None:
+    def _take_turn(self, rounds: int) -> None:
+        """First let the loop read what came during the last turn, for one round where somebody waits already."""
+        if rounds and not (rounds < _ROUNDS and len(self._turns)):
+            self._plan_turn(rounds - 1)
+            return
         try:
             self._turns.take()
         finally:

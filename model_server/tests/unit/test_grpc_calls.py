@@ -20,9 +20,8 @@ class Running:
     def __init__(self, take, address, options=()):
         self.calls, self.ended = [], []
         self.address = address
-        self.server = CallServer(
-            {ECHO: self._take}, Turns(lambda: False, enabled=True), (("grpc.so_reuseport", 0), *options)
-        )
+        self.turns = Turns(lambda: False, enabled=True)
+        self.server = CallServer({ECHO: self._take}, self.turns, (("grpc.so_reuseport", 0), *options))
         self._answer = take
         self.server.listen(address, None)
         self.server.start()
@@ -108,6 +107,29 @@ def test_a_method_that_fails_is_told_and_holds_nobody_up(start, connect, caplog)
     )
     assert "no thread left" in caplog.text
     assert server.stop() < 5.0
+
+
+def test_a_call_that_comes_during_a_prediction_is_dated_before_its_end(start, connect):
+    begun, sent, ends = threading.Event(), threading.Event(), []
+
+    def take(call):
+        def run():
+            begun.set()
+            assert sent.wait(WAIT_SECONDS)
+            ends.append(time.perf_counter())
+            call.answer(b"")
+
+        server.turns.offer(run, lambda: None)
+
+    server = start(take)
+    echo = connect(server).unary_unary(ECHO)
+    first = echo.future(b"", timeout=WAIT_SECONDS)
+    assert begun.wait(WAIT_SECONDS)
+    second = echo.future(b"", timeout=WAIT_SECONDS)
+    time.sleep(1.0)
+    sent.set()
+    assert (first.result(), second.result()) == (b"", b"")
+    assert server.calls[1].arrived_seconds < ends[0] - 0.4
 
 
 def test_what_is_sent_after_the_answer_is_not(start, connect):

@@ -24,11 +24,17 @@ class Routes:
     busy = False
 
     def __init__(self):
-        self.asked, self.tidied = [], []
+        self.asked, self.tidied, self.arrivals, self.ends = [], [], [], []
+        self.begun, self.sent = threading.Event(), threading.Event()
 
     def answer(self, request):
         """A large answer for a model of that name; one that grows is for other threads."""
         self.asked.append((request.path.rpartition("/")[2], threading.current_thread().name))
+        self.arrivals.append(request.arrived_seconds)
+        if "waits" in request.path:
+            self.begun.set()
+            assert self.sent.wait(WAIT_SECONDS)
+            self.ends.append(time.perf_counter())
         if "grows" in request.path:
             check_work(10**9)
         return RestResponse(200, LARGE_ANSWER if "large" in request.path else "k")
@@ -94,6 +100,23 @@ def start():
     yield start_one
     for running in started:
         running.stop()
+
+
+def test_what_comes_during_a_prediction_is_dated_before_its_end(start):
+    """Else latencies would lack the wait for the end of another's prediction."""
+    running = start()
+    routes = running.routes
+    with running.connect() as first, running.connect() as second, running.connect() as third:
+        first.sendall(render_post("waits"))
+        assert routes.begun.wait(WAIT_SECONDS)
+        for connection in (second, third):
+            connection.sendall(render_post("plain"))
+        time.sleep(1.0)
+        routes.sent.set()
+        assert [connection.recv(65_536)[9:12] for connection in (first, second, third)] == [b"200"] * 3
+    assert all(arrived < routes.ends[0] - 0.4 for arrived in routes.arrivals)
+    assert running.ask("plain") == 200
+    assert routes.arrivals[-1] > routes.ends[0]
 
 
 def test_what_is_packed_is_not_run_where_others_arrive(start):

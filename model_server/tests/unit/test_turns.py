@@ -83,6 +83,18 @@ def test_now_and_then_a_slow_one_changes_nothing(turns, monkeypatch):
             turns.take()
 
 
+def test_what_is_found_after_a_prediction_came_in_its_middle(turns, monkeypatch):
+    """Nobody looked meanwhile, so that no arrival then is known better."""
+    times = [1.0, 10.0, 12.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: times.pop(0))
+    assert turns.date_arrival() == 1.0
+    turns.offer(lambda: None, lambda: None)
+    assert turns.date_arrival() == 11.0
+    turns.take()
+    times.append(20.0)
+    assert turns.date_arrival() == 20.0
+
+
 def test_a_prediction_that_fails_leaves_the_others_their_turns(turns):
     done = []
 
