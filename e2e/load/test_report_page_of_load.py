@@ -291,6 +291,20 @@ def test_a_side_that_was_saturated_is_marked_and_compared_at_a_rate_that_both_be
     assert told["Saturation, Flask | flat rates, REST"][0] == "16 | requests/s"
 
 
+def test_a_side_whose_peak_takes_more_than_its_limit_is_marked_without_flat_rates(results):
+    made = results()
+    limited = [
+        each.model_copy(update={"cpu_limit": "500m" if each.kind == "flask" else "2"}) for each in made.configurations
+    ]
+    page = render_page(made.model_copy(update={"configurations": limited, "saturation": []}), {})
+    rows = read_tables(page)["VGG-16 at (1.25, 8) against TensorFlow float32 behind Flask"][0]
+    told = {row[0]: row[3] for row in rows}
+    assert told["p95 response time, times less | N = 250, REST by JMeter"] == "saturated | Flask; not judged"
+    assert told["p95 response time, times less | N = 75, REST by JMeter"].startswith("met")
+    assert "Flask, TensorFlow float32 would take" in page
+    assert "more than its limit of 500m CPU: its response time is that of a queue" in page
+
+
 def test_the_size_stands_against_the_artifact_and_against_the_baselines_files(results):
     made = results()
     with_files = [

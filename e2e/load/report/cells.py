@@ -7,6 +7,7 @@ from typing import Literal
 from load.report.bootstrap import Blocks
 from load.report.paper import NETWORK, SETTINGS, Setting
 from load.results import Configuration, ProfileTold, Results, Run, Saturation
+from model_operator.planning.quantity import parse_quantity
 
 NETWORK_NAMES = {"vgg16": "VGG-16", "cnn": "CNN", "digits": "Digits network"}
 KIND_NAMES = {"flask": "Flask, TensorFlow float32", "tensorflow-serving": "TensorFlow Serving"}
@@ -181,13 +182,28 @@ def find_saturation(results: Results, name: str, protocol: str) -> Saturation | 
     return found[-1] if found else None
 
 
-def is_saturated(results: Results, name: str, condition: Condition) -> bool:
-    """Whether a profile's peak is known to be more than a configuration bears, so that its latency is a queue's."""
-    found = find_saturation(results, name, condition.way.protocol)
-    profile = next((each for each in results.profiles if each.name == condition.profile), None)
-    if found is None or profile is None or found.at_least:
+def is_saturated(cells: Cells, made: Configuration, condition: Condition) -> bool:
+    """Whether a profile's peak is known to be more than a configuration bears, so that its latency is a queue's.
+
+    From flat rates, or because the peak would take more of the processor than the server may have.
+    """
+    found = find_saturation(cells.results, made.name, condition.way.protocol)
+    profile = next((each for each in cells.results.profiles if each.name == condition.profile), None)
+    if profile is None:
         return False
-    return (found.requests_per_second or 0.0) < profile.peak_requests_per_second
+    peak = profile.peak_requests_per_second
+    searched = found is not None and not found.at_least and (found.requests_per_second or 0.0) < peak
+    needs, limit = peak_millicores(cells, made, condition), parse_quantity(made.cpu_limit)
+    return searched or (needs is not None and limit is not None and needs > 1000 * limit)
+
+
+def peak_millicores(cells: Cells, made: Configuration, condition: Condition) -> float | None:
+    """What the peak would take of the processor at the run's CPU a request; the mean over blocks."""
+    profile = next((each for each in cells.results.profiles if each.name == condition.profile), None)
+    costs = cells.measure(made.name, condition, CPU_A_REQUEST)
+    if profile is None or not costs:
+        return None
+    return sum(costs.values()) / len(costs) * profile.peak_requests_per_second
 
 
 def name_setting(setting: Setting) -> str:

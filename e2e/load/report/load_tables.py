@@ -23,6 +23,7 @@ from load.report.cells import (
     is_saturated,
     list_rows,
     name_configuration,
+    peak_millicores,
     speaks,
 )
 from load.report.figures import TIMES, format_cell, format_ratio
@@ -183,11 +184,16 @@ def _explain_saturation(cells: Cells, rows: Sequence[Row], profile: ProfileTold,
     asked = [row.configuration for row in rows if row.configuration and cells.find(row.configuration.name, condition)]
     notes = []
     for made in asked:
-        found = find_saturation(cells.results, made.name, way.protocol)
-        if found is not None and is_saturated(cells.results, made.name, condition):
+        needs = peak_millicores(cells, made, condition)
+        if is_saturated(cells, made, condition):
+            found = find_saturation(cells.results, made.name, way.protocol)
+            why = (
+                f"bears {format_rate(found)} requests/s, fewer than the {peak:.4g} at this profile's peak"
+                if found is not None and not found.at_least
+                else f"would take {needs:.4g} mCore at this profile's peak, more than its limit of {made.cpu_limit} CPU"
+            )
             notes.append(
-                f"{name_configuration(made)} bears {format_rate(found)} requests/s, fewer than the {peak:.4g} at"
-                " this profile's peak: its response time is that of a queue. Targets compare at an equal rate that both"
-                " bear."
+                f"{name_configuration(made)} {why}: its response time is that of a queue. Targets compare at an equal"
+                " rate that both bear."
             )
     return notes

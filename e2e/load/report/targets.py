@@ -94,13 +94,13 @@ def _compare_runs(cells: Cells) -> Iterator[list[Cell]]:
         for name, condition in _conditions(cells):
             found = None if ours is None else ratio_to(cells, flask, ours, condition, target.measure)
             sides = (("ours", ours), ("Flask", flask))
-            over = [side for side, made in sides if made and is_saturated(cells.results, made.name, condition)]
+            over = [side for side, made in sides if made and is_saturated(cells, made, condition)]
             verdict = judge_ratio(found, target.at_least)
             yield [
                 Cell(f"{target.measure.title}, times less", name, "text"),
                 _tell_ratio(found),
                 _tell_wanted(target),
-                Cell("saturated", f"{' and '.join(over)}; not judged", "text") if over and found else verdict,
+                Cell("saturated", f"{' and '.join(over)}; not judged") if over and found else verdict,
             ]
 
 

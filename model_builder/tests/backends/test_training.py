@@ -262,6 +262,20 @@ def test_strong_trains_and_normalises(precision, recipe, tiny_images):
     assert 60 < curve[-1].zeros_percent < 95
 
 
+@pytest.mark.parametrize("architecture", ["CNN", "VGG16"])
+def test_strong_draws_its_first_weights_from_a_normal_distribution(architecture, recipe):
+    """Nothing of an even one lies beyond sqrt(3) standard deviations, of a normal one 8.3 %."""
+    beyond, spreads = {}, {}
+    for kind in ("Published", "Strong"):
+        model = build_model(recipe(architecture=architecture, recipe=kind), (32, 32, 3), 10)
+        weights = max(kernels(model).values(), key=lambda kernel: kernel.size)
+        beyond[kind] = np.mean(np.abs(weights) > np.sqrt(3) * weights.std())
+        spreads[kind] = weights.std()
+    assert beyond["Published"] < 0.001
+    assert 0.07 < beyond["Strong"] < 0.10
+    assert spreads["Strong"] == pytest.approx(spreads["Published"], rel=0.02)
+
+
 def test_images_too_small_for_the_network_are_refused(recipe):
     with pytest.raises(BuildError, match="VGG16 pools images down from at least 32x32 pixels, but these are 8x8"):
         build_model(recipe(architecture="VGG16"), SHAPE, 10)
