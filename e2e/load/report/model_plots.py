@@ -17,7 +17,9 @@ def draw_sizes(theme: Theme, made: Sequence[Configuration]) -> bytes:
         theme: of the page.
         made: ours, of the paper's network.
     """
-    ours = [each for each in made if each.quality_percent is not None and each.artifact_bytes]
+    told = [each for each in made if each.quality_percent is not None and each.artifact_bytes]
+    # Neighbours by accuracy, whose names would lie on each other, take turns above and below.
+    ours = sorted(told, key=lambda each: (each.quality_percent or 0.0, each.artifact_bytes or 0))
     with figure(theme, 3.7) as (_, axes, png):
         axis = axes[0]
         axis.set_xscale("log")

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 
 from model_server.grpc_core import cygrpc
-from model_server.turns import Turns
+from model_server.turns import LARGEST_BYTES, Turns
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -165,6 +165,7 @@ class CallServer:
         """A call has begun: have its request read."""
         details = event.call_details
         call = Call(event.call, details.method.decode("utf-8", errors="replace"), details.deadline)
+        call.arrived_seconds = self._turns.date_arrival()
         self._open += 1
         event.call.start_server_batch((cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),), (self._close, call))
         if call.method in self._methods:
@@ -182,7 +183,10 @@ class CallServer:
             # The client has gone, or has ended its call before it sent a request.
             call.refuse(grpc.StatusCode.UNIMPLEMENTED, f'"{call.method}" requires exactly one request message.')
         else:
-            call.message, call.arrived_seconds = message, self._turns.date_arrival()
+            call.message = message
+            # A short message comes with the call; it is read a step later.
+            if len(message) > LARGEST_BYTES:
+                call.arrived_seconds = self._turns.date_arrival()
             try:
                 self._methods[call.method](call)
             except Exception:

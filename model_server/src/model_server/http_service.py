@@ -29,6 +29,8 @@ _SWEEP_SECONDS = 5.0
 _BACKLOG = 2048
 # Of the event loop: so many after it has come, a new connection's first request is read.
 _ROUNDS = 4
+# A turn in which hardly anybody comes; the rounds take some hundredths of it.
+_SHORT_SECONDS = 0.001
 
 Jobs: TypeAlias = "queue.SimpleQueue[tuple[RestRequest, Connection] | None]"
 
@@ -183,8 +185,12 @@ class HttpService:
             self._loop.call_soon(self._take_turn, rounds)
 
     def _take_turn(self, rounds: int) -> None:
-        """First let the loop read what came during the last turn, for one round where somebody waits already."""
-        if rounds and not (rounds < _ROUNDS and len(self._turns)):
+        """First let the loop read what came during the last turn, also over connections that it has yet to accept.
+
+        A short turn is not worth that where somebody waits already.
+        """
+        hurries = len(self._turns) > 0 and self._turns.lasted_seconds < _SHORT_SECONDS
+        if rounds and not (rounds < _ROUNDS and hurries):
             self._plan_turn(rounds - 1)
             return
         try:

@@ -51,6 +51,8 @@ class Turns:
         self._enabled = enabled
         self._slow = 0.0
         self._halfway_seconds = 0.0
+        # How long the last prediction took.
+        self.lasted_seconds = 0.0
         self._waiting: deque[tuple[Work, Work]] = deque()
         # Whether something may have come that nobody has looked at, as a prediction took its time.
         self.behind = False
@@ -99,6 +101,7 @@ class Turns:
             _place.takes_turns = False
             ended = time.perf_counter()
             self._halfway_seconds = (begun + ended) / 2
+            self.lasted_seconds = ended - begun
         if ended - begun > SLOW_SECONDS:
             self._slow += 1
             self._enabled = self._slow < MOST_SLOW
