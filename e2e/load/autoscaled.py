@@ -4,7 +4,6 @@ The autoscaler's target is fitted to the model: one pod is asked at the base rat
 that it then uses half of it. So the same loads mean the same to a small network and to a large one.
 """
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -184,8 +183,7 @@ class Scaling:
     def apply(self, limits: Limits, autoscaling: Mapping[str, Any] | None) -> None:
         """Have the model ready so."""
         planned = self.plan.planned
-        manifest = render_scaled(planned, limits, autoscaling, provide_trained(self.scene, planned))
-        self.scene.client.kubectl("apply", "-n", self.scene.namespace, "-f", "-", text=json.dumps(manifest))
+        self.scene.apply(render_scaled(planned, limits, autoscaling, provide_trained(self.scene, planned)))
         wait_until_ready(self.scene, [planned.name], self.tell)
 
     def calibrate(self) -> float:

@@ -155,6 +155,13 @@ def find_trained(planned: Planned, folder: Path) -> Trained | None:
     return Trained(path, inspect(path).digest) if path.is_file() else None
 
 
+def render_alone(planned: Planned, limits: Limits, artifact: Mapping[str, str]) -> dict[str, Any]:
+    """One more CompressedModel with an artifact that is there; it is compared with nothing."""
+    manifest = render_manifest(planned, limits, "60s", artifact)
+    manifest["spec"].pop("baseline", None)
+    return manifest
+
+
 def render_manifest(
     planned: Planned, limits: Limits, window: str, artifact: Mapping[str, str] | None = None
 ) -> dict[str, Any]:

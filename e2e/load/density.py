@@ -5,7 +5,6 @@ one of its kind was seen to have after some requests, and a headroom.
 """
 
 import copy
-import json
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from cluster.client import wait_until
 from cluster.processes import ClusterError
 
 from load.answering import OK, Asker
-from load.configurations import Limits, Planned, render_manifest
+from load.configurations import Limits, Planned, render_alone
 from load.deploying import Scene, Tell, count_threads, deploy, format_weights, require_reach
 from load.flask_pod import render_flask
 from load.journal import Journal
@@ -151,8 +150,7 @@ class Density:
     def read_source(self, planned: Planned) -> dict[str, Any]:
         """The artifact that all of them serve, and its weights in words."""
         artifact = self.scene.read("cmod", planned.source)["status"]["artifact"]
-        weights = format_weights(artifact, trained=bool(artifact.get("trained", False)))
-        return {"artifact": {"uri": artifact["uri"], "digest": artifact["digest"]}, "weights": weights}
+        return {"artifact": {"uri": artifact["uri"], "digest": artifact["digest"]}, "weights": format_weights(artifact)}
 
     def cap(self) -> None:
         """Have the namespace hold the node's size and what stands there already."""
@@ -199,9 +197,8 @@ class Density:
                 for each in render_baseline(self.plan, name, self.scene.flask_image, deployment, limits)
             ]
         else:
-            items = [render_model(planned, name, limits, source["artifact"]) for name in more]
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-        self.scene.client.kubectl("apply", "-n", self.scene.namespace, "-f", "-", text=text)
+            items = [render_alone(replace(planned, name=name), limits, source["artifact"]) for name in more]
+        self.scene.apply(*items)
 
     def wait_for(self, wanted: Sequence[str]) -> dict[str, Standing]:
         """How these stand once each is Ready or refused, or the time is over."""
@@ -256,13 +253,6 @@ class Density:
 def is_numbered(name: str, planned: Planned) -> bool:
     """Whether the name is that of a numbered model of this configuration, or of something of it."""
     return re.match(rf"{re.escape(planned.name)}-n[0-9]{{3}}(-|$)", name) is not None
-
-
-def render_model(planned: Planned, name: str, limits: Limits, artifact: Mapping[str, str]) -> dict[str, Any]:
-    """One more CompressedModel with the artifact that is there; it is compared with nothing."""
-    manifest = render_manifest(replace(planned, name=name), limits, "60s", artifact)
-    manifest["spec"].pop("baseline", None)
-    return manifest
 
 
 def render_baseline(

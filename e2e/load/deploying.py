@@ -51,6 +51,11 @@ class Scene:
     store: Path | None = None
     trained: Path = ARTIFACTS
 
+    def apply(self, *objects: Any) -> None:
+        """Have these in the namespace."""
+        body = objects[0] if len(objects) == 1 else {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.client.kubectl("apply", "-n", self.namespace, "-f", "-", text=json.dumps(body))
+
     def read(self, *arguments: str) -> Any:
         """What `kubectl get … -o json` gives in the namespace."""
         return self.client.read(*arguments, "-n", self.namespace)
@@ -72,13 +77,12 @@ def deploy(
     """
     models = [each for each in planned if each.kind != "flask"]
     for each in models:
-        manifest = render_manifest(each, limits, window, provide_trained(scene, each))
-        scene.client.kubectl("apply", "-n", scene.namespace, "-f", "-", text=json.dumps(manifest))
+        scene.apply(render_manifest(each, limits, window, provide_trained(scene, each)))
     tell(f"applied {', '.join(each.name for each in models)} in namespace {scene.namespace}")
     wait_until_ready(scene, [each.name for each in models], tell)
     for each in planned:
         if each.kind == "flask":
-            deploy_flask(scene, each, limits, flask_server, tell)
+            deploy_flask(scene, each, limits, flask_server, tell, weights_of=each.reference)
 
 
 def provide_trained(scene: Scene, planned: Planned) -> dict[str, str] | None:
@@ -152,22 +156,16 @@ def has_stalled(model: Mapping[str, Any]) -> bool:
     return seen and is_stalled(model)
 
 
-def deploy_flask(scene: Scene, planned: Planned, limits: Limits, server: FlaskServer, tell: Tell) -> None:
-    """The Flask baseline with the weights of the uncompressed model.
+def deploy_flask(
+    scene: Scene, planned: Planned, limits: Limits, server: FlaskServer, tell: Tell, *, weights_of: str
+) -> None:
+    """The Flask baseline with the weights of that uncompressed model, which its own init container fetches likewise.
 
     Raises:
         ClusterError: when it does not become ready.
     """
-    deployment = scene.read("deployment", planned.reference)
-    rendered = render_flask(planned.name, scene.flask_image, deployment, count_threads(limits.cpu), server)
-    scene.client.kubectl(
-        "apply",
-        "-n",
-        scene.namespace,
-        "-f",
-        "-",
-        text=json.dumps({"apiVersion": "v1", "kind": "List", "items": rendered}),
-    )
+    deployment = scene.read("deployment", weights_of)
+    scene.apply(*render_flask(planned.name, scene.flask_image, deployment, count_threads(limits.cpu), server))
     tell(f"{planned.name}: waiting for TensorFlow behind Flask")
     scene.client.kubectl("rollout", "status", f"deployment/{planned.name}", "-n", scene.namespace, "--timeout=600s")
     tell(f"{planned.name}: Ready")
@@ -256,7 +254,7 @@ def read_configuration(scene: Scene, planned: Planned, limits: Limits) -> Config
         image=container["image"],
         cpu_limit=limits.cpu,
         memory_limit=limits.memory,
-        weights=format_weights(artifact, trained=trained),
+        weights=format_weights(artifact),
     )
 
 
@@ -268,8 +266,8 @@ def read_saved_model_bytes(scene: Scene, planned: Planned, container: Mapping[st
     return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else None
 
 
-def format_weights(artifact: Mapping[str, Any], *, trained: bool) -> str:
+def format_weights(artifact: Mapping[str, Any]) -> str:
     """Where they come from, in words."""
-    if trained:
+    if artifact.get("trained"):
         return f"trained on {artifact.get('dataset', 'data of its own')}, {artifact['digest']}"
     return f"initial weights, pruned and quantised without training, {artifact['digest']}"

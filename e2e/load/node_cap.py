@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from load.configurations import Limits, PlanError, Planned, name_compression
 from load.flask_pod import FlaskServer
-from load.results import Network, ResultsError
+from load.results import Network, require_facts
 from load.start_plan import PLAIN, SMALLEST, TARGET_NETWORK
 from model_operator.planning.quantity import parse_quantity
 
@@ -238,12 +238,8 @@ def require_alike(plan: DensityPlan, entries: Sequence[Mapping[str, Any]]) -> No
     wanted = {"cap": plan.describe_cap(), "headroomPercent": plan.headroom_percent, "cpuRequest": plan.cpu_request}
     kinds = {each.name for each in plan.kinds()}
     for entry in entries:
-        for name, value in wanted.items():
-            if entry["name"] in kinds and entry[name] != value:
-                raise ResultsError(
-                    f"{entry['name']} was counted with {name} {entry[name]!r}, not {value!r}:"
-                    " name another folder with -o"
-                )
+        if entry["name"] in kinds:
+            require_facts(entry, wanted, "counted")
 
 
 def compare(plan: DensityPlan, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

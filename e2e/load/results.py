@@ -25,6 +25,19 @@ class ResultsError(Exception):
     """A file is no experiment's results; one sentence with what to do."""
 
 
+def require_facts(entry: Mapping[str, Any], facts: Mapping[str, Any], how: str) -> None:
+    """Refuse to put something else beside an entry of the results, which was `how` (measured, counted) with facts.
+
+    Raises:
+        ResultsError: naming what differs.
+    """
+    for name, value in facts.items():
+        if entry.get(name) != value:
+            raise ResultsError(
+                f"{entry['name']} was {how} with {name} {entry.get(name)!r}, not {value!r}: name another folder with -o"
+            )
+
+
 class _Told(BaseModel):
     """Names are camelCase in JSON; an unknown one is an error."""
 

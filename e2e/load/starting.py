@@ -15,20 +15,19 @@ from cluster.client import wait_until
 from cluster.processes import ClusterError
 
 from load.answering import OK, Asker
-from load.configurations import Planned, render_manifest
+from load.configurations import Planned, render_alone
 from load.deploying import (
     Scene,
     Tell,
-    count_threads,
     deploy,
+    deploy_flask,
     format_weights,
     wait_until_ready,
 )
-from load.flask_pod import render_flask
 from load.journal import MOST_TRIES as MOST_VOID
 from load.journal import Journal
 from load.pod_times import PodTimes, PodWatch
-from load.results import ResultsError
+from load.results import require_facts
 from load.start_plan import (
     Link,
     Start,
@@ -114,12 +113,13 @@ class Startup:
         deploy(self.scene, sources, plan.limits, "60s", tell=self.tell)
         self.provide_secret()
         for each in copies:
-            manifest = render_copy(each, plan, self.provide(each))
-            self.scene.client.kubectl("apply", "-n", self.scene.namespace, "-f", "-", text=json.dumps(manifest))
+            self.scene.apply(render_alone(each, plan.limits, self.provide(each)))
         wait_until_ready(self.scene, [each.name for each in copies], self.tell)
         for each in plan.configurations():
             if each.kind == "flask":
-                self.deploy_flask(each, copies[0])
+                # Its init container is that of the float32 model behind the link.
+                plain, server = copies[0].name, plan.flask_server
+                deploy_flask(self.scene, each, plan.limits, server, self.tell, weights_of=plain)
             self.note_facts(each)
 
     def measure_links(self) -> None:
@@ -146,17 +146,6 @@ class Startup:
         digest = artifact["digest"]
         return {"uri": self.link.put(file, f"{names.short_digest(digest, 64)}.zip"), "digest": digest}
 
-    def deploy_flask(self, planned: Planned, plain: Planned) -> None:
-        """The Flask baseline, whose init container is that of the float32 model behind the link."""
-        deployment = self.scene.read("deployment", plain.name)
-        threads = count_threads(self.plan.limits.cpu)
-        rendered = render_flask(planned.name, self.scene.flask_image, deployment, threads, self.plan.flask_server)
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": rendered})
-        self.scene.client.kubectl("apply", "-n", self.scene.namespace, "-f", "-", text=text)
-        wait = ["rollout", "status", f"deployment/{planned.name}", "-n", self.scene.namespace, "--timeout=600s"]
-        self.scene.client.kubectl(*wait)
-        self.tell(f"{planned.name}: Ready")
-
     def note_facts(self, planned: Planned) -> None:
         """What is started, as its entries tell it.
 
@@ -169,12 +158,12 @@ class Startup:
         facts = {
             "configuration": tell_name(planned),
             "artifactBytes": artifact.get("sizeBytes"),
-            "weights": format_weights(artifact, trained=bool(artifact.get("trained", False))),
+            "weights": format_weights(artifact),
             "image": container["image"],
         }
         for entry in self.journal.results.startup:
             if entry["configuration"] == facts["configuration"]:
-                require_alike(entry, facts)
+                require_facts(entry, facts, "measured")
         self._facts[tell_name(planned)] = facts
 
     def start(self, start: Start, planned: Planned, asker: Asker) -> dict[str, Any]:
@@ -246,13 +235,6 @@ class Startup:
         client.run("delete", "secret", STORE_SECRET, "-n", namespace, "--ignore-not-found")
 
 
-def render_copy(planned: Planned, plan: StartupPlan, artifact: Mapping[str, str]) -> dict[str, Any]:
-    """The CompressedModel with its artifact behind the link; it is compared with nothing."""
-    manifest = render_manifest(planned, plan.limits, "60s", artifact)
-    manifest["spec"].pop("baseline", None)
-    return manifest
-
-
 def render_selector(planned: Planned) -> str:
     """Labels of the pods."""
     if planned.kind == "flask":
@@ -276,20 +258,6 @@ def find_file(scene: Scene, uri: str) -> Path:
     if scene.store is None or not uri.startswith("pvc://") or not (scene.store / path).is_file():
         raise ClusterError(f"{uri} is no file on this machine: startup runs on the embedded node, without --context")
     return scene.store / path
-
-
-def require_alike(entry: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Refuse to add to starts of something else.
-
-    Raises:
-        ResultsError: naming what differs.
-    """
-    for name, value in facts.items():
-        if entry.get(name) != value:
-            raise ResultsError(
-                f"{entry['name']} was measured with {name} {entry.get(name)!r}, not {value!r}:"
-                " name another folder with -o"
-            )
 
 
 def format_start(start: Start, made: Mapping[str, Any]) -> str:

@@ -1,12 +1,11 @@
 """The program that asks models: until they answer, and no longer than it was told."""
 
 import http.server
-import threading
 import time
 
 import pytest
 from cluster.processes import ClusterError
-from loopback import HOST
+from loopback import HOST, serve_on_loopback
 
 from load.answering import Asker, ask
 
@@ -33,13 +32,8 @@ class Slow(http.server.BaseHTTPRequestHandler):
 def url():
     """Of a server of the test's own."""
     handler = type("Own", (Slow,), {})
-    server = http.server.ThreadingHTTPServer((HOST, 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://{HOST}:{server.server_address[1]}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve_on_loopback(handler) as address:
+        yield f"{address}/"
 
 
 def test_a_model_is_asked_until_it_answers(url, tmp_path):

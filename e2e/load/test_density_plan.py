@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from load.arguments import make_density_plan, make_parser
-from load.configurations import Limits, PlanError, Planned
-from load.density import Density, is_numbered, render_baseline, render_model
+from load.configurations import Limits, PlanError, Planned, render_alone
+from load.density import Density, is_numbered, render_baseline
 from load.deploying import Scene
 from load.journal import Journal
 from load.kpis import PrometheusPlace
@@ -168,7 +168,7 @@ def test_a_numbered_model_is_what_the_operator_takes_and_a_numbered_baseline_req
     plan = make_plan()
     limits = Limits(cpu_request="20m", memory_request="51Mi")
     artifact = {"uri": "pvc://modelpress-store/artifacts/a.zip", "digest": f"sha256:{'a' * 64}"}
-    manifest = render_model(plan.kinds()[1], "vgg16-a0-b32-n001", limits, artifact)
+    manifest = render_alone(replace(plan.kinds()[1], name="vgg16-a0-b32-n001"), limits, artifact)
     manifest["metadata"] |= {"namespace": "load", "uid": "1", "generation": 1}
     model = CompressedModel.model_validate(manifest)
     assert (model.metadata.name, model.spec.baseline) == ("vgg16-a0-b32-n001", None)

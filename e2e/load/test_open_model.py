@@ -2,12 +2,11 @@
 
 import asyncio
 import http.server
-import threading
 import time
 from itertools import pairwise
 
 import pytest
-from loopback import HOST
+from loopback import serve_on_loopback
 
 from load.open_model import Target, plan_arrivals, run
 
@@ -36,13 +35,8 @@ class _Stalling(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def url():
     _Stalling.free_at = None
-    server = http.server.ThreadingHTTPServer((HOST, 0), _Stalling)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://{HOST}:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve_on_loopback(_Stalling) as address:
+        yield address
 
 
 def test_arrivals_are_a_poisson_process_of_the_rate_and_the_same_for_the_same_seed():

@@ -8,14 +8,14 @@ from cluster.client import Client
 from cluster.processes import ClusterError
 
 from load.arguments import make_parser, make_startup_plan
-from load.configurations import PlanError
+from load.configurations import PlanError, render_alone
 from load.deploying import Scene
 from load.experiment import main
 from load.journal import Journal
 from load.kpis import PrometheusPlace
 from load.pod_times import PodTimes, PodWatch, Tracker
 from load.report.sections import render_scaling
-from load.results import Provenance, Results, ResultsError, read_results
+from load.results import Provenance, Results, ResultsError, read_results, require_facts
 from load.start_plan import (
     Link,
     Start,
@@ -26,7 +26,7 @@ from load.start_plan import (
     render_entry,
     render_start,
 )
-from load.starting import Startup, is_ready_to_stay, render_copy, render_selector, require_alike
+from load.starting import Startup, is_ready_to_stay, render_selector
 from load.store_link import parse_speed, render_environment, render_shaping
 from model_operator.api.v1alpha1 import CompressedModel
 
@@ -99,7 +99,7 @@ def test_another_cluster_is_refused_since_its_links_are_not_ours(tmp_path, capsy
 def test_the_operator_takes_a_copy_whose_artifact_is_in_the_bucket():
     plan = make_plan()
     for planned in plan.configurations()[:2]:
-        manifest = render_copy(planned, plan, {"uri": "s3://artifacts/a.zip", "digest": DIGEST})
+        manifest = render_alone(planned, plan.limits, {"uri": "s3://artifacts/a.zip", "digest": DIGEST})
         manifest["metadata"] |= {"namespace": "load", "uid": "1", "generation": 1}
         model = CompressedModel.model_validate(manifest)
         assert (model.spec.source.artifact.uri, model.spec.baseline) == ("s3://artifacts/a.zip", None)
@@ -213,9 +213,9 @@ def test_the_report_has_a_row_an_entry_and_says_not_run_where_there_is_no_figure
 def test_starts_of_another_artifact_are_not_put_together():
     told = entry("vgg16-a0-b32", SHAPED, made(0, 4.0))
     facts = {name: told[name] for name in ("configuration", "artifactBytes", "weights", "image")}
-    require_alike(told, facts)
+    require_facts(told, facts, "measured")
     with pytest.raises(ResultsError, match=r"with weights 'sha256:a+', not 'others': name another folder"):
-        require_alike(told, facts | {"weights": "others"})
+        require_facts(told, facts | {"weights": "others"}, "measured")
 
 
 def test_a_pod_stays_when_it_is_ready_and_nobody_ends_it():

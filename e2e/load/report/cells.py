@@ -7,6 +7,7 @@ from typing import Literal
 from load.report.bootstrap import Blocks
 from load.report.paper import NETWORK, SETTINGS, Setting
 from load.results import Configuration, ProfileTold, Results, Run, Saturation
+from load.saturation import format_rate
 from model_operator.planning.quantity import parse_quantity
 
 NETWORK_NAMES = {"vgg16": "VGG-16", "cnn": "CNN", "digits": "Digits network"}
@@ -182,28 +183,23 @@ def find_saturation(results: Results, name: str, protocol: str) -> Saturation | 
     return found[-1] if found else None
 
 
-def is_saturated(cells: Cells, made: Configuration, condition: Condition) -> bool:
-    """Whether a profile's peak is known to be more than a configuration bears, so that its latency is a queue's.
+def explain_saturated(cells: Cells, made: Configuration, condition: Condition) -> str:
+    """Why a profile's peak is more than a configuration bears, so that its latency is a queue's; empty: not known.
 
-    From flat rates, or because the peak would take more of the processor than the server may have.
+    Known from flat rates, or because the peak would take more of the processor than the server may have.
     """
-    found = find_saturation(cells.results, made.name, condition.way.protocol)
     profile = next((each for each in cells.results.profiles if each.name == condition.profile), None)
     if profile is None:
-        return False
+        return ""
     peak = profile.peak_requests_per_second
-    searched = found is not None and not found.at_least and (found.requests_per_second or 0.0) < peak
-    needs, limit = peak_millicores(cells, made, condition), parse_quantity(made.cpu_limit)
-    return searched or (needs is not None and limit is not None and needs > 1000 * limit)
-
-
-def peak_millicores(cells: Cells, made: Configuration, condition: Condition) -> float | None:
-    """What the peak would take of the processor at the run's CPU a request; the mean over blocks."""
-    profile = next((each for each in cells.results.profiles if each.name == condition.profile), None)
-    costs = cells.measure(made.name, condition, CPU_A_REQUEST)
-    if profile is None or not costs:
-        return None
-    return sum(costs.values()) / len(costs) * profile.peak_requests_per_second
+    found = find_saturation(cells.results, made.name, condition.way.protocol)
+    if found is not None and not found.at_least and (found.requests_per_second or 0.0) < peak:
+        return f"bears {format_rate(found)} requests/s, fewer than the {peak:.4g} at this profile's peak"
+    costs, limit = cells.measure(made.name, condition, CPU_A_REQUEST), parse_quantity(made.cpu_limit)
+    needs = sum(costs.values()) / len(costs) * peak if costs else 0.0
+    if limit is not None and needs > 1000 * limit:
+        return f"would take {needs:.4g} mCore at this profile's peak, more than its limit of {made.cpu_limit} CPU"
+    return ""
 
 
 def name_setting(setting: Setting) -> str:

@@ -17,13 +17,11 @@ from load.report.cells import (
     Measure,
     Row,
     Way,
+    explain_saturated,
     find_flask,
     find_row,
-    find_saturation,
-    is_saturated,
     list_rows,
     name_configuration,
-    peak_millicores,
     speaks,
 )
 from load.report.figures import TIMES, format_cell, format_ratio
@@ -38,7 +36,6 @@ from load.report.markup import (
 )
 from load.report.model_tables import label_row
 from load.results import Configuration, ProfileTold
-from load.saturation import format_rate
 
 
 def render_load(cells: Cells, network: str, profile: ProfileTold, way: Way) -> str:
@@ -180,20 +177,11 @@ def _explain_blocks(cells: Cells, rows: Sequence[Row], condition: Condition) -> 
 
 def _explain_saturation(cells: Cells, rows: Sequence[Row], profile: ProfileTold, way: Way) -> list[str]:
     """Which rows were asked more than they bear, so that their latency is a queue's."""
-    peak, condition = profile.peak_requests_per_second, Condition(profile.name, way)
+    condition = Condition(profile.name, way)
     asked = [row.configuration for row in rows if row.configuration and cells.find(row.configuration.name, condition)]
-    notes = []
-    for made in asked:
-        needs = peak_millicores(cells, made, condition)
-        if is_saturated(cells, made, condition):
-            found = find_saturation(cells.results, made.name, way.protocol)
-            why = (
-                f"bears {format_rate(found)} requests/s, fewer than the {peak:.4g} at this profile's peak"
-                if found is not None and not found.at_least
-                else f"would take {needs:.4g} mCore at this profile's peak, more than its limit of {made.cpu_limit} CPU"
-            )
-            notes.append(
-                f"{name_configuration(made)} {why}: its response time is that of a queue. Targets compare at an equal"
-                " rate that both bear."
-            )
-    return notes
+    return [
+        f"{name_configuration(made)} {why}: its response time is that of a queue. Targets compare at an equal rate that"
+        " both bear."
+        for made in asked
+        if (why := explain_saturated(cells, made, condition))
+    ]

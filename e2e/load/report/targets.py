@@ -12,10 +12,10 @@ from load.report.cells import (
     Cells,
     Condition,
     Measure,
+    explain_saturated,
     find_flask,
     find_row,
     find_saturation,
-    is_saturated,
     list_rows,
     name_profile,
 )
@@ -94,7 +94,7 @@ def _compare_runs(cells: Cells) -> Iterator[list[Cell]]:
         for name, condition in _conditions(cells):
             found = None if ours is None else ratio_to(cells, flask, ours, condition, target.measure)
             sides = (("ours", ours), ("Flask", flask))
-            over = [side for side, made in sides if made and is_saturated(cells, made, condition)]
+            over = [side for side, made in sides if made and explain_saturated(cells, made, condition)]
             verdict = judge_ratio(found, target.at_least)
             yield [
                 Cell(f"{target.measure.title}, times less", name, "text"),
