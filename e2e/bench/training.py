@@ -1,6 +1,7 @@
 """How long a training step takes with and without prune-then-quantise, side by side in one run.
 
 usage: python e2e/bench/training.py [--networks CNN VGG16] [--batch 64] [--steps 10] [--repeats 5] [--seed 0]
+       [--recipe Strong] [--library-layers]
 
 Runs on the backend that Keras runs on (KERAS_BACKEND=jax: on JAX, on a GPU where there is one), on random images. Each
 line is one setting. Settings of one precision take turns, so that a drift of the machine meets all alike, and medians
@@ -71,7 +72,9 @@ def make_subject(
     """A training of the network on random images, its functions compiled."""
     recipe = Recipe(
         compression=Compression(**RULES[rule]),
-        training=Training(architecture=network, dataset="CIFAR10", precision=precision, seed=options.seed),  # type: ignore[arg-type]
+        training=Training(
+            architecture=network, dataset="CIFAR10", precision=precision, recipe=options.recipe, seed=options.seed
+        ),  # type: ignore[arg-type]
     )
     random = np.random.default_rng(options.seed)
     images = random.integers(0, 256, (IMAGES, 32, 32, 3)).astype(np.uint8)
@@ -139,8 +142,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10, help="steps a repeat")
     parser.add_argument("--repeats", type=int, default=5, help="whose median is given")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--recipe", default="Published", choices=["Published", "Strong"])
+    parser.add_argument("--library-layers", action="store_true", help="Keras' own in place of ours on TensorFlow")
     parser.add_argument("--no-xla", dest="xla", action="store_false", help="leave XLA's whole steps out")
     options = parser.parse_args()
+    if options.library_layers:
+        _take_library_layers()
     facts = {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "commit": read_commit(),
@@ -150,6 +157,8 @@ def main() -> None:
         "versions": {name: version(name) for name in ("keras", _package(), "numpy")},
         "python": platform.python_version(),
         "seed": options.seed,
+        "recipe": options.recipe,
+        "layers": "the library's" if options.library_layers else "ours",
         "n": f"{options.repeats} repeats of {options.steps} steps of {options.batch} images",
     }
     print(json.dumps(facts))
@@ -160,6 +169,13 @@ def main() -> None:
             subjects = measure_group(network, precision, rules, options, compiled_by_xla=xla)
             for subject in subjects:
                 print(render_line(subject, subjects), flush=True)
+
+
+def _take_library_layers() -> None:
+    from model_builder import tensorflow_layers
+
+    tensorflow_layers.SmallMapConv2D = keras.layers.Conv2D  # type: ignore[misc]
+    tensorflow_layers.OnePassBatchNormalization = keras.layers.BatchNormalization  # type: ignore[misc]
 
 
 def _package() -> str:

@@ -48,7 +48,7 @@ def build_network(
         )
     image = keras.Input(image_shape, name=INPUT, dtype="float32")
     scaled = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")(image)
-    network = _Layers(strong=recipe == "Strong", dtype=_POLICIES[precision])
+    network = _Layers(strong=recipe == "Strong", dtype=_POLICIES[precision], trains=logits)
     features = {"CNN": _cnn, "SmallCNN": _small_cnn, "VGG16": _vgg16}[architecture](network, scaled)
     activation = "linear" if logits else "softmax"
     output = {"activation": activation, "name": OUTPUT, "dtype": "float32", "kernel_initializer": network.draw()}
@@ -61,8 +61,14 @@ class _Layers:
     So a kernel has the same name whatever else the process has built.
     """
 
-    def __init__(self, *, strong: bool, dtype: str) -> None:
+    def __init__(self, *, strong: bool, dtype: str, trains: bool) -> None:
         self._strong, self._dtype = strong, dtype
+        self._convolution, self._normalisation = layers.Conv2D, layers.BatchNormalization
+        if trains and keras.backend.backend() == "tensorflow":
+            from model_builder import tensorflow_layers as faster
+
+            self._normalisation = faster.OnePassBatchNormalization
+            self._convolution = faster.SmallMapConv2D if dtype == _POLICIES["BFloat16"] else layers.Conv2D
         self._counts: Counter[str] = Counter()
 
     def draw(self) -> Any:
@@ -86,7 +92,7 @@ class _Layers:
         activation = "linear" if normalised else "relu"
         drawn = self.draw()
         x = self._place(
-            "conv2d", layers.Conv2D, x, filters, 3, padding="same", activation=activation, kernel_initializer=drawn
+            "conv2d", self._convolution, x, filters, 3, padding="same", activation=activation, kernel_initializer=drawn
         )
         return self._normalise_and_activate(x) if normalised else x
 
@@ -98,11 +104,11 @@ class _Layers:
         return self._normalise_and_activate(x) if normalised else x
 
     def _normalise_and_activate(self, x: Any) -> Any:
-        x = self._place("batch_normalization", layers.BatchNormalization, x, momentum=0.9)
+        x = self._place("batch_normalization", self._normalisation, x, momentum=0.9)
         return self._place("re_lu", layers.ReLU, x)
 
     def normalise(self, x: Any) -> Any:
-        return self._place("batch_normalization", layers.BatchNormalization, x)
+        return self._place("batch_normalization", self._normalisation, x)
 
     def pool(self, x: Any) -> Any:
         return self._place("max_pooling2d", layers.MaxPooling2D, x)

@@ -195,7 +195,7 @@ def _plan_best(quick: bool) -> list[Run]:
 def _plan_short(_quick: bool) -> list[Run]:
     """VGG-16 as our best trains it, where there is no accelerator: for as many epochs as two cores do in an evening.
 
-    In float32: bfloat16 is slower on processors without instructions for it.
+    In bfloat16, which is slower on processors without instructions for it.
     """
     training = Training(
         architecture="VGG16",
@@ -203,6 +203,7 @@ def _plan_short(_quick: bool) -> list[Run]:
         epochs=SHORT_EPOCHS,
         learning_rate=STRONG_LEARNING_RATE,
         recipe="Strong",
+        precision="BFloat16",
     )
     return _plan_shadow("short", training)
 
