@@ -128,7 +128,8 @@ def apply_examples(installation: Installation, examples: Sequence[Example]) -> N
     """`kubectl apply` of each."""
     for example in examples:
         say(f"kubectl apply -n {NAMESPACE} -f {example.describe()}")
-        installation.client.kubectl("apply", "-n", NAMESPACE, "-f", "-", text=json.dumps(example.read_manifest()))
+        placed = installation.place_artifact(example.artifact) if example.artifact else None
+        installation.client.kubectl("apply", "-n", NAMESPACE, "-f", "-", text=json.dumps(example.read_manifest(placed)))
 
 
 def read_models(installation: Installation, examples: Sequence[Example]) -> list[dict[str, Any]]:
@@ -164,11 +165,9 @@ def wait_until_ready(installation: Installation, examples: Sequence[Example]) ->
 def choose_pictures(examples: Sequence[Example]) -> dict[str, Pictures]:
     """What each model is asked: golden images of the local chain, or noise where VGG-16 saw no data."""
     found = {example.name: pictures_of_version(LOCAL / "models" / example.name / "1") for example in examples[:2]}
-    for example in examples[2:]:
-        trained_on_same = example.maximum_steps != 0
-        found[example.name] = (
-            found[examples[1].name] if trained_on_same else write_noise(OUT / "noise.npy", (32, 32, 3))
-        )
+    has_data = examples[2].maximum_steps != 0
+    asked = found[examples[1].name] if has_data else write_noise(OUT / "noise.npy", (32, 32, 3))
+    found |= {example.name: asked for example in examples[2:]}
     return found
 
 

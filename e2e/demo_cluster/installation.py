@@ -14,6 +14,8 @@ from cluster.places import NODE_NAME, Places
 from images.building import archive_path
 from stages import say
 
+from model_artifact.inspection import inspect
+
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "modelpress"
 RELEASE = "modelpress"
@@ -21,6 +23,23 @@ SYSTEM_NAMESPACE = "modelpress-system"
 STORE_CLAIM = "modelpress-store"
 DATA_CLAIM = "modelpress-data"
 SERVICE_USER = 65532
+
+
+def place_artifact(store: Path, artifact: Path) -> dict[str, str]:
+    """Copy an artifact into the folder behind the store's claim, as the builder would name it there.
+
+    Returns:
+        `uri` and `digest` for `spec.source.artifact`.
+    """
+    digest = inspect(artifact).digest
+    target = store / "artifacts" / f"{digest.removeprefix('sha256:')}.zip"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.copyfile(artifact, partial)
+        partial.chmod(0o644)
+        partial.rename(target)
+    return {"uri": f"pvc://{STORE_CLAIM}/artifacts/{target.name}", "digest": digest}
 
 
 @dataclass(frozen=True)
@@ -68,6 +87,10 @@ class Installation:
     def make_store_volume(self) -> None:
         """A volume for the store's claim in a folder that outlives the node: a known recipe is then not built again."""
         self._make_volume("store", STORE_CLAIM)
+
+    def place_artifact(self, artifact: Path) -> dict[str, str]:
+        """See `place_artifact`."""
+        return place_artifact(self.folder / "store", artifact)
 
     def provide_data(self, source: Path) -> None:
         """A claim that holds a copy of the data set's folder."""

@@ -16,14 +16,25 @@ Status = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Example:
-    """A file of examples/, and the training budget it gets here; None: all that the file asks for, 0: no training."""
+    """A file of examples/, and what it gets here.
+
+    Attributes:
+        name: of the file and the model.
+        maximum_steps: budget of its training; None: all that the file asks for, 0: no training.
+        artifact: what was trained before, to be served in place of a training.
+    """
 
     name: str
     maximum_steps: int | None = None
+    artifact: Path | None = None
 
-    def read_manifest(self) -> dict[str, Any]:
-        """The object as it is applied."""
+    def read_manifest(self, placed: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The object as it is applied; `placed` says where the store has the artifact."""
         manifest: dict[str, Any] = yaml.safe_load((EXAMPLES / f"{self.name}.yaml").read_text())
+        if placed:
+            manifest["spec"]["source"] = {"artifact": dict(placed)}
+            manifest["spec"].pop("compression")  # it is the artifact's
+            return manifest
         training = manifest["spec"]["source"]["training"]
         if self.maximum_steps == 0:
             training["epochs"] = 0
@@ -33,15 +44,21 @@ class Example:
 
     def describe(self) -> str:
         """What is applied, in one line."""
+        if self.artifact:
+            return f"examples/{self.name}.yaml, trained before: {self.artifact.relative_to(EXAMPLES.parent)}"
         budget = f", with a training budget of {self.maximum_steps} steps" if self.maximum_steps is not None else ""
         return f"examples/{self.name}.yaml{budget}"
 
 
 def choose_examples(has_cifar10: bool) -> tuple[Example, ...]:
-    """Baselines first. Without CIFAR-10 the digits stand in for the CNN, and VGG-16 keeps its initial weights."""
+    """Baselines first. Without CIFAR-10 the digits stand in for the CNN, and VGG-16 keeps its initial weights.
+
+    The compressed VGG-16 is the trained one of examples/artifacts, where that is.
+    """
     pair = ("cnn-a0-b32", "cnn-a125-b8") if has_cifar10 else ("digits-a0-b32", "digits-a125-b8")
-    steps = STEPS_OF_A_SHAPE if has_cifar10 else 0
-    return (*(Example(name) for name in pair), *(Example(name, steps) for name in ("vgg16-a0-b32", "vgg16-a125-b8")))
+    steps, trained = STEPS_OF_A_SHAPE if has_cifar10 else 0, EXAMPLES / "artifacts" / "vgg16-a125-b8.zip"
+    compressed = Example(trained.stem, artifact=trained) if trained.exists() else Example(trained.stem, steps)
+    return (*(Example(name) for name in pair), Example("vgg16-a0-b32", steps), compressed)
 
 
 def condition(status: Status, kind: str) -> Mapping[str, Any]:

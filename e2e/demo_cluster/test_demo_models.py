@@ -1,8 +1,13 @@
 """What the demo applies, and what it says of the models."""
 
+import json
+import zipfile
+
 import pytest
 
+from demo_cluster.installation import place_artifact
 from demo_cluster.models import Example, choose_examples, format_progress, format_savings, is_ready, is_stalled
+from model_artifact.inspection import inspect
 
 
 def model(name="small", *, baseline=None, **status):
@@ -30,6 +35,42 @@ def test_a_training_budget_is_the_only_change_to_the_file():
     assert bounded["spec"]["source"]["training"].pop("maximumSteps") == 4
     assert bounded == plain
     assert Example("vgg16-a125-b8", 0).read_manifest()["spec"]["source"]["training"]["epochs"] == 0
+
+
+def test_a_trained_artifact_is_served_in_place_of_a_training():
+    placed = {"uri": "pvc://modelpress-store/artifacts/1.zip", "digest": "sha256:1"}
+    plain, served = Example("vgg16-a125-b8").read_manifest(), Example("vgg16-a125-b8").read_manifest(placed)
+    assert served["spec"].pop("source") == {"artifact": placed}
+    assert {**served["spec"], "source": 0} == {
+        **{field: value for field, value in plain["spec"].items() if field != "compression"},
+        "source": 0,
+    }
+
+
+@pytest.mark.parametrize("has_cifar10", [True, False])
+def test_the_artifact_of_the_examples_is_a_trained_vgg16(has_cifar10):
+    trained = choose_examples(has_cifar10)[-1].artifact
+    found = inspect(trained)
+    assert trained.stat().st_size <= 10_000_000
+    assert found.manifest.content.provenance.quality.deployed > 50
+    with zipfile.ZipFile(trained) as archive:
+        assert json.loads(archive.read("manifest.json")) == json.loads(trained.with_suffix(".json").read_text())
+
+
+def test_an_artifact_is_placed_once_and_readable_under_its_digest(tmp_path):
+    artifact = choose_examples(True)[-1].artifact
+    placed = [place_artifact(tmp_path, artifact) for _ in range(2)]
+    (stored,) = (tmp_path / "artifacts").iterdir()
+    assert (
+        placed[0]
+        == placed[1]
+        == {
+            "uri": f"pvc://modelpress-store/artifacts/{stored.name}",
+            "digest": f"sha256:{stored.stem}",
+        }
+    )
+    assert stored.read_bytes() == artifact.read_bytes()
+    assert stored.stat().st_mode & 0o777 == 0o644
 
 
 def test_ready_of_an_older_generation_is_not_ready():

@@ -1,7 +1,6 @@
 """Puts configurations on a cluster and waits until each answers; all stand side by side, one pod each."""
 
 import json
-import shutil
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from cluster.client import Client
 from cluster.processes import ClusterError
+from demo_cluster.installation import place_artifact
 from demo_cluster.models import format_progress, is_ready, is_stalled
 
 from load.configurations import ARTIFACTS, TENSORFLOW_SERVING, Limits, Planned, find_trained, render_manifest
@@ -21,7 +21,6 @@ from model_operator import names
 from model_operator.serving_pod import Served, find_served
 
 READY_SECONDS = 3600
-_STORE_URI = "pvc://modelpress-store/artifacts"
 _REACH_SECONDS = 5
 
 Tell = Callable[[str], None]
@@ -90,14 +89,7 @@ def provide_trained(scene: Scene, planned: Planned) -> dict[str, str] | None:
     trained = find_trained(planned, scene.trained)
     if trained is None or scene.store is None:
         return None
-    target = scene.store / "artifacts" / f"{names.short_digest(trained.digest, 64)}.zip"
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.partial")
-        shutil.copyfile(trained.path, partial)
-        partial.chmod(0o644)
-        partial.rename(target)
-    return {"uri": f"{_STORE_URI}/{target.name}", "digest": trained.digest}
+    return place_artifact(scene.store, trained.path)
 
 
 def read_server_image(scene: Scene) -> str:
