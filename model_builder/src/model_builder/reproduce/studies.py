@@ -38,8 +38,8 @@ BEST_EPOCHS = 160
 STRONG_LEARNING_RATE = 0.005
 """For VGG-16 with its two layers of 4,096 units: at 0.05 its loss was above that of guessing after 400 steps."""
 SHORT_EPOCHS = 4
-"""Their steps took 12,456 s on two cores without AMX that served other programs, too: docs/results/runs.jsonl, the line
-of `model-builder reproduce short -o DIR --only a1.25-b8`."""
+"""A run took 3,169 s on two cores with AMX, half an hour of it beside others: docs/results/runs.jsonl, the line of
+`model-builder reproduce short -o DIR --only a1.25-b8`."""
 
 
 @dataclass(frozen=True)
