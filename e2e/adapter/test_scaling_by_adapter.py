@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cluster.processes import ClusterError
 from demo_cluster.installation import RELEASE, SYSTEM_NAMESPACE
 from demo_cluster.loading import Load, ask_once, write_body
 from images.steps import tell_on_stderr
@@ -88,9 +89,14 @@ def current_metrics(models):
 
 
 def read_metric(models, version, path):
-    """Values that the API of custom metrics tells, by object."""
+    """Values that the API of custom metrics tells, by object; none where the adapter has not found the metric yet."""
     asked = f"/apis/{GROUP}/{version}/namespaces/{models.namespace}/{path}"
-    items = json.loads(models.node.kubectl("get", "--raw", asked))["items"]
+    try:
+        items = json.loads(models.node.kubectl("get", "--raw", asked))["items"]
+    except ClusterError as error:
+        if "could not find the metric" not in str(error):
+            raise
+        return {}
     return {each["describedObject"]["name"]: parse_quantity(each["value"]) for each in items}
 
 
