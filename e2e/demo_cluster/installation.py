@@ -1,5 +1,6 @@
 """The node with its images, the namespaces, the volumes, and the chart."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ SERVICE_USER = 65532
 def place_artifact(store: Path, artifact: Path) -> dict[str, str]:
     """Copy an artifact into the folder behind the store's claim, as the builder would name it there.
 
+    Builds, which are no root, go on writing beside it.
+
     Returns:
         `uri` and `digest` for `spec.source.artifact`.
     """
@@ -35,6 +38,7 @@ def place_artifact(store: Path, artifact: Path) -> dict[str, str]:
     target = store / "artifacts" / f"{digest.removeprefix('sha256:')}.zip"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
+        os.chown(target.parent, SERVICE_USER, SERVICE_USER)
         partial = target.with_name(f".{target.name}.partial")
         shutil.copyfile(artifact, partial)
         partial.chmod(0o644)

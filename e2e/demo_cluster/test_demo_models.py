@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from demo_cluster.installation import place_artifact
+from demo_cluster.installation import SERVICE_USER, place_artifact
 from demo_cluster.models import Example, choose_examples, format_progress, format_savings, is_ready, is_stalled
 from model_artifact.inspection import inspect
 
@@ -71,6 +71,7 @@ def test_an_artifact_is_placed_once_and_readable_under_its_digest(tmp_path):
     )
     assert stored.read_bytes() == artifact.read_bytes()
     assert stored.stat().st_mode & 0o777 == 0o644
+    assert stored.parent.stat().st_uid == SERVICE_USER
 
 
 def test_ready_of_an_older_generation_is_not_ready():
