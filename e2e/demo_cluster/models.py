@@ -144,10 +144,16 @@ def _savings_cells(model: Mapping[str, Any]) -> tuple[str, ...]:
         _ratio(savings.get("latency")),
         _ratio(savings.get("cpu")),
         _ratio(savings.get("memory")),
-        f"{quality['value']:g} ({-quality['loss']:+g})" if "loss" in quality and trained else "untrained",
+        _quality(quality) if trained and "value" in quality else "untrained",
         f"{rates[0]:g} and {rates[1]:g}" if None not in rates else "-",
         status.get("kpis", {}).get("window", "-"),
     )
+
+
+def _quality(quality: Status) -> str:
+    """The metric's value, and what compression changed of it; that is not known where the baseline has none."""
+    changed = f" ({-quality['loss']:+g})" if "loss" in quality else ""
+    return f"{quality['value']:g}{changed}"
 
 
 def _ratio(value: float | None) -> str:
