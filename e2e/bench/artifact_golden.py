@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from model_artifact.tflite_weights import read_weights
 from model_artifact.unpacking import unpack
-from model_artifact.weights import read_weights
 
 ARTIFACTS = Path("build/local/artifacts")
 EIGHT = 8

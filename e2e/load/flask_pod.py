@@ -1,11 +1,12 @@
 """The Flask baseline's Deployment and Service, made from those of the uncompressed model. Pure.
 
-Its pod is the model's with another server: the same init container unpacks and verifies the same artifact, limits,
-security and probes are the same, so that nothing differs but what is compared.
+Its pod is the model's with another server: the same init container unpacks and verifies the same artifact, with what ours
+leaves packed, since TensorFlow alone reads it; limits, security and probes are the same. So nothing differs but what is
+compared.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 APPLICATION = "/opt/modelpress/flask_baseline/app.py"
@@ -36,7 +37,8 @@ def render_flask(
     """
     labels = {"app.kubernetes.io/name": "flask-baseline", "app.kubernetes.io/instance": name}
     template = copy.deepcopy(dict(deployment["spec"]["template"]["spec"]))
-    (ours,) = template["containers"]
+    (ours,), (unpack,) = template["containers"], template["initContainers"]
+    unpack["args"] = _unpack_all(unpack["args"])
     version = find_version_folder(template)
     kept = ("imagePullPolicy", "resources", "securityContext", "terminationMessagePolicy", "lifecycle")
     probe = {"httpGet": {"path": f"/v1/models/{name}", "port": "http"}}
@@ -48,7 +50,7 @@ def render_flask(
             "command": [PYTHON, APPLICATION],
             "args": [f"--name={name}", f"--folder={version}", f"--threads={threads}", f"--server={server}"],
             "ports": [{"name": "http", "containerPort": FLASK_PORT, "protocol": "TCP"}],
-            "startupProbe": {**probe, "periodSeconds": 2, "failureThreshold": 150, "timeoutSeconds": 5},
+            "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": 300, "timeoutSeconds": 5},
             "readinessProbe": {**probe, "periodSeconds": 5, "timeoutSeconds": 5},
             "livenessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 10},
             "volumeMounts": [
@@ -78,6 +80,12 @@ def render_flask(
             "spec": {"selector": labels, "ports": [{"name": "http", "port": FLASK_PORT, "targetPort": "http"}]},
         },
     )
+
+
+def _unpack_all(arguments: Sequence[str]) -> list[str]:
+    """The arguments without what they leave out of the artifact."""
+    options = [place for place, each in enumerate(arguments) if each == "--exclude"]
+    return [each for place, each in enumerate(arguments) if not {place, place - 1} & set(options)]
 
 
 def find_version_folder(template: Mapping[str, Any]) -> str:

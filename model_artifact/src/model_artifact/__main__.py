@@ -4,6 +4,8 @@ Exit codes (docs/exit-codes.md): 0 done, 1 the two artifacts of `diff` differ, 2
 4 not the artifact that was asked for, 7 a signature that does not vouch for it, 8 no signature. Results go to stdout;
 progress and errors, one sentence each, to stderr. With `--summary`, unpacking also leaves a document for the operator:
 what the artifact is, or why it was not unpacked.
+
+Each command imports what it alone needs: a pod waits for `unpack`, whose start is most of its time.
 """
 
 import argparse
@@ -15,9 +17,6 @@ from pathlib import Path
 
 from model_artifact.archive_reader import ArchiveReader
 from model_artifact.arguments import make_parser
-from model_artifact.collection import Policy, find_leaving
-from model_artifact.difference import compare
-from model_artifact.documents import format_json, render_inspection
 from model_artifact.errors import (
     ArtifactError,
     CorruptArtifactError,
@@ -32,12 +31,7 @@ from model_artifact.inspection import inspect, render_summary, unpack_and_inspec
 from model_artifact.location import Location
 from model_artifact.manifest import Manifest
 from model_artifact.manifest_reader import read_manifest
-from model_artifact.model_file import pack_model_file
-from model_artifact.packing import pack
-from model_artifact.publishing import writable_file
-from model_artifact.store_views import open_view
 from model_artifact.summary import Failure
-from model_artifact.tables import format_difference, format_facts
 from model_artifact.termination import TerminationLog, format_os_error
 from model_artifact.unpacking import NoMemoryError, unpack
 from model_artifact.verification import verify
@@ -84,6 +78,10 @@ def _tell(message: str) -> None:
 
 def _pack(options: argparse.Namespace) -> int:
     """Pack, and take back what the limits of reading (docs/artifact-safety.md) would refuse: nobody could unpack it."""
+    from model_artifact.model_file import pack_model_file
+    from model_artifact.packing import pack
+    from model_artifact.publishing import writable_file
+
     pack_source = pack_model_file if options.source.is_file() else pack
     with writable_file(options.artifact, _tell) as file:
         manifest = pack_source(options.source, file, progress=_tell)
@@ -102,14 +100,26 @@ def _unpack(options: argparse.Namespace) -> int:
     """Unpack, leave the summary or the failure where that is wanted, and print the content digest."""
     if options.summary is None:
         approve = _load_approval(options)
-        manifest = unpack(options.artifact, options.folder, digest=options.digest, approve=approve, progress=_tell)
+        manifest = unpack(
+            options.artifact,
+            options.folder,
+            digest=options.digest,
+            exclude=options.exclude,
+            approve=approve,
+            progress=_tell,
+        )
         print(manifest.digest)
         return 0
     with closing(TerminationLog(options.summary)) as log:
         try:
             approve = _load_approval(options)
             facts = unpack_and_inspect(
-                options.artifact, options.folder, digest=options.digest, approve=approve, progress=_tell
+                options.artifact,
+                options.folder,
+                digest=options.digest,
+                exclude=options.exclude,
+                approve=approve,
+                progress=_tell,
             )
         except ArtifactError as error:
             log.write(Failure(error=str(error), permanent=not isinstance(error, _PASSING)))
@@ -166,12 +176,19 @@ def _sign(options: argparse.Namespace) -> int:
 
 
 def _inspect(options: argparse.Namespace) -> int:
+    from model_artifact.documents import format_json, render_inspection
+    from model_artifact.tables import format_facts
+
     facts = inspect(options.artifact, progress=_tell)
     print(format_json(render_inspection(facts)) if options.json else format_facts(facts))
     return 0
 
 
 def _diff(options: argparse.Namespace) -> int:
+    from model_artifact.difference import compare
+    from model_artifact.documents import format_json
+    from model_artifact.tables import format_difference
+
     difference = compare(*(verify_and_inspect(path, progress=_tell) for path in (options.a, options.b)))
     print(format_json(difference) if options.json else format_difference(difference))
     return 0 if difference.same else EXIT_DIFFERENT
@@ -179,6 +196,9 @@ def _diff(options: argparse.Namespace) -> int:
 
 def _collect(options: argparse.Namespace) -> int:
     """Remove from a store what the policy lets go, and print each path with its bytes, then the sum."""
+    from model_artifact.collection import Policy, find_leaving
+    from model_artifact.store_views import open_view
+
     if not (options.keep or options.keep_recipes or options.drop_recipes or options.older_than):
         raise ArtifactError("gc: say what stays: --keep, --keep-recipes, --drop-recipes or --older-than")
     policy = Policy(

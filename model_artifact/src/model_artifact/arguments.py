@@ -42,6 +42,13 @@ def _add_unpack(unpacking: argparse.ArgumentParser) -> None:
     unpacking.add_argument("artifact", type=_parse_location, help="file, or s3://BUCKET/KEY")
     unpacking.add_argument("folder", type=Path, help="folder to make; must not exist, be empty or hold the same files")
     unpacking.add_argument("--digest", help="content digest that is wanted, sha256:…")
+    unpacking.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a file, or a folder with all below it, that is left out; may be given again",
+    )
     _add_verification(unpacking)
     unpacking.add_argument(
         "--summary", type=Path, metavar="FILE", help="write the artifact's facts, or the failure, there as JSON"

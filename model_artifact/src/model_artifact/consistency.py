@@ -11,8 +11,7 @@ from model_artifact.archive_reader import ArchiveReader
 from model_artifact.errors import CorruptArtifactError
 from model_artifact.manifest import MANIFEST_ENTRY, Manifest, StoredTensor, UnpackedFile
 from model_artifact.naming import format_name
-from model_artifact.packing import hole_bytes
-from model_artifact.weights import LARGEST_RANK
+from model_artifact.weights import LARGEST_RANK, hole_bytes
 
 LARGEST_PATH_BYTES = 1024
 LARGEST_PART_BYTES = 255

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from model_artifact.archive_reader import ArchiveReader
 from model_artifact.manifest import Hole, StoredTensor, UnpackedFile
-from model_artifact.packing import hole_bytes
+from model_artifact.weights import hole_bytes
 
 
 def holes_by_path(holes: Sequence[Hole], tensors: Sequence[StoredTensor]) -> dict[str, list[Hole]]:

@@ -1,7 +1,7 @@
 """What an artifact holds, layer by layer, measured from its own bytes."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,6 +138,7 @@ def unpack_and_inspect(
     target: Path,
     *,
     digest: str | None = None,
+    exclude: Sequence[str] = (),
     approve: Callable[[Manifest], None] = lambda _: None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> ArtifactFacts:
@@ -153,7 +154,9 @@ def unpack_and_inspect(
     def measure(tensor: StoredTensor, weights: Array) -> None:
         tensors.append(_measure(tensor, weights, stored))
 
-    manifest = unpack(artifact, target, digest=digest, approve=approve, progress=progress, watch=measure)
+    manifest = unpack(
+        artifact, target, digest=digest, exclude=exclude, approve=approve, progress=progress, watch=measure
+    )
     if len(tensors) != len(manifest.storage.tensors):
         return verify_and_inspect(artifact, digest=manifest.digest, progress=progress)  # it was unpacked before
     return _collect(size_bytes, manifest, tensors)

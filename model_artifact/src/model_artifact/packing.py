@@ -30,7 +30,8 @@ from model_artifact.manifest import (
 from model_artifact.mapped_file import MappedFile
 from model_artifact.partial import whole_file
 from model_artifact.recipe import canonical_json
-from model_artifact.weights import CodedTensor, plan_holes, read_weights
+from model_artifact.tflite_weights import read_weights
+from model_artifact.weights import CodedTensor, plan_holes
 
 Progress = Callable[[str], None]
 MODEL_FILE = "model.tflite"
@@ -172,11 +173,6 @@ def _read_back(spool: IO[bytes], entries: list[_Spooled]) -> Iterator[tuple[str,
 def _smaller_deflate(data: bytes) -> Deflated:
     candidates = (deflate(data, strategy) for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY))
     return min(candidates, key=lambda data: len(data.payload))
-
-
-def hole_bytes(hole: Hole, tensor: StoredTensor) -> int:
-    """Length of a hole in its file."""
-    return tensor.elements * (ITEM_BYTES[tensor.dtype] if hole.form == "codes" else ITEM_BYTES["float32"])
 
 
 def _write_whole(target: Path, entries: Iterable[tuple[str, Deflated]]) -> None:

@@ -23,6 +23,9 @@ _CHUNK = 2**16
 ESCAPE = 255
 """The gap byte that stands for 255 zeros and no element."""
 
+_COUNTED_BYTES = 2
+"""Elements up to this width have few enough values to count each."""
+
 _STEPS = bytes([*range(1, 256), ESCAPE])
 """How many elements each gap byte goes on: its zeros and the element after them; an escape has none."""
 
@@ -197,21 +200,34 @@ def count_elements(gaps: bytes) -> int:
 def entropy_bits(flat: Array) -> float:
     """Order-0 entropy of the elements in bits an element; 0 for an empty tensor.
 
-    Takes the memory of one more copy of the elements, however many different ones there are.
+    Codes of one or two bytes are counted, which takes no memory beside them. Wider elements are sorted, which takes one
+    more copy of them, however many different ones there are.
     """
     if not flat.size:
         return 0.0
-    ordered = np.sort(np.ascontiguousarray(flat).view(f"u{flat.dtype.itemsize}"))
+    unsigned = np.ascontiguousarray(flat).view(f"u{flat.dtype.itemsize}")
+    if unsigned.itemsize <= _COUNTED_BYTES:
+        counts = _count_codes(unsigned)
+        return _entropy_of(counts[counts > 0] / flat.size) + 0.0
+    ordered = np.sort(unsigned)
     total, begun = 0.0, 0
     for start in range(0, flat.size, _CHUNK):
         after = ordered[start + 1 : start + 1 + _CHUNK]
         ends = start + 1 + np.flatnonzero(after != ordered[start : start + len(after)])
-        total += _entropy_of_runs(ends, begun, flat.size)
+        total += _entropy_of(np.diff(ends, prepend=begun) / flat.size)
         begun = int(ends[-1]) if len(ends) else begun
-    return total + _entropy_of_runs(np.array([flat.size]), begun, flat.size) + 0.0
+    return total + _entropy_of(np.array([(flat.size - begun) / flat.size])) + 0.0
 
 
-def _entropy_of_runs(ends: NDArray[np.int64], begun: int, elements: int) -> float:
-    """What runs of equal elements add to the entropy: the first begins at `begun`, each other where one ended."""
-    shares = np.diff(ends, prepend=begun) / elements
+def _count_codes(codes: NDArray[np.unsignedinteger]) -> NDArray[np.int64]:
+    """How often each code of that width stands there, shape (2^bits,)."""
+    kinds = 1 << 8 * codes.itemsize
+    counts = np.zeros(kinds, np.int64)
+    for start in range(0, codes.size, _CHUNK):
+        counts += np.bincount(codes[start : start + _CHUNK], minlength=kinds)
+    return counts
+
+
+def _entropy_of(shares: NDArray[np.float64]) -> float:
+    """What values with these shares of all elements add to the entropy."""
     return float(-(shares * np.log2(shares)).sum())

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -22,6 +22,10 @@ from model_artifact.weights import render_pieces
 
 class TargetExistsError(ArtifactError):
     """The folder to unpack to holds something already."""
+
+
+class NothingLeftError(ArtifactError):
+    """Every file of the artifact was excluded."""
 
 
 class NoMemoryError(ArtifactError):
@@ -63,6 +67,7 @@ def unpack(
     target: Path,
     *,
     digest: str | None = None,
+    exclude: Sequence[str] = (),
     approve: Callable[[Manifest], None] = lambda _: None,
     progress: Callable[[str], None] = lambda _: None,
     watch: Callable[[StoredTensor, Array], None] = lambda _tensor, _weights: None,
@@ -77,6 +82,8 @@ def unpack(
             before it is believed.
         target: the folder to make, with its parents; it must not exist, or be empty, or hold the same files.
         digest: the content digest that is wanted (`sha256:…`); any, when absent.
+        exclude: paths of files, or of folders with all below them, that are neither written nor verified; one that the
+            artifact does not have excludes nothing.
         approve: given the manifest before anything else is believed or written; raises what speaks against it.
         progress: told what is being done.
         watch: given each stored tensor and its weights, before any file is complete; not when nothing is unpacked.
@@ -88,6 +95,7 @@ def unpack(
         CorruptArtifactError: naming entry, tensor or file.
         DigestMismatchError: when the artifact is another one than was asked for; nothing is written.
         TargetExistsError: when the target holds something else.
+        NothingLeftError: when every file is excluded.
         NoMemoryError: when a tensor does not fit into memory.
         StoreAccessError: when an object cannot be read.
     """
@@ -95,13 +103,14 @@ def unpack(
         manifest = read_manifest(archive)
         check_digest(artifact, manifest, digest)
         approve(manifest)
+        files = _choose_files(manifest, exclude)
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            if not _holds(target, manifest):
+            if not _holds(target, files):
                 raise TargetExistsError(f"{target}: exists and is not empty; remove it or name another folder")
             progress(f"{target} holds these files already, verified")
             return manifest
         with partial_folder(target) as half:
-            _write_files(archive, manifest, half, progress, watch)
+            _write_files(archive, manifest, files, half, progress=progress, watch=watch)
             half.chmod(0o755)
             _sync_folders(half)
             half.replace(target)
@@ -109,12 +118,25 @@ def unpack(
     return manifest
 
 
-def _holds(folder: Path, manifest: Manifest) -> bool:
-    """Whether the folder holds the manifest's files, byte for byte, and no others."""
+def _choose_files(manifest: Manifest, exclude: Sequence[str]) -> list[UnpackedFile]:
+    """The manifest's files that are no excluded path and stand below none."""
+    away = {path.strip("/") for path in exclude}
+    chosen = [
+        file
+        for file in manifest.content.files
+        if file.path not in away and not any(parent.as_posix() in away for parent in PurePosixPath(file.path).parents)
+    ]
+    if away and not chosen:
+        raise NothingLeftError(f"--exclude {' '.join(sorted(away))} leaves no file to unpack; exclude fewer")
+    return chosen
+
+
+def _holds(folder: Path, files: Sequence[UnpackedFile]) -> bool:
+    """Whether the folder holds these files, byte for byte, and no others."""
     if not folder.is_dir():
         return False
     found = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
-    wanted = {file.path: file for file in manifest.content.files}
+    wanted = {file.path: file for file in files}
     if {path.relative_to(folder).as_posix() for path in found} != set(wanted):
         return False
     return all(path.is_file() and not path.is_symlink() for path in found) and all(
@@ -130,15 +152,17 @@ def _read_sha256(path: Path) -> str:
 def _write_files(
     archive: ArchiveReader,
     manifest: Manifest,
+    files: Sequence[UnpackedFile],
     folder: Path,
+    *,
     progress: Callable[[str], None],
     watch: Callable[[StoredTensor, Array], None],
 ) -> None:
     """Write what the files have of their own, then fill the holes tensor by tensor, then verify what stands there."""
-    tensors = manifest.storage.tensors
-    of_file = holes_by_path(manifest.storage.holes, tensors)
-    of_tensor = holes_by_tensor(manifest.storage.holes, tensors)
-    for file in manifest.content.files:
+    tensors, paths = manifest.storage.tensors, {file.path for file in files}
+    holes = tuple(hole for hole in manifest.storage.holes if hole.path in paths)
+    of_file, of_tensor = holes_by_path(holes, tensors), holes_by_tensor(holes, tensors)
+    for file in files:
         _write_own_parts(archive, file, of_file.get(file.path, []), tensors, folder / file.path)
     for index, stored in enumerate(tensors):
         progress(f"decoding {format_name(stored.name)} ({stored.elements:,} weights)")
@@ -147,7 +171,7 @@ def _write_files(
         for hole in of_tensor.get(index, []):
             _fill_hole(folder / hole.path, hole, stored, weights)
         del weights  # two tensors at once would be twice the memory
-    for file in manifest.content.files:
+    for file in files:
         progress(f"verifying {format_name(file.path)} ({file.size_bytes:,} bytes)")
         _verify_durably(folder / file.path, file)
 

@@ -8,8 +8,9 @@ from model_artifact.__main__ import main
 from model_artifact.errors import UnpackableError
 from model_artifact.inspection import inspect
 from model_artifact.model_file import pack_model_file
+from model_artifact.tflite_weights import _without_overlaps, read_weights
 from model_artifact.unpacking import unpack
-from model_artifact.weights import CodedTensor, _without_overlaps, plan_holes, read_weights
+from model_artifact.weights import CodedTensor, plan_holes
 
 CONVERT = """
 import sys

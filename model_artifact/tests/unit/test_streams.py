@@ -81,9 +81,12 @@ def test_entropy_of_known_distributions():
 
 
 @pytest.mark.parametrize("elements", [2**16 - 1, 2**16, 2**16 + 1, 3 * 2**16 + 5])
-@pytest.mark.parametrize("kinds", [1, 2, 7, 300, 10**6])
-def test_entropy_does_not_depend_on_where_runs_are_cut(elements, kinds):
-    flat = np.random.default_rng(kinds).integers(0, kinds, elements).astype(np.float32)
+@pytest.mark.parametrize(
+    ("kinds", "dtype"),
+    [*((kinds, "float32") for kinds in (1, 2, 7, 300, 10**6)), (256, "int8"), (3, "int8"), (2**16, "int16")],
+)
+def test_entropy_does_not_depend_on_where_the_elements_are_cut(elements, kinds, dtype):
+    flat = np.random.default_rng(kinds).integers(0, kinds, elements).astype(dtype)
     _, counts = np.unique(flat, return_counts=True)
     assert entropy_bits(flat) == pytest.approx(-(counts / elements * np.log2(counts / elements)).sum(), abs=1e-9)
 

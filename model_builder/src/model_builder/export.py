@@ -12,7 +12,8 @@ from model_artifact.golden import GoldenAnswers
 from model_artifact.manifest import Golden
 from model_artifact.packing import MODEL_FILE
 from model_artifact.recipe import Export
-from model_artifact.weights import CodedTensor, read_weights
+from model_artifact.tflite_weights import read_weights
+from model_artifact.weights import CodedTensor
 from model_builder.evaluation import Predictor
 from model_builder.flatbuffer import LITERT_AXES, SIGNATURE, render_model
 from model_builder.forward_check import check_model

@@ -6,8 +6,8 @@ import pytest
 
 from model_artifact.inspection import inspect
 from model_artifact.recipe import parse_recipe
+from model_artifact.tflite_weights import read_weights
 from model_artifact.unpacking import unpack
-from model_artifact.weights import read_weights
 from model_builder.errors import BuildError, DataError
 from model_builder.evaluation import Predictor
 from model_builder.loading import load_and_build

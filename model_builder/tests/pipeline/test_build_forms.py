@@ -11,8 +11,8 @@ from keras import layers
 
 from model_artifact.inspection import inspect, render_summary
 from model_artifact.recipe import parse_recipe
+from model_artifact.tflite_weights import read_weights
 from model_artifact.unpacking import unpack
-from model_artifact.weights import read_weights
 from model_builder.dataset import load_digits
 from model_builder.evaluation import Predictor
 from model_builder.loading import load_and_build

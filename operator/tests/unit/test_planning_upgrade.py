@@ -11,8 +11,11 @@ from model_operator import names
 from model_operator.api.v1alpha1 import parse_model
 from model_operator.build_attempt import parse_attempt
 from model_operator.observation import BuildAttempt, Claim, Observation
+from model_operator.planning.deployment import parse_live_artifact, render_deployment
+from model_operator.planning.drift import render_applied
 from model_operator.planning.job import hash_build, render_job
 from model_operator.planning.plan import plan
+from model_operator.planning.start import Start, choose_start, find_start
 from model_operator.settings import Settings
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
@@ -158,6 +161,49 @@ def test_an_image_for_unpacking_that_somebody_else_put_there_is_not_kept():
     edit = {"spec": {"template": {"spec": {"initContainers": [{**container, "image": "evil:1"}]}}}}
     assert image_of(serve(edit, unpack_image="server:2")) == "server:2"
     assert image_of(serve(edit)) == load_case("steady").settings.unpack_image
+
+
+EARLIER = Start("server:1", (), 2)
+"""As releases before the first change of it began their pods."""
+
+
+def begun(start, case="steady"):
+    """The case whose live Deployment was applied with that start."""
+    known = load_case(case)
+    live = known.observation.children.deployment
+    rendered = render_deployment(known.model, known.observation.uid, parse_live_artifact(live), known.settings, start)
+    deployment = merge(live, render_applied(rendered))
+    children = dataclasses.replace(known.observation.children, deployment=deployment)
+    return known, dataclasses.replace(known.observation, children=children)
+
+
+def test_another_way_to_begin_alone_rolls_no_pod():
+    known, observation = begun(EARLIER)
+    assert find_start(observation.children.deployment) == EARLIER
+    assert plan(known.model, observation, known.settings, known.now).apply == ()
+
+
+def test_it_comes_with_the_next_change_whole():
+    known, observation = begun(EARLIER)
+    settings = known.settings.model_copy(update={"server_image": "registry.example/modelpress-server:2"})
+    (deployment,) = plan(known.model, observation, settings, known.now).apply
+    start = find_start(deployment)
+    assert start == choose_start(known.model, settings)
+    assert (start.excluded, start.probe_seconds) == (("variables",), 1)
+    other = known.settings.model_copy(update={"server_image": "tensorflow/serving:2.21.0"})
+    (deployment,) = plan(known.model, observation, other, known.now).apply
+    assert find_start(deployment).excluded == ()
+
+
+def test_what_somebody_else_left_out_is_not_kept():
+    known, observation = begun(EARLIER)
+    container = observation.children.deployment["spec"]["template"]["spec"]["initContainers"][0]
+    edited = {**container, "args": [*container["args"], "--exclude", "model.tflite"]}
+    edit = {"spec": {"template": {"spec": {"initContainers": [edited]}}}}
+    children = dataclasses.replace(observation.children, deployment=merge(observation.children.deployment, edit))
+    observation = dataclasses.replace(observation, children=children)
+    (deployment,) = plan(known.model, observation, known.settings, known.now).apply
+    assert find_start(deployment) == choose_start(known.model, known.settings)
 
 
 def test_pods_that_do_not_get_past_unpacking_are_given_the_new_image():

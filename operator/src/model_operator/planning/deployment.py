@@ -13,7 +13,8 @@ from model_operator.planning.engine import choose_image, render_engine_arguments
 from model_operator.planning.ownership import render_labels, render_own_metadata, render_selector
 from model_operator.planning.pod import Amounts, render_container, render_pod, render_resources
 from model_operator.planning.quantity import parse_quantity
-from model_operator.planning.signing import Signing, render_trust
+from model_operator.planning.signing import render_trust
+from model_operator.planning.start import Start, choose_start
 from model_operator.planning.store import StoreAccess, render_access
 from model_operator.settings import Settings
 
@@ -34,8 +35,11 @@ UNPACK_RESOURCES: Amounts = {
 }
 
 
-def render_deployment(model: CompressedModel, uid: str, artifact: Artifact, settings: Settings) -> dict[str, Any]:
-    """The Deployment that serves this artifact."""
+def render_deployment(
+    model: CompressedModel, uid: str, artifact: Artifact, settings: Settings, start: Start | None = None
+) -> dict[str, Any]:
+    """The Deployment that serves this artifact, its pods begun as `start` says, or as new ones are."""
+    start = start or choose_start(model, settings)
     revision = {names.ANNOTATION_REVISION: artifact.digest}
     template_annotations = {
         **revision,
@@ -56,7 +60,7 @@ def render_deployment(model: CompressedModel, uid: str, artifact: Artifact, sett
             "revisionHistoryLimit": 2,
             "template": {
                 "metadata": {"labels": render_labels(model), "annotations": template_annotations},
-                "spec": _render_pod_spec(model, artifact, settings),
+                "spec": _render_pod_spec(model, artifact, settings, start),
             },
         },
     }
@@ -99,20 +103,13 @@ def _choose_less(own: str, asked: str | None) -> str:
     return str(asked) if mine is not None and servers is not None and servers < mine else own
 
 
-def find_unpack_image(deployment: Object) -> str:
-    """The image that unpacks in a live Deployment; empty where there is none."""
-    pod = ((deployment.get("spec") or {}).get("template") or {}).get("spec") or {}
-    containers = {each.get("name"): each for each in pod.get("initContainers") or ()}
-    return str(containers.get(names.UNPACK_CONTAINER, {}).get("image", ""))
-
-
 def _render_strategy(model: CompressedModel) -> dict[str, Any]:
     if model.spec.rollout.strategy == "Recreate":
         return {"type": "Recreate"}
     return {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 
 
-def _render_pod_spec(model: CompressedModel, artifact: Artifact, settings: Settings) -> dict[str, Any]:
+def _render_pod_spec(model: CompressedModel, artifact: Artifact, settings: Settings, start: Start) -> dict[str, Any]:
     monitoring = {
         "path": _MONITORING_FILE,
         "fieldRef": {"fieldPath": f"metadata.annotations['{names.ANNOTATION_MONITORING}']"},
@@ -121,8 +118,8 @@ def _render_pod_spec(model: CompressedModel, artifact: Artifact, settings: Setti
     return {
         **render_pod(model.spec.serving, settings),
         "terminationGracePeriodSeconds": 30,
-        "initContainers": [_render_unpack(model, artifact, settings, access, trust)],
-        "containers": [_render_server(model, settings)],
+        "initContainers": [_render_unpack(model, artifact, settings, start, access)],
+        "containers": [_render_server(model, settings, start)],
         "volumes": [
             *access.volumes,
             *trust.volumes,
@@ -134,11 +131,12 @@ def _render_pod_spec(model: CompressedModel, artifact: Artifact, settings: Setti
 
 
 def _render_unpack(
-    model: CompressedModel, artifact: Artifact, settings: Settings, access: StoreAccess, trust: Signing
+    model: CompressedModel, artifact: Artifact, settings: Settings, start: Start, access: StoreAccess
 ) -> dict[str, Any]:
     """The only container that sees the store; it ends with an error before a wrong byte is served."""
+    trust = render_trust(settings)
     return {
-        **render_container(names.UNPACK_CONTAINER, settings.unpack_image, settings, _render_unpack_resources(model)),
+        **render_container(names.UNPACK_CONTAINER, start.unpack_image, settings, _render_unpack_resources(model)),
         "command": ["model-artifact"],
         "args": [
             "unpack",
@@ -146,6 +144,7 @@ def _render_unpack(
             f"{MODELS_FOLDER}/{model.metadata.name}/{_VERSION}",
             "--digest",
             artifact.digest,
+            *start.arguments,
             *trust.arguments,
             "--summary",
             _TERMINATION_LOG,
@@ -160,7 +159,7 @@ def _render_unpack(
     }
 
 
-def _render_server(model: CompressedModel, settings: Settings) -> dict[str, Any]:
+def _render_server(model: CompressedModel, settings: Settings, start: Start) -> dict[str, Any]:
     name = model.metadata.name
     resources = render_resources(model.spec.serving.resources, SERVER_RESOURCES)
     return {
@@ -178,7 +177,7 @@ def _render_server(model: CompressedModel, settings: Settings) -> dict[str, Any]
             {"name": "http", "containerPort": names.HTTP_PORT, "protocol": "TCP"},
             {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
         ],
-        **_render_probes(name),
+        **_render_probes(name, start),
         "volumeMounts": [
             {"name": "model", "mountPath": MODELS_FOLDER, "readOnly": True},
             {"name": "configuration", "mountPath": _CONFIGURATION_FOLDER, "readOnly": True},
@@ -187,11 +186,10 @@ def _render_server(model: CompressedModel, settings: Settings) -> dict[str, Any]
     }
 
 
-def _render_probes(name: str) -> dict[str, Any]:
+def _render_probes(name: str, start: Start) -> dict[str, Any]:
     status = {"httpGet": {"path": f"/v1/models/{name}", "port": "http"}}
     return {
-        # A model has two minutes to load.
-        "startupProbe": {**status, "periodSeconds": 2, "failureThreshold": 60},
+        "startupProbe": {**status, **start.probe},
         "readinessProbe": {**status, "periodSeconds": 5},
         "livenessProbe": {"tcpSocket": {"port": "grpc"}, "periodSeconds": 10},
         # Endpoints go before the server does, so that no request meets a closed port.

@@ -9,7 +9,7 @@ from model_operator.observation import Object, Observation, Pod
 from model_operator.planning.artifact import Artifact
 from model_operator.planning.autoscaling import render_autoscaler
 from model_operator.planning.decision import Reference
-from model_operator.planning.deployment import find_unpack_image, parse_live_artifact, render_deployment
+from model_operator.planning.deployment import parse_live_artifact, render_deployment
 from model_operator.planning.drift import find_drift, render_applied
 from model_operator.planning.engine import find_unsuitable
 from model_operator.planning.ownership import (
@@ -20,6 +20,7 @@ from model_operator.planning.ownership import (
     render_own_metadata,
     render_selector,
 )
+from model_operator.planning.start import Start, choose_start, find_start
 from model_operator.planning.verdict import Verdict
 from model_operator.settings import Settings
 
@@ -62,10 +63,10 @@ def plan_serving(
     if artifact is None or "Deployment" in foreign or unsuitable is not None:
         return ServingDecision(conflicts=conflicts, unsuitable=unsuitable)
     live = list_children(observation.children)
-    settings = _hold_unpack_image(model, observation, artifact, settings)
+    start = _hold_start(model, observation, artifact, settings)
     drifts = [
         (applied, drift)
-        for applied in map(render_applied, _render_wanted(model, observation.uid, artifact, settings))
+        for applied in map(render_applied, _render_wanted(model, observation.uid, artifact, settings, start))
         if applied["kind"] not in foreign and (drift := find_drift(applied, live.get(applied["kind"]))) is not None
     ]
     scale, delete = _plan_replicas(model, deployment), _plan_removal(model, observation)
@@ -75,21 +76,18 @@ def plan_serving(
     return ServingDecision(tuple(applied for applied, _ in drifts), scale, delete, conflicts, reasons=tuple(reasons))
 
 
-def _hold_unpack_image(
-    model: CompressedModel, observation: Observation, artifact: Artifact, settings: Settings
-) -> Settings:
-    """The settings with the live Deployment's image for unpacking, where that is all that would change.
+def _hold_start(model: CompressedModel, observation: Observation, artifact: Artifact, settings: Settings) -> Start:
+    """How the pods of the live Deployment begin, where that is all that would change; how new ones do otherwise.
 
-    A release brings another one for every model, and pods that have unpacked need it no more: it comes with the next
+    A release may bring another beginning for every model, and pods that serve need it no more: it comes with the next
     change of the Deployment, or at once where pods do not get past unpacking.
     """
-    deployment = observation.children.deployment
-    image = "" if deployment is None else find_unpack_image(deployment)
-    if image in {"", settings.unpack_image} or any(map(_is_held_up_by_unpacking, observation.pods)):
-        return settings
-    held = settings.model_copy(update={"unpack_image": image})
-    standing = render_applied(render_deployment(model, observation.uid, artifact, held))
-    return held if find_drift(standing, deployment) is None else settings
+    deployment, wanted = observation.children.deployment, choose_start(model, settings)
+    live = None if deployment is None else find_start(deployment)
+    if live in {None, wanted} or any(map(_is_held_up_by_unpacking, observation.pods)):
+        return wanted
+    standing = render_applied(render_deployment(model, observation.uid, artifact, settings, live))
+    return live if find_drift(standing, deployment) is None else wanted
 
 
 def _is_held_up_by_unpacking(pod: Pod) -> bool:
@@ -97,11 +95,11 @@ def _is_held_up_by_unpacking(pod: Pod) -> bool:
 
 
 def _render_wanted(
-    model: CompressedModel, uid: str, artifact: Artifact, settings: Settings
+    model: CompressedModel, uid: str, artifact: Artifact, settings: Settings, start: Start
 ) -> tuple[dict[str, Any], ...]:
     autoscaling = model.spec.autoscaling
     return (
-        render_deployment(model, uid, artifact, settings),
+        render_deployment(model, uid, artifact, settings, start),
         render_service(model, uid),
         render_disruption_budget(model, uid),
         *((render_autoscaler(model, uid, autoscaling),) if autoscaling is not None else ()),
