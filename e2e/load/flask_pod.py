@@ -1,8 +1,8 @@
 """The Flask baseline's Deployment and Service, made from those of the uncompressed model. Pure.
 
-Its pod is the model's with another server. The same init container unpacks and verifies the same artifact, and what ours
-leaves packed as well, since TensorFlow alone reads that. Limits, security and probes are the same, so that nothing differs
-but what is compared.
+Its pod is the model's with another server. The same init container unpacks and verifies the same artifact, and what
+ours leaves packed as well, since TensorFlow alone reads that. Limits, security and probes are the same, so that
+nothing differs but what is compared.
 """
 
 import copy
