@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from model_artifact.archive_reader import ArchiveReader
 from model_artifact.inspection import inspect
 from model_artifact.location import parse_location
 from model_artifact.manifest_reader import read_manifest
-from model_artifact.object_store import PART_BYTES
+from model_artifact.object_store import PART_BYTES, Bucket
 from model_artifact.packing import pack
 from store.version_folder import write_version_folder
 
@@ -88,6 +89,30 @@ def test_any_range_is_what_the_file_has_there(bucket, large_artifact):
     asked = [(0, 30), (5_000_000, 60), (len(data) - 20, 20), (len(data), 9)]
     source.prepare(asked)
     assert [source.read_at(*each) for each in asked] == [data[at : at + count] for at, count in asked]
+
+
+def test_what_is_expected_is_read_once_and_as_it_is_whatever_the_order(bucket, large_artifact, line, through):
+    bucket.upload(large_artifact, "large.zip")
+    through(line.port)
+    data = large_artifact.read_bytes()
+    source = Bucket(bucket.name, os.environ).open("large.zip")
+    before = line.carried_bytes
+    ranges = [(3_000_000, 700_000), (0, 2_000_000), (3_700_010, 20), (len(data) - 100, 100)]
+    source.expect(ranges)
+    for offset, count in (ranges[0], ranges[2], ranges[1], (100, 50), ranges[3]):
+        assert b"".join(source.stream(offset, count)) == data[offset : offset + count]
+    source.close()
+    assert line.carried_bytes - before < 2_800_000
+    assert b"".join(source.stream(5, 300_000)) == data[5:300_005]
+
+
+def test_unpacking_carries_each_byte_once(bucket, large_artifact, line, through, tmp_path):
+    bucket.upload(large_artifact, "large.zip")
+    through(line.port)
+    uri, log = f"s3://{bucket.name}/large.zip", tmp_path / "log"
+    before = line.carried_bytes
+    assert main(["unpack", uri, str(tmp_path / "out"), "--summary", str(log)]) == 0
+    assert line.carried_bytes - before < 1.02 * large_artifact.stat().st_size
 
 
 def test_a_small_artifact_is_one_answer(bucket, small_artifact, line, through):

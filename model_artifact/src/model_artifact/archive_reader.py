@@ -6,7 +6,7 @@ that are encrypted, or whose header says something else; see `archive_directory`
 
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -104,6 +104,20 @@ class ArchiveReader:
             raise _damaged(entry, "its checksum differs")
         if held:
             yield held
+
+    def expect(self, units: Iterable[Sequence[str]]) -> None:
+        """Be told which entries are read next, unit by unit, so that a distant archive's are fetched ahead.
+
+        Args:
+            units: names of entries; those of one stand beside each other and are read in any order.
+        """
+        ranges = []
+        for unit in units:
+            places = [self.entries[name] for name in unit if name in self.entries]
+            if places:
+                start = min(entry.offset for entry in places)
+                ranges.append((start, max(entry.offset + entry.stored_bytes for entry in places) - start))
+        self._source.expect(ranges)
 
     def _inflate(self, entry: Entry) -> Iterator[bytes]:
         """What the Deflated data gives, which must end exactly where the entry ends."""

@@ -15,7 +15,7 @@ from model_artifact.naming import format_name
 from model_artifact.recipe import Recipe
 from model_artifact.streams import Array, entropy_bits, is_nonzero
 from model_artifact.summary import ArtifactSummary, QualitySummary
-from model_artifact.unpacking import read_tensor, unpack
+from model_artifact.unpacking import list_units, read_tensor, unpack_archive
 from model_artifact.verification import verify
 
 
@@ -102,6 +102,7 @@ def inspect(artifact: Location, *, progress: Callable[[str], None] = lambda _: N
         manifest = read_manifest(archive)
         stored, size_bytes = archive.stored_bytes(), archive.size_bytes
         tensors = []
+        archive.expect(list_units(manifest.storage.tensors))
         for tensor in manifest.storage.tensors:
             progress(f"measuring {format_name(tensor.name)} ({tensor.elements:,} weights)")
             tensors.append(_measure(tensor, read_tensor(archive, tensor), stored))
@@ -147,16 +148,16 @@ def unpack_and_inspect(
     Raises:
         ArtifactError: as `unpack` raises it.
     """
+    tensors: list[TensorFacts] = []
     with ArchiveReader(artifact) as archive:
         stored, size_bytes = archive.stored_bytes(), archive.size_bytes
-    tensors: list[TensorFacts] = []
 
-    def measure(tensor: StoredTensor, weights: Array) -> None:
-        tensors.append(_measure(tensor, weights, stored))
+        def measure(tensor: StoredTensor, weights: Array) -> None:
+            tensors.append(_measure(tensor, weights, stored))
 
-    manifest = unpack(
-        artifact, target, digest=digest, exclude=exclude, approve=approve, progress=progress, watch=measure
-    )
+        manifest = unpack_archive(
+            archive, artifact, target, digest=digest, exclude=exclude, approve=approve, progress=progress, watch=measure
+        )
     if len(tensors) != len(manifest.storage.tensors):
         return verify_and_inspect(artifact, digest=manifest.digest, progress=progress)  # it was unpacked before
     return _collect(size_bytes, manifest, tensors)

@@ -20,6 +20,7 @@ from model_artifact.errors import ObjectMissingError, StoreAccessError, Unreacha
 from model_artifact.location import ObjectLocation
 from model_artifact.object_errors import explain
 from model_artifact.object_settings import check_environment, read_client_options
+from model_artifact.read_ahead import ReadAhead, merge_ranges
 from model_artifact.sources import CHUNK_BYTES
 
 if TYPE_CHECKING:
@@ -239,6 +240,7 @@ class ObjectSource:
         self._version = answer.meta["e_tag"]
         self.size_bytes = answer.meta["size"]
         self._prepared: dict[tuple[int, int], bytes] = {}
+        self._ahead: ReadAhead | None = None
 
     def read_at(self, offset: int, count: int) -> bytes:
         """The bytes there, fewer at the end.
@@ -268,6 +270,15 @@ class ObjectSource:
         if wanted:
             self._prepared = dict(zip(wanted, self._bucket.read_ranges(self._key, wanted), strict=True))
 
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Fetch these, but for those that are at hand or too long to be held, each while the one before it is used."""
+        far = self.size_bytes - len(self._tail)
+        wanted = [(offset, count) for offset, count in ranges if offset < far and offset + count <= self.size_bytes]
+        self.close()
+        self._ahead = ReadAhead(
+            lambda offset, count: b"".join(self._get(offset, count)), merge_ranges(wanted, _NEAR_BYTES)
+        )
+
     def stream(self, offset: int, count: int) -> Iterator[bytes]:
         """The bytes there in pieces of at most CHUNK_BYTES, fewer at the end.
 
@@ -275,17 +286,26 @@ class ObjectSource:
             StoreAccessError: when they cannot be read, or the object was replaced.
         """
         count = min(count, self.size_bytes - offset)
-        tail_offset = self.size_bytes - len(self._tail)
         if count <= 0:
             return
-        if offset >= tail_offset:
-            for start in range(offset - tail_offset, offset - tail_offset + count, CHUNK_BYTES):
-                yield self._tail[start : min(start + CHUNK_BYTES, offset - tail_offset + count)]
+        held = self._find_held(offset, count)
+        if held is None:
+            yield from self._get(offset, count)
             return
-        yield from self._get(offset, count)
+        for start in range(0, count, CHUNK_BYTES):
+            yield bytes(held[start : start + CHUNK_BYTES])
+
+    def _find_held(self, offset: int, count: int) -> memoryview | None:
+        """The bytes there, when they were read already or are being fetched."""
+        tail_offset = self.size_bytes - len(self._tail)
+        if offset >= tail_offset:
+            return memoryview(self._tail)[offset - tail_offset : offset - tail_offset + count]
+        return None if self._ahead is None else self._ahead.take(offset, count)
 
     def _get(self, offset: int, count: int) -> Iterator[bytes]:
-        options: GetOptions = {"range": (offset, offset + count), "if_match": self._version}
+        options: GetOptions = {"range": (offset, offset + count)}
+        if self._version is not None:
+            options["if_match"] = self._version
         answer = self._bucket.get(self._key, options)
         read = 0
         for data in self._bucket.stream(self._key, answer):
@@ -296,4 +316,7 @@ class ObjectSource:
             raise UnreachableError(f"{where}: the store gave {read} of {count} bytes; try again")
 
     def close(self) -> None:
-        """Nothing: no connection is this object's own."""
+        """Fetch nothing more; no connection is this object's own."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None

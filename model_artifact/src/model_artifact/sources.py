@@ -25,6 +25,9 @@ class Source(Protocol):
     def prepare(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Be ready to be asked for these (offset, number of bytes), each once."""
 
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Be told which (offset, number of bytes) are streamed next, about in this order: they may be fetched ahead."""
+
     def stream(self, offset: int, count: int) -> Iterator[bytes]:
         """The bytes there in pieces of at most CHUNK_BYTES, fewer at the end."""
 
@@ -50,6 +53,9 @@ class FileSource:
 
     def prepare(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Nothing: reading here and there is cheap."""
+
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Nothing: the kernel reads ahead."""
 
     def stream(self, offset: int, count: int) -> Iterator[bytes]:
         """The bytes there in pieces of at most CHUNK_BYTES, fewer at the end."""

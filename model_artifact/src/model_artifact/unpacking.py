@@ -56,6 +56,11 @@ def read_tensor(archive: ArchiveReader, tensor: StoredTensor) -> Array:
         raise NoMemoryError(f"{where}: no memory for its {tensor.elements} weights; give it more") from error
 
 
+def list_units(tensors: Sequence[StoredTensor]) -> list[list[str]]:
+    """The entries of each tensor, as `ArchiveReader.expect` takes them."""
+    return [[stream.entry for stream in tensor.streams] for tensor in tensors]
+
+
 def render_hole(hole: Hole, stored: StoredTensor, weights: Array) -> Iterator[bytes]:
     """What the hole is filled with, in pieces of about 1 MiB."""
     step = np.float32(stored.step) if hole.form == "values" and stored.step is not None else None
@@ -100,21 +105,42 @@ def unpack(
         StoreAccessError: when an object cannot be read.
     """
     with ArchiveReader(artifact) as archive:
-        manifest = read_manifest(archive)
-        check_digest(artifact, manifest, digest)
-        approve(manifest)
-        files = _choose_files(manifest, exclude)
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            if not _holds(target, files):
-                raise TargetExistsError(f"{target}: exists and is not empty; remove it or name another folder")
-            progress(f"{target} holds these files already, verified")
-            return manifest
-        with partial_folder(target) as half:
-            _write_files(archive, manifest, files, half, progress=progress, watch=watch)
-            half.chmod(0o755)
-            _sync_folders(half)
-            half.replace(target)
-            _sync(target.parent)
+        return unpack_archive(
+            archive, artifact, target, digest=digest, exclude=exclude, approve=approve, progress=progress, watch=watch
+        )
+
+
+def unpack_archive(
+    archive: ArchiveReader,
+    artifact: Location,
+    target: Path,
+    *,
+    digest: str | None,
+    exclude: Sequence[str],
+    approve: Callable[[Manifest], None],
+    progress: Callable[[str], None],
+    watch: Callable[[StoredTensor, Array], None],
+) -> Manifest:
+    """What `unpack` does, of an archive that is open already.
+
+    Raises:
+        ArtifactError: as `unpack` raises it.
+    """
+    manifest = read_manifest(archive)
+    check_digest(artifact, manifest, digest)
+    approve(manifest)
+    files = _choose_files(manifest, exclude)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        if not _holds(target, files):
+            raise TargetExistsError(f"{target}: exists and is not empty; remove it or name another folder")
+        progress(f"{target} holds these files already, verified")
+        return manifest
+    with partial_folder(target) as half:
+        _write_files(archive, manifest, files, half, progress=progress, watch=watch)
+        half.chmod(0o755)
+        _sync_folders(half)
+        half.replace(target)
+        _sync(target.parent)
     return manifest
 
 
@@ -162,6 +188,7 @@ def _write_files(
     tensors, paths = manifest.storage.tensors, {file.path for file in files}
     holes = tuple(hole for hole in manifest.storage.holes if hole.path in paths)
     of_file, of_tensor = holes_by_path(holes, tensors), holes_by_tensor(holes, tensors)
+    archive.expect([[f"files/{file.path}"] for file in files] + list_units(tensors))
     for file in files:
         _write_own_parts(archive, file, of_file.get(file.path, []), tensors, folder / file.path)
     for index, stored in enumerate(tensors):
