@@ -18,7 +18,7 @@ import numpy as np
 from bench.server_clients import GrpcClient, RestClient
 from bench.server_load import Loaded, saturate
 
-from model_artifact.golden import GoldenAnswers
+from model_artifact.golden import parse_golden
 
 ENGINES = ("tensorflow", "litert", "openvino")
 HOST = "127.0.0.1"
@@ -201,7 +201,7 @@ def load_engine(kind: str, folder: Path) -> Callable[[], object]:
 
     assert kind in {"litert", "openvino"}  # noqa: S101
     servable = load_servable("m", 1, folder, EngineSettings(1, 1, kind=kind))  # type: ignore[arg-type]
-    document = GoldenAnswers.model_validate_json((folder / "assets.extra/golden/golden.json").read_bytes())
+    document = parse_golden((folder / "assets.extra/golden/golden.json").read_bytes())
     signature = servable.signatures[document.signature]
     return lambda: servable.run(signature, {document.input: image})
 

@@ -15,7 +15,8 @@ from cluster.places import NODE_NAME, Places
 from images.building import archive_path
 from stages import say
 
-from model_artifact.inspection import inspect
+from model_artifact.archive_reader import ArchiveReader
+from model_artifact.manifest_reader import read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "modelpress"
@@ -34,7 +35,8 @@ def place_artifact(store: Path, artifact: Path) -> dict[str, str]:
     Returns:
         `uri` and `digest` for `spec.source.artifact`.
     """
-    digest = inspect(artifact).digest
+    with ArchiveReader(artifact) as archive:
+        digest = read_manifest(archive).digest
     target = store / "artifacts" / f"{digest.removeprefix('sha256:')}.zip"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)

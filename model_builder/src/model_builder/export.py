@@ -1,6 +1,5 @@
 """A trained network -> version folder: SavedModel, model.tflite, golden answers, labels, a warm-up request."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model_artifact.golden import GoldenAnswers
+from model_artifact.golden import GoldenAnswers, format_golden
 from model_artifact.manifest import Golden
 from model_artifact.packing import MODEL_FILE
 from model_artifact.recipe import Export
@@ -156,7 +155,7 @@ def write_golden_answers(folder: Path, images: ExampleImages, answer: str) -> Go
     np.save(golden / "inputs.npy", images.golden[: len(answers)], allow_pickle=False)
     np.save(golden / "outputs.npy", answers.reshape(len(answers), -1), allow_pickle=False)
     facts = GoldenAnswers(signature=SIGNATURE, input=INPUT, output=answer, tolerance=tolerance)
-    (golden / "golden.json").write_text(json.dumps(facts.model_dump(mode="json", by_alias=True)) + "\n")
+    (golden / "golden.json").write_text(format_golden(facts))
     return Golden(folder=GOLDEN_FOLDER, samples=len(answers), tolerance=tolerance)
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from model_artifact.golden import GoldenAnswers
+from model_artifact.golden import GoldenAnswers, GoldenFormatError, parse_golden
 from model_server import versions
 from model_server.errors import LoadError, ServingError
 
@@ -37,13 +36,11 @@ def read_golden(folder: Path) -> Golden | None:
     if not path.exists():
         return None
     try:
-        document = GoldenAnswers.model_validate_json(path.read_bytes())
+        document = parse_golden(path.read_bytes())
         inputs = np.load(folder / versions.GOLDEN_INPUTS, allow_pickle=False)
         outputs = np.load(folder / versions.GOLDEN_OUTPUTS, allow_pickle=False)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise LoadError(f"{path} is not a golden document: {where}: {problem['msg']}.") from error
+    except GoldenFormatError as error:
+        raise LoadError(f"{path} is not a golden document: {error}.") from error
     except (OSError, ValueError, EOFError) as error:
         raise LoadError(f"The golden arrays beside {path} cannot be read: {error}.") from error
     if inputs.dtype.kind not in "iufb" or inputs.ndim < 1 or outputs.ndim != 2 or not 0 < len(inputs) == len(outputs):
