@@ -88,6 +88,8 @@ class WorkQueue:
         self._starts = 0
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._failures: dict[Key, int] = {}
+        # Until when the API server asked to be left alone with the key; not even a change is acted on before.
+        self._held: dict[Key, float] = {}
         self._changed = asyncio.Event()
         self._stopping = False
         self.turned_at: float | None = None
@@ -117,11 +119,11 @@ class WorkQueue:
 
         Args:
             key: to be worked on.
-            after_seconds: from now.
+            after_seconds: from now; longer where a server has asked to be left alone with it for longer.
             changed: whether something has changed; if not, it only comes round again.
         """
         line = self._changes if changed else self._rounds
-        due = asyncio.get_running_loop().time() + after_seconds
+        due = max(asyncio.get_running_loop().time() + after_seconds, self._held.get(key, 0.0))
         line.put(key, min(due, line.due.get(key, due)))
         self._changed.set()
 
@@ -172,6 +174,7 @@ class WorkQueue:
             self._back_off(key, error)
         else:
             self._failures.pop(key, None)
+            self._held.pop(key, None)
             if after_seconds is not None:
                 self.add(key, after_seconds, changed=False)
         finally:
@@ -189,4 +192,6 @@ class WorkQueue:
         _log.warning("%s: failure %d, again in %.0f s: %s", where, failures, after_seconds, error, exc_info=unforeseen)
         # What was added while it ran waits as well: an event does not mend the cause.
         self._changes.due.pop(key, None)
-        self._rounds.put(key, asyncio.get_running_loop().time() + after_seconds)
+        now = asyncio.get_running_loop().time()
+        self._held[key] = now + (asked or 0.0)
+        self._rounds.put(key, now + after_seconds)

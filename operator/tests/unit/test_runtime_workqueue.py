@@ -230,6 +230,29 @@ def test_the_time_that_a_server_asks_for_is_waited():
     assert times == [0, 20]
 
 
+@pytest.mark.parametrize(("asked", "worked_at"), [(20, [0, 20, 21]), (None, [0, 1, 5])])
+def test_a_change_waits_for_the_time_that_a_server_asked_for_and_for_nothing_else(asked, worked_at):
+    times = []
+
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+
+        async def work(_):
+            times.append(round(loop.time() - start))
+            if len(times) == 1:
+                raise ClusterError("not now", retry_after_seconds=asked)
+
+        queue = WorkQueue(work, workers=1, pick_fraction=lambda: 0.0)
+        queue.add(A)
+        loop.call_later(5, queue.add, A)
+        loop.call_later(21, queue.add, A)
+        await running(queue, 20.9 if asked is None else 30)
+
+    play(scenario)
+    assert times == worked_at
+
+
 def test_stopping_waits_for_what_runs_and_starts_nothing_more():
     ended = []
 
