@@ -72,12 +72,19 @@ class Window:
         return max(0.0, min(self.end_unix, other.end_unix) - max(self.begin_unix, other.begin_unix))
 
 
-def read_kpis(client: Asking, place: PrometheusPlace, served: Served, window: Window) -> PrometheusKpis:
+ALL_FIGURES = tuple(KpiQueries.__dataclass_fields__)
+KUBELET_FIGURES = ("cpu_seconds", "memory_bytes")
+
+
+def read_kpis(
+    client: Asking, place: PrometheusPlace, served: Served, window: Window, figures: Sequence[str] = ALL_FIGURES
+) -> PrometheusKpis:
     """What Prometheus says of a model's pods over the window; it must be over for some seconds.
 
-    The kubelet's figures come with the time at which it took them, up to a scrape's interval later.
+    The kubelet's figures come with the time at which it took them, up to a scrape's interval later. What is not among
+    `figures` is not asked for, and None.
     """
-    reading = read_reading(client, place, served.namespace, window)
+    reading = read_reading(client, place, served.namespace, window, figures)
     kpis = parse_kpis(reading, served)
     return PrometheusKpis(
         p95_latency_milliseconds=kpis.p95_latency_milliseconds,
@@ -89,14 +96,18 @@ def read_kpis(client: Asking, place: PrometheusPlace, served: Served, window: Wi
     )
 
 
-def read_reading(client: Asking, place: PrometheusPlace, namespace: str, window: Window) -> Reading:
-    """The answers to all of the operator's queries."""
+def read_reading(
+    client: Asking, place: PrometheusPlace, namespace: str, window: Window, figures: Sequence[str] = ALL_FIGURES
+) -> Reading:
+    """The answers to the operator's queries for these figures; of the others no samples."""
     asked = render_queries(namespace, names.SERVER_CONTAINER, window.seconds)
-    figures = {
+    answers = {
         figure: parse_answer(client.kubectl("get", "--raw", place.render_path(getattr(asked, figure), window.end_unix)))
-        for figure in KpiQueries.__dataclass_fields__
+        for figure in figures
     }
-    return Reading(window.seconds, datetime.fromtimestamp(window.end_unix, UTC), **figures)
+    return Reading(
+        window.seconds, datetime.fromtimestamp(window.end_unix, UTC), **(dict.fromkeys(ALL_FIGURES, ()) | answers)
+    )
 
 
 def parse_answer(text: str) -> list[Sample]:

@@ -14,7 +14,15 @@ from load.agreement import KUBELET_LAGS_SECONDS, ClientView, judge_operator, jud
 from load.configurations import Planned
 from load.deploying import Scene, read_address, read_ready, read_served
 from load.generating import GeneratorRun, Target, judge_generator, judge_lateness, share_percent
-from load.kpis import OperatorKpis, Window, choose_status, complete_by_client, parse_status, read_kpis
+from load.kpis import (
+    KUBELET_FIGURES,
+    OperatorKpis,
+    Window,
+    choose_status,
+    complete_by_client,
+    parse_status,
+    read_kpis,
+)
 from load.profiles import Profile, flat
 from load.provenance import count_cores, read_node_cpu_seconds
 from load.results import Agreement, PrometheusKpis, Protocol, Run
@@ -234,7 +242,7 @@ def listen(subject: Subject, served: Served, seen: Seen, patience: Patience) -> 
     part = view(seen.samples, window, status.window)
     known = judge_run(part, beside, status.window, scrape) if window.holds(status.window) else []
     moved = [status.window.move(-seconds) for seconds in KUBELET_LAGS_SECONDS]
-    before = [read_kpis(scene.client, scene.prometheus, served, each) for each in moved]
+    before = [read_kpis(scene.client, scene.prometheus, served, each, KUBELET_FIGURES) for each in moved]
     agreement += judge_operator(status.stated, beside, known, seen.peak_rate, before)
     return Told(prometheus, dict(status.stated), agreement)
 

@@ -5,7 +5,7 @@ import logging
 import re
 import time
 import zlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from model_server._protos.tensorflow_serving.apis import classification_pb2, regression_pb2
@@ -46,10 +46,11 @@ class RestRequest:
 
     method: str
     path: str
-    body: bytes = b""
-    gzipped: bool = False
-    accepts_gzip: bool = False
-    arrived_seconds: float = field(default_factory=time.perf_counter)
+    body: bytes
+    gzipped: bool
+    accepts_gzip: bool
+    arrived_seconds: float
+    """By the performance counter."""
 
     @property
     def content_bytes(self) -> int:
