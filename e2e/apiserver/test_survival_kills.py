@@ -28,7 +28,7 @@ def test_two_lives_in_which_nothing_fails_end_alike(new_stage, unharmed):
     assert again.find_faults(unharmed) == [], again.log
 
 
-@pytest.mark.parametrize(("turn", "harm"), enumerate(HARMS.values()), ids=HARMS.keys())
+@pytest.mark.parametrize(("turn", "harm"), list(enumerate(HARMS.values())), ids=HARMS.keys())
 @pytest.mark.timeout(1200)
 def test_whatever_happens_to_any_one_write_the_end_is_the_same_and_builds_run_once(new_stage, unharmed, turn, harm):
     """The writes of one life are found in the others by their places: the first to a Service, the third of a status."""

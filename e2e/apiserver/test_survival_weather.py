@@ -1,13 +1,10 @@
-"""An API server that is slow, overloaded, broken or away for a while: lives go on, and come to the same end.
+"""An API server that is slow, overloaded, broken or away for a while: lives go on, and come to the same end."""
 
-All these lives run at once, since they mostly wait; each test looks at one of them.
-"""
-
+import functools
 import itertools
 import random
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from api_proxy import Answer, Lose, Wait
@@ -18,8 +15,9 @@ KOPF_TRIES_SECONDS = 30
 LONGER_THAN_KOPF_TRIES_SECONDS = 34
 OUTAGE_SECONDS = 4
 LONG = "500 for longer than kopf tries"
+ASKED_TO_WAIT = "429 with Retry-After"
 WATCHED_KINDS = ("models", "deployments", "services", "hpas", "pdbs", "jobs", "configmaps", "pods")
-SLOW, SLOW_SECONDS = "an answer takes 2 s", 2.0
+SLOW_SECONDS = 2.0
 
 
 def after(write, seconds, outcome):
@@ -76,7 +74,7 @@ def cutting(stage):
 
 
 WEATHER = {
-    "429 with Retry-After": after(2, OUTAGE_SECONDS, Answer(429, {"Retry-After": "2"})),
+    ASKED_TO_WAIT: after(2, OUTAGE_SECONDS, Answer(429, {"Retry-After": "2"})),
     "429 without": after(5, OUTAGE_SECONDS, Answer(429)),
     "500 for a moment": after(3, OUTAGE_SECONDS, Answer(500)),
     LONG: after(4, LONGER_THAN_KOPF_TRIES_SECONDS, Answer(500)),
@@ -86,29 +84,27 @@ WEATHER = {
 
 
 @pytest.fixture(scope="module")
-def lives(new_stage, unharmed):
-    """A life in every weather, all at once."""
+def live_in(new_stage, unharmed):
+    """A life in that weather; tests of the same one look at the same life."""
 
     def play(life):
         life.live()
         life.wait_until_told(list_sure(unharmed.end["events"]))
 
-    with ThreadPoolExecutor(len(WEATHER) + 1) as pool:
-        begun = {name: pool.submit(live, new_stage(), harm, play) for name, harm in WEATHER.items()}
-        yield begun | {SLOW: pool.submit(live, new_stage(), lambda _: lambda _: Wait(SLOW_SECONDS), Life.begin)}
+    return functools.cache(lambda name: live(new_stage(), WEATHER[name], play))
 
 
 @pytest.mark.parametrize("name", WEATHER)
 @pytest.mark.timeout(600)
-def test_it_comes_to_the_same_end_in_one_process(lives, unharmed, name):
-    lived = lives[name].result()
+def test_it_comes_to_the_same_end_in_one_process(live_in, unharmed, name):
+    lived = live_in(name)
     faults = [each for each in lived.find_faults(unharmed) if not is_told_otherwise(each)]
     assert faults == [], "\n".join(map(describe, lived.writes)) + lived.log
     assert lived.begun == 1
 
 
-def test_watches_come_back_after_the_longest_outage(lives):
-    asked = lives[LONG].result().asked
+def test_watches_come_back_after_the_longest_outage(live_in):
+    asked = live_in(LONG).asked
     refused = [each.at for each in asked if each.status == 500]
     assert max(refused) - min(refused) > KOPF_TRIES_SECONDS
     watched = {each.path for each in asked if each.watches and each.at < min(refused)}
@@ -117,17 +113,17 @@ def test_watches_come_back_after_the_longest_outage(lives):
     assert again == watched
 
 
-def test_an_api_server_that_takes_two_seconds_for_everything_only_delays(lives):
-    lived = lives[SLOW].result()
+def test_an_api_server_that_takes_two_seconds_for_everything_only_delays(new_stage):
+    lived = live(new_stage(), lambda _: lambda _: Wait(SLOW_SECONDS), Life.begin)
     assert (lived.begun, len(lived.built)) == (1, 1)
     assert all(each.status < 300 for each in lived.writes)
     print(lived.writes[-1].at - lived.asked[0].at)
 
 
-def test_what_the_server_asks_to_wait_is_waited(lives):
+def test_what_the_server_asks_to_wait_is_waited(live_in):
     """No request is repeated before the time that the 429 named, whoever made it."""
     refused = {}
-    for asked in lives["429 with Retry-After"].result().asked:
+    for asked in live_in(ASKED_TO_WAIT).asked:
         key = asked.method, asked.path, asked.query
         if key in refused:
             assert asked.at - refused.pop(key) >= 1.9, key
