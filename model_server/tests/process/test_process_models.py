@@ -211,7 +211,8 @@ def test_files_that_arrive_after_the_model_are_served_with_it(start_server, mode
     shutil.copy(models / "two_by_two/saved_model.pb", folder)
     whole = wait_until(lambda: (found := server.http("/v1/models/m/metadata")[1]) != named and found)
     assert json.loads(whole)["model_spec"]["version"] == "1"
-    assert server.log().count("m version 1 is AVAILABLE") == 2
+    # It is told just after it answers.
+    wait_until(lambda: server.log().count("m version 1 is AVAILABLE") == 2)
 
 
 def test_artifact_that_is_none_stops_the_start(start_server, tmp_path):
