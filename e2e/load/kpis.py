@@ -19,6 +19,9 @@ from model_operator.prometheus import Sample
 from model_operator.queries import KpiQueries, render_queries
 from model_operator.serving_pod import Served
 
+ALL_FIGURES = tuple(KpiQueries.__dataclass_fields__)
+KUBELET_FIGURES = ("cpu_seconds", "memory_bytes")
+
 
 class Asking(Protocol):
     """kubectl."""
@@ -70,10 +73,6 @@ class Window:
     def overlap_seconds(self, other: "Window") -> float:
         """How long both last."""
         return max(0.0, min(self.end_unix, other.end_unix) - max(self.begin_unix, other.begin_unix))
-
-
-ALL_FIGURES = tuple(KpiQueries.__dataclass_fields__)
-KUBELET_FIGURES = ("cpu_seconds", "memory_bytes")
 
 
 def read_kpis(

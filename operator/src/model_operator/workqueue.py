@@ -186,12 +186,12 @@ class WorkQueue:
     def _back_off(self, key: Key, error: Exception) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         after_seconds = plan_backoff_seconds(failures, self._pick_fraction())
-        asked = getattr(error, "retry_after_seconds", None)
-        after_seconds = max(after_seconds, asked or 0.0)
+        asked_seconds = getattr(error, "retry_after_seconds", None) or 0.0
+        after_seconds = max(after_seconds, asked_seconds)
         where, unforeseen = "/".join(key), not isinstance(error, ModelOperatorError)
         _log.warning("%s: failure %d, again in %.0f s: %s", where, failures, after_seconds, error, exc_info=unforeseen)
         # What was added while it ran waits as well: an event does not mend the cause.
         self._changes.due.pop(key, None)
         now = asyncio.get_running_loop().time()
-        self._held[key] = now + (asked or 0.0)
+        self._held[key] = now + asked_seconds
         self._rounds.put(key, now + after_seconds)

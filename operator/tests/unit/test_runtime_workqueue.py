@@ -167,7 +167,14 @@ def test_a_key_that_is_gone_does_not_come_again():
     assert seen == [A]
 
 
-def test_errors_come_again_later_and_later_and_success_starts_over(caplog):
+def list_times_of_work(answer, seconds, changes=()):
+    """When a key was worked on, in whole seconds; `answer` gives, or raises, what the n-th work does, from 1.
+
+    Args:
+        answer: called with n.
+        seconds: how long the queue runs.
+        changes: when the key is added again.
+    """
     times = []
 
     async def scenario():
@@ -176,16 +183,26 @@ def test_errors_come_again_later_and_later_and_success_starts_over(caplog):
 
         async def work(_):
             times.append(round(loop.time() - start))
-            if len(times) == 4:
-                return 10.0
-            raise ClusterError("the API server is away")
+            return answer(len(times))
 
         queue = WorkQueue(work, workers=1, pick_fraction=lambda: 0.0)
         queue.add(A)
-        await running(queue, 20)
+        for after_seconds in changes:
+            loop.call_later(after_seconds, queue.add, A)
+        await running(queue, seconds)
+
+    play(scenario)
+    return times
+
+
+def test_errors_come_again_later_and_later_and_success_starts_over(caplog):
+    def answer(count):
+        if count == 4:
+            return 10.0
+        raise ClusterError("the API server is away")
 
     with caplog.at_level(logging.WARNING):
-        play(scenario)
+        times = list_times_of_work(answer, 20)
     assert times == [0, 1, 3, 7, 17, 18]
     assert caplog.messages[0] == "press/a: failure 1, again in 1 s: the API server is away"
     assert not caplog.records[0].exc_info
@@ -212,45 +229,19 @@ def test_an_error_that_nobody_foresaw_is_logged_with_its_place_and_harms_no_othe
 
 
 def test_the_time_that_a_server_asks_for_is_waited():
-    times = []
+    def answer(_):
+        raise ClusterError("too many requests", retry_after_seconds=20)
 
-    async def scenario():
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-
-        async def work(_):
-            times.append(round(loop.time() - start))
-            raise ClusterError("too many requests", retry_after_seconds=20)
-
-        queue = WorkQueue(work, workers=1)
-        queue.add(A)
-        await running(queue, 30)
-
-    play(scenario)
-    assert times == [0, 20]
+    assert list_times_of_work(answer, 30) == [0, 20]
 
 
-@pytest.mark.parametrize(("asked", "worked_at"), [(20, [0, 20, 21]), (None, [0, 1, 5])])
+@pytest.mark.parametrize(("asked", "worked_at"), [(20, [0, 20, 21]), (None, [0, 1, 5, 21])])
 def test_a_change_waits_for_the_time_that_a_server_asked_for_and_for_nothing_else(asked, worked_at):
-    times = []
+    def answer(count):
+        if count == 1:
+            raise ClusterError("not now", retry_after_seconds=asked)
 
-    async def scenario():
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-
-        async def work(_):
-            times.append(round(loop.time() - start))
-            if len(times) == 1:
-                raise ClusterError("not now", retry_after_seconds=asked)
-
-        queue = WorkQueue(work, workers=1, pick_fraction=lambda: 0.0)
-        queue.add(A)
-        loop.call_later(5, queue.add, A)
-        loop.call_later(21, queue.add, A)
-        await running(queue, 20.9 if asked is None else 30)
-
-    play(scenario)
-    assert times == worked_at
+    assert list_times_of_work(answer, 30, changes=(5, 21)) == worked_at
 
 
 def test_stopping_waits_for_what_runs_and_starts_nothing_more():
