@@ -3,9 +3,8 @@
 Where there is no history (a source archive, a shallow clone) it is that of an earlier commit, kept beside the tests.
 """
 
-import io
+import lzma
 import subprocess
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,9 +46,8 @@ class Release:
 def export_earlier_release(folder: Path) -> Release:
     """Write that tree into the folder."""
     commit = _find_commit()
-    packed = _KEPT.read_bytes() if commit is None else _git("archive", commit, "--", *_NEEDED)
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(folder, filter="data")
+    files = lzma.decompress(_KEPT.read_bytes()) if commit is None else _git("archive", commit, "--", *_NEEDED)
+    subprocess.run(["tar", "--extract", f"--directory={folder}"], input=files, check=True)
     return Release(commit or _KEPT_COMMIT, folder)
 
 
