@@ -18,7 +18,7 @@ CEL_MODULE = "cel"
 HEALTH_MODULE = "health"
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl")
 PROGRAMS = (*COMPONENTS, "helm", "coredns", "metrics-server", "pause")
-LEAST_GO = (1, 24)
+LEAST_GO = (1, 24, 4)
 TOOLCHAIN = "golang.org/toolchain@v0.0.1-go1.24.9.linux-"
 _SECONDS_BETWEEN_REPORTS = 20
 
@@ -156,7 +156,7 @@ def find_go(progress: Progress) -> str:
             "no Go on this machine: install Debian's golang-go, which fetches the version that is needed"
         )
     version = subprocess.run([found, "env", "GOVERSION"], check=True, capture_output=True, text=True).stdout
-    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) >= LEAST_GO:
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:3]) >= LEAST_GO:
         return found
     progress(f"fetching a newer Go than {version.strip()} from the module proxy")
     return _fetch_toolchain(found)

@@ -3,9 +3,10 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cluster.places import cache_folder
 from cluster.processes import ClusterError
@@ -25,6 +26,8 @@ class GoModule:
         programs: what the build leaves.
         takes: how long, in words.
         linker_flags: as `go build -ldflags` takes them.
+        replaced: files of the packages that it is built from, by their path under `vendor`, and what stands in their
+            place.
     """
 
     name: str
@@ -32,11 +35,12 @@ class GoModule:
     programs: tuple[str, ...]
     takes: str
     linker_flags: Sequence[str] = ("-s", "-w")
+    replaced: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
         """Eight hex digits that change with the version of everything that the programs are built from."""
-        files = (self.folder / "go.mod", self.folder / "go.sum")
+        files = (self.folder / "go.mod", self.folder / "go.sum", *self.replaced.values())
         return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
     def build_program(self, tell: Tell) -> Path:
@@ -62,9 +66,7 @@ class GoModule:
         try:
             go = find_go(steps.tell)
             steps.tell(f"building {self.name} from Go modules ({self.takes}, once)")
-            flags = " ".join(self.linker_flags)
-            command: list[str | Path] = [go, "build", "-C", self.folder, "-o", f"{half}/", "-ldflags", flags, "tool"]
-            steps.run(self.name, command, os.environ | GO_ENVIRONMENT)
+            self._build_into(half, go, steps)
             shutil.rmtree(target, ignore_errors=True)
             half.rename(target)
         except ClusterError as error:
@@ -72,3 +74,18 @@ class GoModule:
         finally:
             shutil.rmtree(half, ignore_errors=True)
         return target
+
+    def _build_into(self, folder: Path, go: str, steps: Steps) -> None:
+        environment = os.environ | GO_ENVIRONMENT
+        options = ["-o", f"{folder}/", "-ldflags", " ".join(self.linker_flags), "tool"]
+        if not self.replaced:
+            steps.run(self.name, [go, "build", "-C", self.folder, *options], environment)
+            return
+        with TemporaryDirectory(prefix="modelpress-go-") as copy:
+            for name in ("go.mod", "go.sum"):
+                shutil.copy(self.folder / name, copy)
+            steps.run(f"sources of {self.name}", [go, "mod", "vendor", "-C", copy], environment)
+            for path, stand_in in self.replaced.items():
+                shutil.copy(stand_in, Path(copy, "vendor", path))
+            vendored = environment["GOFLAGS"].replace("-mod=readonly", "-mod=vendor")
+            steps.run(self.name, [go, "build", "-C", copy, *options], environment | {"GOFLAGS": vendored})

@@ -18,6 +18,9 @@ Tell = Callable[[str], None]
 
 MODULE = Path(__file__).resolve().parent / "go"
 PROGRAMS = ("prometheus", "promtool")
+DISCOVERY = "github.com/prometheus/prometheus/plugins/plugins.go"
+"""Its list of the service discoveries to build with, which its own documentation has one edit for smaller programs."""
+KUBERNETES = MODULE / "plugins" / "plugins.go"
 
 
 def read_digest() -> str:
@@ -63,4 +66,6 @@ def build_programs(tell: Tell) -> Path:
 
 def _describe() -> GoModule:
     version = f"github.com/prometheus/common/version.Version={read_version()}"
-    return GoModule("Prometheus", MODULE, PROGRAMS, "some minutes", ("-s", "-w", "-X", version))
+    return GoModule(
+        "Prometheus", MODULE, PROGRAMS, "some minutes", ("-s", "-w", "-X", version), {DISCOVERY: KUBERNETES}
+    )

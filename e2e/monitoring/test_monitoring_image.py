@@ -64,12 +64,21 @@ def test_it_scrapes_and_answers_with_nothing_but_the_one_file(image_root, tmp_pa
     assert (labels["model_name"], labels["status"]) == ("digits", "OK")
 
 
-def test_it_has_the_discovery_that_the_chart_uses(prometheus_image, tmp_path):
+@pytest.mark.parametrize(
+    ("discovery", "known"),
+    [
+        ("kubernetes_sd_configs: [{role: pod}]", True),
+        ("file_sd_configs: [{files: [targets.json]}]", True),
+        ("http_sd_configs: [{url: 'http://127.0.0.1/'}]", True),
+        ("ec2_sd_configs: [{region: eu-west-1}]", False),
+    ],
+)
+def test_it_is_built_with_the_discoveries_that_a_cluster_needs(prometheus_image, tmp_path, discovery, known):
     config = tmp_path / "prometheus.yml"
-    config.write_text("scrape_configs: [{job_name: pods, kubernetes_sd_configs: [{role: pod}]}]")
+    config.write_text(f"scrape_configs: [{{job_name: pods, {discovery}}}]")
     command = [prometheus_image.programs / "promtool", "check", "config", "--syntax-only", config]
     checked = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert checked.returncode == 0, checked.stderr
+    assert (checked.returncode == 0) is known, checked.stderr
 
 
 @pytest.mark.parametrize(("module", "version"), [("v0.305.1", "3.5.1"), ("v0.310.0", "3.10.0"), ("v0.53.2", None)])
