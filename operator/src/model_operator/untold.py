@@ -16,7 +16,9 @@ MOST_UNTOLD: Final = 1000
 UNTOLD_SECONDS: Final = 3600.0
 """Kubernetes itself forgets an Event after so long."""
 FIRST_PAUSE_SECONDS: Final = 2.0
-LONGEST_PAUSE_SECONDS: Final = 300.0
+LONGEST_PAUSE_SECONDS: Final = 30.0
+LONGEST_REFUSED_PAUSE_SECONDS: Final = 300.0
+"""Where a right is missing, which asking again does not bring."""
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +91,8 @@ class Untold:
             now = self._clock()
             self._pauses = {name: each for name, each in self._pauses.items() if now < each.until + UNTOLD_SECONDS}
             before = self._pauses.get(namespace)
-            seconds = min(2 * before.seconds, LONGEST_PAUSE_SECONDS) if before is not None else FIRST_PAUSE_SECONDS
+            longest = LONGEST_REFUSED_PAUSE_SECONDS if isinstance(error, RefusedError) else LONGEST_PAUSE_SECONDS
+            seconds = min(2 * before.seconds, longest) if before is not None else FIRST_PAUSE_SECONDS
             asked = getattr(error, "retry_after_seconds", None) or 0.0
             self._pauses[namespace] = _Pause(now + max(seconds, asked), seconds)
         _log.warning("%s: Events are not taken, and tried again in %.0f s: %s", namespace, max(seconds, asked), error)

@@ -9,7 +9,14 @@ from model_operator.errors import ClusterError
 from model_operator.planning.decision import Plan, Reference, Refusal
 from model_operator.planning.report import Report
 from model_operator.refused import Refused
-from model_operator.untold import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, MOST_UNTOLD, UNTOLD_SECONDS, Untold
+from model_operator.untold import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    LONGEST_REFUSED_PAUSE_SECONDS,
+    MOST_UNTOLD,
+    UNTOLD_SECONDS,
+    Untold,
+)
 
 OURS = {"app.kubernetes.io/managed-by": "modelpress"}
 
@@ -155,8 +162,17 @@ def test_events_that_are_not_taken_fail_no_pass_and_are_told_once_when_they_are(
     assert len(untold) == 0
 
 
-def test_a_namespace_that_takes_no_events_is_asked_ever_more_seldom_and_others_are_not_held_up(kube, untold, clock):
-    kube.refuse["create", "Event"] = refused("forbidden", invalid=False)
+@pytest.mark.parametrize(
+    ("error", "doubled", "longest"),
+    [
+        (refused("forbidden", invalid=False), [2, 4, 8, 16, 32, 64, 128, 256], LONGEST_REFUSED_PAUSE_SECONDS),
+        (ClusterError("away"), [2, 4, 8, 16], LONGEST_PAUSE_SECONDS),
+    ],
+)
+def test_a_namespace_that_takes_no_events_is_asked_ever_more_seldom_and_others_are_not_held_up(
+    kube, untold, clock, error, doubled, longest
+):
+    kube.refuse["create", "Event"] = error
     asked = []
 
     def create(namespace, event):
@@ -168,12 +184,12 @@ def test_a_namespace_that_takes_no_events_is_asked_ever_more_seldom_and_others_a
         untold.tell(kube, "press", "u", EVENTS[:1])
         clock.now += 1
     pauses = [later - sooner for sooner, later in pairwise(asked)]
-    assert pauses == [2, 4, 8, 16, 32, 64, 128, 256, *[LONGEST_PAUSE_SECONDS] * (len(pauses) - 8)]
+    assert pauses == [*doubled, *[longest] * (len(pauses) - len(doubled))]
     assert len(pauses) > 10
     kube.refuse.clear()
     untold.tell(kube, "other", "v", EVENTS[1:])
     assert told(kube) == ["small.2"]
-    clock.now += LONGEST_PAUSE_SECONDS
+    clock.now += longest
     untold.tell(kube, "press", "u", EVENTS[:1])
     assert told(kube) == ["small.2", "small.1"]
     kube.refuse["create", "Event"] = ClusterError("away")
