@@ -5,6 +5,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Iterator
+from itertools import count
 from typing import Any, Self
 
 from loopback import HOST, free_ports
@@ -43,6 +44,7 @@ class LyingPrometheus:
 
     Attributes:
         way: a key of ANSWERS, or SILENT, SLOW or HUGE; it may be changed at any time.
+        waiting: the questions, numbered as they came, that wait for their answers now.
         held_seconds: how long each client stayed that was given no whole answer.
         sent_bytes: the most that a client took of one.
     """
@@ -50,11 +52,13 @@ class LyingPrometheus:
     def __init__(self, way: str) -> None:
         """Take a port."""
         self.way = way
+        self.waiting: set[int] = set()
         self.held_seconds: list[float] = []
         self.sent_bytes = 0
         (self._port,) = free_ports(1)
         self._server: socketserver.ThreadingTCPServer | None = None
         self._ended = threading.Event()
+        self._numbers = count()
 
     @property
     def url(self) -> str:
@@ -102,13 +106,15 @@ class LyingPrometheus:
             return
 
     def _hold(self, connection: Any) -> None:
-        begun, sent = time.monotonic(), 0
+        begun, sent, number = time.monotonic(), 0, next(self._numbers)
+        self.waiting.add(number)
         try:
             for piece in self._pieces(connection):
                 connection.sendall(piece)
                 sent += len(piece)
                 self.sent_bytes = max(self.sent_bytes, sent)
         finally:
+            self.waiting.discard(number)
             self.held_seconds.append(time.monotonic() - begun)
 
     def _pieces(self, connection: Any) -> Iterator[bytes]:
