@@ -5,10 +5,10 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
+from cluster.made_once import make_once
 from cluster.places import cache_folder
 from cluster.processes import ClusterError
 
@@ -45,10 +45,8 @@ def build_programs(progress: Progress) -> Path:
     Raises:
         ClusterError: when there is no Go, or a build fails.
     """
-    target = binaries_folder()
-    if all((target / name).exists() for name in PROGRAMS):
-        return target
-    with replacing(target) as half:
+
+    def build(half: Path) -> None:
         go = find_go(progress)
         progress("building Kubernetes, kubectl, Helm and CoreDNS from Go modules (about 12 minutes on 2 cores, once)")
         _build(go, "go", ["-o", f"{half}/", "-ldflags", _version_flags(), "./kube", "./pause", "tool"], progress)
@@ -56,7 +54,8 @@ def build_programs(progress: Progress) -> Path:
         _build(go, "metrics", ["-o", f"{half}/", "-ldflags", "-s -w", "tool"], progress)
         for name in COMPONENTS:
             (half / name).symlink_to("kube")
-    return target
+
+    return make_once(binaries_folder(), PROGRAMS, build, progress)
 
 
 def build_cel_check(progress: Progress) -> Path:
@@ -82,13 +81,11 @@ def build_health_check(progress: Progress) -> Path:
 
 
 def _build_check(module: str, name: str, what: str, progress: Progress) -> Path:
-    target = _folder_of((module,))
-    program = target / name
-    if not program.exists():
-        with replacing(target) as half:
-            progress(f"building {what}")
-            _build(find_go(progress), module, ["-o", f"{half}/{name}", "-ldflags", "-s -w", "."], progress)
-    return program
+    def build(half: Path) -> None:
+        progress(f"building {what}")
+        _build(find_go(progress), module, ["-o", f"{half}/{name}", "-ldflags", "-s -w", "."], progress)
+
+    return make_once(_folder_of((module,)), (name,), build, progress) / name
 
 
 def _folder_of(modules: tuple[str, ...]) -> Path:
@@ -98,19 +95,6 @@ def _folder_of(modules: tuple[str, ...]) -> Path:
             if file.is_file():
                 digest.update(f"{file.relative_to(HERE)}\0".encode() + file.read_bytes())
     return cache_folder() / "cluster" / digest.hexdigest()[:16]
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A folder to build in, which becomes `target` at the end of the block and is removed when the block fails."""
-    half = target.with_name(f".{target.name}.{os.getpid()}")
-    half.mkdir(parents=True, exist_ok=True)
-    try:
-        yield half
-        shutil.rmtree(target, ignore_errors=True)
-        half.rename(target)
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
 
 
 def _version_flags() -> str:

@@ -1,11 +1,12 @@
 """Builds targets of the Dockerfile into archives or a registry, and nothing that is there already."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from cluster.made_once import only_one
 
 from images.archive import read_archive
 from images.build_secrets import secret_arguments
@@ -38,7 +39,7 @@ def write_archives(targets: Sequence[str], tell: Tell) -> list[str]:
     """
     python_image = python_image_name(os.environ)
     names = {target: image_name(target, read_tag(target, python_image)) for target in targets}
-    with _only_one(tell):
+    with _holding_the_cache(tell):
         for target, name in names.items():
             found = read_archive(archive_path(target))
             if found is None or name not in found.names:
@@ -61,7 +62,7 @@ def push_images(targets: Sequence[str], prefix: str, tell: Tell) -> list[str]:
     """
     python_image = python_image_name(os.environ)
     references = []
-    with _only_one(tell):
+    with _holding_the_cache(tell):
         for target in targets:
             name = image_name(target, read_tag(target, python_image))
             reference = f"{prefix.rstrip('/')}/{name.removeprefix('localhost/')}"
@@ -102,13 +103,7 @@ def _format_sizes(name: str, archive: Path, base_layers: int) -> str:
 
 
 @contextmanager
-def _only_one(tell: Tell) -> Iterator[None]:
-    """Hold the cache folder; a second process waits for the first."""
+def _holding_the_cache(tell: Tell) -> Iterator[None]:
     cache_folder().mkdir(parents=True, exist_ok=True)
-    with (cache_folder() / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tell("another build holds the cache folder; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with only_one(cache_folder() / "lock", tell):
         yield

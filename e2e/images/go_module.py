@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from cluster.made_once import make_once
 from cluster.places import cache_folder
 from cluster.processes import ClusterError
 from cluster.toolchain import GO_ENVIRONMENT, find_go
@@ -58,22 +59,16 @@ class GoModule:
         Raises:
             ImageError: when there is no Go, or the build fails.
         """
-        target = cache / self.digest
-        if all((target / program).exists() for program in self.programs):
-            return target
-        half = target.with_name(f".{target.name}.{os.getpid()}")
-        half.mkdir(parents=True, exist_ok=True)
-        try:
+
+        def build(half: Path) -> None:
             go = find_go(steps.tell)
             steps.tell(f"building {self.name} from Go modules ({self.takes}, once)")
             self._build_into(half, go, steps)
-            shutil.rmtree(target, ignore_errors=True)
-            half.rename(target)
+
+        try:
+            return make_once(cache / self.digest, self.programs, build, steps.tell)
         except ClusterError as error:
             raise ImageError(str(error)) from error
-        finally:
-            shutil.rmtree(half, ignore_errors=True)
-        return target
 
     def _build_into(self, folder: Path, go: str, steps: Steps) -> None:
         environment = os.environ | GO_ENVIRONMENT

@@ -15,8 +15,8 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from cluster.made_once import make_once
 from cluster.places import cache_folder
-from cluster.toolchain import replacing
 
 from load.generating import GeneratorError
 
@@ -43,15 +43,14 @@ def make_home(progress: Progress) -> Path:
     Raises:
         GeneratorError: when Maven is missing or fails, or a jar is not the one that was listed.
     """
-    home = home_folder()
-    if (home / LAUNCHER).exists():
-        return home
-    with replacing(home) as half:
+
+    def make(half: Path) -> None:
         jars = half / "jars"
         fetch_jars(jars, progress)
         check_digests(digest_jars(jars), parse_digests(CHECKSUMS.read_text()))
         arrange_home(jars, half)
-    return home
+
+    return make_once(home_folder(), (LAUNCHER,), make, progress)
 
 
 def fetch_jars(jars: Path, progress: Progress) -> None:
