@@ -182,3 +182,36 @@ COPY e2e/load/flask_baseline /opt/modelpress/flask_baseline
 EXPOSE 8501
 USER 65532:65532
 ENTRYPOINT ["/opt/modelpress/venv/bin/python", "/opt/modelpress/flask_baseline/app.py"]
+
+# The load experiment's generators: the modules that they import, and JMeter, whose checked jars come in a build context.
+FROM tools AS generator-dependencies
+RUN --mount=type=secret,id=ca --mount=type=secret,id=index \
+    online uv sync --locked --only-group generator --compile-bytecode --python "$(command -v python3)" \
+      --no-install-workspace \
+    && slim-venv
+
+FROM ${PYTHON_IMAGE} AS load-generator
+LABEL org.opencontainers.image.title="Modelpress load generators" \
+      org.opencontainers.image.description="JMeter and a gRPC generator, which send the profiles of the load experiment" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV HOME=/tmp \
+    MODELPRESS_JMETER_HOME=/opt/modelpress/jmeter \
+    PATH=/opt/modelpress/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONPATH=/opt/modelpress/modules \
+    PYTHONUNBUFFERED=1 \
+    TMPDIR=/tmp
+# Debian's package of Java wants the folder of manuals, which slim images lack.
+RUN mkdir -p /usr/share/man/man1 \
+    && apt-get update -qq \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends default-jre-headless \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
+COPY LICENSE NOTICE /opt/modelpress/
+COPY --from=generator-dependencies /opt/modelpress/venv /opt/modelpress/venv
+COPY --from=jmeter / /opt/modelpress/jmeter
+COPY model_server/src/model_server/__init__.py /opt/modelpress/modules/model_server/
+COPY model_server/src/model_server/_protos /opt/modelpress/modules/model_server/_protos
+COPY e2e/cluster/__init__.py e2e/cluster/made_once.py e2e/cluster/places.py /opt/modelpress/modules/cluster/
+COPY e2e/load /opt/modelpress/modules/load
+USER 65532:65532
+ENTRYPOINT ["/opt/modelpress/venv/bin/python", "-m", "load.generator_pod"]

@@ -14,7 +14,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Build what was asked for; 0 when all of it is there, 1 with one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="images", description="Build the images of Modelpress with buildah.")
     parser.add_argument(
-        "targets", nargs="*", metavar="TARGET", help=f"{', '.join(TARGETS)}: all without one; or flask-baseline"
+        "targets",
+        nargs="*",
+        metavar="TARGET",
+        help=f"{', '.join(TARGETS)}: all without one; or flask-baseline, load-generator",
     )
     parser.add_argument("--push", metavar="PREFIX", help="push to this registry and path, and write no archives")
     options = parser.parse_args(arguments)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cluster.made_once import only_one
+from load.generating import GeneratorError
+from load.jmeter_home import make_home
 
 from images.archive import read_archive
 from images.build_secrets import secret_arguments
@@ -17,7 +19,13 @@ from images.sources import ROOT, image_name, read_tag
 from images.steps import Steps, Tell
 
 # A build needs room for its stages, the image and the archive.
-FREE_BYTES = {"operator": 3 * 10**9, "builder": 12 * 10**9, "server": 3 * 10**9, "flask-baseline": 15 * 10**9}
+FREE_BYTES = {
+    "operator": 3 * 10**9,
+    "builder": 12 * 10**9,
+    "server": 3 * 10**9,
+    "flask-baseline": 15 * 10**9,
+    "load-generator": 4 * 10**9,
+}
 
 
 def cache_folder() -> Path:
@@ -89,9 +97,20 @@ def _build(target: str, name: str, tell: Tell) -> Buildah:
         write_python_image(buildah, python_image)
     with secret_arguments(cache / "tmp") as secrets:
         options = ["--layers", "--force-rm", f"--target={target}", f"--build-arg=PYTHON_IMAGE={python_image}", *secrets]
+        options += [f"--build-context={context}={folder}" for context, folder in _list_contexts(target, tell).items()]
         buildah.run(f"image {target}", "build", *options, f"--tag={name}", ROOT)
     buildah.drop_older(name)
     return buildah
+
+
+def _list_contexts(target: str, tell: Tell) -> dict[str, Path]:
+    """What the target copies from beside the repository: folders by the names that the Dockerfile has for them."""
+    if target != "load-generator":
+        return {}
+    try:
+        return {"jmeter": make_home(tell)}
+    except GeneratorError as error:
+        raise ImageError(str(error)) from error
 
 
 def _format_sizes(name: str, archive: Path, base_layers: int) -> str:

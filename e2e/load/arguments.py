@@ -70,8 +70,19 @@ def _add_pair(asked: argparse.ArgumentParser) -> None:
     asked.add_argument("--flask-image", default="", help="with --context: as the cluster pulls it")
 
 
+def _add_generators(asked: argparse.ArgumentParser) -> None:
+    """Where the load comes from."""
+    asked.add_argument(
+        "--generators", choices=("here", "job"), default="here", help="job: in the cluster, from wherever this runs"
+    )
+    asked.add_argument(
+        "--generator-image", default="", help="with --context and --generators job: as the cluster pulls it"
+    )
+
+
 def _add_scaling(asked: argparse.ArgumentParser) -> None:
     _add_place(asked)
+    _add_generators(asked)
     asked.add_argument("--network", choices=NETWORKS, default="vgg16", help="its most compressed form is scaled")
     asked.add_argument("--metric", choices=get_args(Metric), default="cpu", help="requests: by prometheus-adapter")
     asked.add_argument("--rate", type=_positive(float), default=10.0, help="requests a second before the load rises")
@@ -80,6 +91,7 @@ def _add_scaling(asked: argparse.ArgumentParser) -> None:
 
 def _add_run(asked: argparse.ArgumentParser) -> None:
     _add_place(asked)
+    _add_generators(asked)
     asked.add_argument("--networks", type=_names(NETWORKS), default="vgg16,cnn", help=", ".join(NETWORKS))
     asked.add_argument(
         "--configurations",

@@ -23,7 +23,6 @@ from load.journal import Journal
 from load.kpis import Window, read_kpis
 from load.measuring import Key, Watch, plan_seed, plan_target, warm_up
 from load.profiles import flat
-from load.provenance import count_cores
 from load.results import Network
 from load.samples import Samples, read_samples, summarise
 from load.scenarios import (
@@ -282,7 +281,7 @@ def render_entry(
 ) -> dict[str, Any]:
     """What a scenario's run found, in the words of the results; pure."""
     rises = [judge_rise(rise, replicas, samples) for rise in scenario.list_rises()]
-    summary, cores = summarise(samples, scenario.seconds), count_cores()
+    summary = summarise(samples, scenario.seconds)
     failures = sum(summary.failures.values())
     return {
         "load": scenario.load(),
@@ -294,8 +293,8 @@ def render_entry(
         "cameBackSeconds": find_worst([each.came_back_seconds for each in rises]),
         "recoveredRatio": find_worst([each.recovered_ratio for each in rises]),
         "rises": [_render_rise(each) for each in rises],
-        "generatorSharePercent": share_percent(generated, cores),
-        "void": judge_generator(generated, cores) or judge_lateness(summary.late_p99_milliseconds),
+        "generatorSharePercent": share_percent(generated),
+        "void": judge_generator(generated) or judge_lateness(summary.late_p99_milliseconds),
         "missed": list_missed(rises, failures),
     }
 

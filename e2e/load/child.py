@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from load.generating import GeneratorError, GeneratorRun
+from load.machine import count_cores, read_node_cpu_seconds
 
 _POLL_SECONDS = 0.05
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
@@ -23,11 +24,13 @@ class Spent:
     Attributes:
         cpu_seconds: of all of it.
         wall_seconds: of all of it.
+        node_cpu_seconds: of all processes of the machine meanwhile.
         seen: (unix time, CPU seconds until then), ascending: from its start, some times a second, to its end.
     """
 
     cpu_seconds: float
     wall_seconds: float
+    node_cpu_seconds: float = 0.0
     seen: tuple[tuple[float, float], ...] = ()
 
     def cpu_between(self, begin_unix: float, end_unix: float) -> float:
@@ -57,6 +60,8 @@ def describe_run(spent: Spent, samples: Path, started_unix: float, seconds: floa
         started_unix=started_unix,
         generator=generator,
         version=version,
+        cores=count_cores(),
+        node_cpu_seconds=spent.node_cpu_seconds,
     )
 
 
@@ -66,7 +71,7 @@ def run_measured(command: Sequence[str], log: Path, limit_seconds: float, enviro
     Raises:
         GeneratorError: when the command cannot be run, fails, or takes longer than the limit.
     """
-    begun, seen = time.monotonic(), [(time.time(), 0.0)]
+    begun, busy, seen = time.monotonic(), read_node_cpu_seconds(), [(time.time(), 0.0)]
     try:
         with log.open("wb") as out:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**environment})
@@ -80,7 +85,8 @@ def run_measured(command: Sequence[str], log: Path, limit_seconds: float, enviro
         raise GeneratorError(f"{log}: the generator did not end within {limit_seconds:.0f} s; {_last_words(log)}")
     if status != 0:
         raise GeneratorError(f"{log}: the generator ended with status {status}; {_last_words(log)}")
-    return Spent(cpu_seconds, time.monotonic() - begun, (*seen, (time.time(), cpu_seconds)))
+    busy = max(0.0, read_node_cpu_seconds() - busy)
+    return Spent(cpu_seconds, time.monotonic() - begun, busy, (*seen, (time.time(), cpu_seconds)))
 
 
 def _wait(

@@ -23,7 +23,6 @@ from load.journal import Journal
 from load.measuring import Generate, Key, Patience, Subject, measure_run, plan_seed, plan_target, warm_up
 from load.order import format_left, plan_order
 from load.profiles import Profile, flat
-from load.provenance import count_cores
 from load.results import Network, Protocol, Run, SaturationStep
 from load.samples import count_in_time, read_samples, summarise
 from load.saturation import conclude, format_rate, plan_next_rate
@@ -251,7 +250,7 @@ class Conductor:
             achieved=count_in_time(samples, profile.seconds) / profile.seconds,
             p95_milliseconds=summary.p95_milliseconds,
             failures=sum(summary.failures.values()),
-            void=judge_generator(generated, count_cores()) or judge_lateness(summary.late_p99_milliseconds),
+            void=judge_generator(generated) or judge_lateness(summary.late_p99_milliseconds),
         )
 
 

@@ -37,6 +37,7 @@ class Scene:
         prometheus: where Prometheus is.
         enter: the command prefix by which a generator gets to where Services' addresses lead.
         flask_image: of the Flask baseline; empty where there is none.
+        generator_image: of generators that run as Jobs; empty where they run from here.
         store: folder of the store's files on this machine; None where it is elsewhere.
         trained: folder of trained artifacts on this machine.
     """
@@ -47,6 +48,7 @@ class Scene:
     prometheus: PrometheusPlace
     enter: tuple[str, ...] = ()
     flask_image: str = ""
+    generator_image: str = ""
     store: Path | None = None
     trained: Path = ARTIFACTS
 
@@ -208,15 +210,16 @@ def require_reach(scene: Scene, planned: Planned) -> None:
     Raises:
         ClusterError: when the Service's address does not answer.
     """
-    if scene.enter:
+    if scene.enter or scene.generator_image:
         return
     address = read_address(scene, planned)
     try:
         socket.create_connection((address, names.HTTP_PORT), _REACH_SECONDS).close()
     except OSError as error:
         raise ClusterError(
-            f"{planned.name} at {address}:{names.HTTP_PORT} cannot be reached from here ({error}): run this on a node"
-            " of the cluster; a port that kubectl forwards is no way for load, it would be measured itself"
+            f"{planned.name} at {address}:{names.HTTP_PORT} cannot be reached from here ({error}): say --generators job"
+            " where the command takes it, or run this on a node of the cluster; a port that kubectl forwards is no way"
+            " for load, it would be measured itself"
         ) from error
 
 

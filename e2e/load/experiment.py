@@ -34,8 +34,10 @@ from load.density import Density
 from load.deploying import Scene, plan_image
 from load.estimating import expect, format_expected, format_minutes
 from load.generating import GeneratorError
+from load.generator_job import GeneratorJobs
 from load.generators import make_generators
 from load.journal import Journal, count_failures, find_missing, require_alike
+from load.machine import Machine, read_machine
 from load.node_cap import DensityPlan
 from load.provenance import read_prices, read_provenance
 from load.results import Network, ResultsError, read_results
@@ -103,12 +105,14 @@ def run_load(options: argparse.Namespace, command: str, path: Path) -> int:
     plan = make_plan(options)
     say(format_expected(expect(plan, options.rest_generator)))
     check = partial(check_images, path, plan, options.artifacts)
-    scene = find_scene(options, with_flask="flask" in plan.baselines, check=check)
+    with_jobs = require_generators(options)
+    scene = find_scene(options, with_flask="flask" in plan.baselines, with_jobs=with_jobs, check=check)
     if missing := format_missing(sorted({each.kind for each in plan.configurations()}), scene):
         raise ClusterError(missing)
     with ended_afterwards(options, scene):
-        generators = prepare_generators(options, scene, plan.networks)
-        journal = open_journal(options, command, path, Setting(scene, generators.data, plan.render_conditions()))
+        generators, machine = prepare_generators(options, scene, plan.networks)
+        setting = Setting(scene, generators.data, plan.render_conditions(), machine)
+        journal = open_journal(options, command, path, setting)
         Conductor(scene, plan, journal, generators, say).conduct()
     return conclude(journal, plan, path)
 
@@ -118,11 +122,12 @@ def run_scaling(options: argparse.Namespace, command: str, path: Path) -> int:
     plan = make_scaling_plan(options)
     minutes = format_minutes(sum(each.seconds for each in plan.scenarios()))
     say(f"at least {minutes} of load, once all is deployed: {len(plan.scenarios())} loads")
-    scene = find_scene(options, with_flask=False)
+    scene = find_scene(options, with_flask=False, with_jobs=require_generators(options))
     with ended_afterwards(options, scene):
-        generators = prepare_generators(options, scene, (plan.network,))
+        generators, machine = prepare_generators(options, scene, (plan.network,))
         conditions = {"cpuLimit": plan.limits.cpu, "memoryLimit": plan.limits.memory}
-        journal = open_journal(options, command, path, Setting(scene, generators.data, conditions), scenarios=True)
+        setting = Setting(scene, generators.data, conditions, machine)
+        journal = open_journal(options, command, path, setting, scenarios=True)
         missed = Scaling(scene, plan, journal, generators, say).conduct()
     return tell_missed(missed)
 
@@ -174,11 +179,12 @@ def tell_missed(missed: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class Setting:
-    """What provenance tells of an experiment: where, with what data, under which conditions."""
+    """What provenance tells of an experiment: where, with what data, under which conditions, on which machine."""
 
     scene: Scene
     data: str
     conditions: Mapping[str, str]
+    machine: Machine | None = None
 
 
 def open_journal(
@@ -192,14 +198,35 @@ def open_journal(
         cluster=setting.scene.description,
         data=setting.data,
         conditions={**setting.conditions, "restGenerator": options.rest_generator},
+        machine=setting.machine,
     )
     return Journal(path, provenance, read_prices(options.prices) if options.prices else None, scenarios=scenarios)
 
 
-def prepare_generators(options: argparse.Namespace, scene: Scene, networks: Sequence[Network]) -> Generators:
-    """The generators that the arguments name, with their requests."""
+def require_generators(options: argparse.Namespace) -> bool:
+    """Whether the generators run as Jobs.
+
+    Raises:
+        PlanError: when the cluster would have no image of them.
+    """
+    if options.generators == "job" and options.context and not options.generator_image:
+        raise PlanError(
+            "Jobs need an image of the generators: push it (python -m images load-generator --push PREFIX) and name it"
+            " with --generator-image"
+        )
+    return bool(options.generators == "job")
+
+
+def prepare_generators(
+    options: argparse.Namespace, scene: Scene, networks: Sequence[Network]
+) -> tuple[Generators, Machine]:
+    """The generators that the arguments name, with their requests, and the machine that they run on."""
+    jobs = GeneratorJobs(scene, scene.generator_image) if scene.generator_image else None
     place = options.output, scene.enter, say
-    return make_generators(networks, options.rest_generator, *place, allow_noise=options.allow_noise)
+    machine = jobs.read_machine() if jobs else read_machine()
+    return make_generators(
+        networks, options.rest_generator, *place, allow_noise=options.allow_noise, jobs=jobs
+    ), machine
 
 
 @contextmanager
@@ -231,15 +258,18 @@ def find_scene(
     options: argparse.Namespace,
     *,
     with_flask: bool,
+    with_jobs: bool = False,
     check: Callable[[str, str], None] | None = None,
     values: Mapping[str, Any] | None = None,
 ) -> Scene:
     """The cluster that the arguments name."""
     if options.context:
         flask_image = options.flask_image if with_flask else ""
-        scene = use_context(options.context, options.namespace, options.prometheus, flask_image)
+        generator_image = options.generator_image if with_jobs else ""
+        scene = use_context(options.context, options.namespace, options.prometheus, flask_image, generator_image)
     else:
-        scene = bring_up(options.state, options.output, with_flask=with_flask, tell=say, check=check, values=values)
+        needed = {"with_flask": with_flask, "with_generators": with_jobs}
+        scene = bring_up(options.state, options.output, **needed, tell=say, check=check, values=values)
     return replace(scene, trained=options.artifacts)
 
 

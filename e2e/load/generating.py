@@ -49,6 +49,8 @@ class GeneratorRun:
         started_unix: when the profile's time 0 was.
         generator: "jmeter" or "python".
         version: of the generator and what it runs on.
+        cores: of the machine that it ran on.
+        node_cpu_seconds: that all processes of that machine took from its start to its end.
     """
 
     samples: Path
@@ -59,24 +61,26 @@ class GeneratorRun:
     started_unix: float
     generator: str
     version: str
+    cores: int
+    node_cpu_seconds: float
 
 
 class GeneratorError(Exception):
     """A generator could not be run; the message is one sentence with what to do."""
 
 
-def share_percent(run: GeneratorRun, cores: int) -> float:
-    """The part of the node's CPU time that the generator took while the load lasted."""
-    return 100 * run.load_cpu_seconds / (run.load_seconds * cores)
+def share_percent(run: GeneratorRun) -> float:
+    """The part of its node's CPU time that the generator took while the load lasted."""
+    return 100 * run.load_cpu_seconds / (run.load_seconds * run.cores)
 
 
-def judge_generator(run: GeneratorRun, cores: int) -> str | None:
-    """Why a run is void because its generator took too much of the node; None when it counts."""
-    share = share_percent(run, cores)
+def judge_generator(run: GeneratorRun) -> str | None:
+    """Why a run is void because its generator took too much of its node; None when it counts."""
+    share = share_percent(run)
     if share <= LARGEST_SHARE_PERCENT:
         return None
     return (
-        f"the generator took {run.load_cpu_seconds:.1f} CPU seconds in {run.load_seconds:.1f} s of load on {cores}"
+        f"the generator took {run.load_cpu_seconds:.1f} CPU seconds in {run.load_seconds:.1f} s of load on {run.cores}"
         f" cores, {share:.0f} % of the node, where {LARGEST_SHARE_PERCENT:.0f} % is the most: lower the rate or give"
         " the node more cores"
     )

@@ -1,4 +1,7 @@
-"""The generators of an experiment and the requests that they send: JMeter for REST, a Python one for gRPC."""
+"""The generators of an experiment and the requests that they send: JMeter for REST, a Python one for gRPC.
+
+They run here, in the network namespace that `enter` leads to, or as Jobs in the cluster.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +12,7 @@ from load.conducting import Generators
 from load.configurations import IMAGE_SHAPES
 from load.deploying import Tell
 from load.generating import GeneratorRun, Target
+from load.generator_job import GeneratorJobs
 from load.measuring import Generate
 from load.profiles import Profile
 from load.results import Network, Protocol
@@ -24,6 +28,7 @@ def make_generators(
     tell: Tell,
     *,
     allow_noise: bool = False,
+    jobs: GeneratorJobs | None = None,
 ) -> Generators:
     """The generators, and a folder of requests for each network.
 
@@ -34,6 +39,7 @@ def make_generators(
         enter: the command prefix by which a generator gets to where the servers are.
         tell: is given each line of progress.
         allow_noise: whether noise will do where CIFAR-10 cannot be had.
+        jobs: the cluster in which they run; None: they run here.
 
     Raises:
         GeneratorError: when one cannot be had here, or CIFAR-10 cannot.
@@ -42,6 +48,9 @@ def make_generators(
     for network in networks:
         bodies[network] = folder / "bodies" / network
         told.append(f"{network}: {prepare_bodies(bodies[network], IMAGE_SHAPES[network], allow_noise=allow_noise)}")
+    if jobs is not None:
+        by_jobs = {"rest": jobs.generate_by(rest, "rest"), "grpc": jobs.generate_by("python", "grpc")}
+        return Generators(by_jobs, jobs.generate_by("python", "rest"), bodies, "; ".join(told))
     light = _by_python("rest", enter)
     by_rest = light if rest == "python" else _by_jmeter(enter, tell)
     return Generators({"rest": by_rest, "grpc": _by_python("grpc", enter)}, light, bodies, "; ".join(told))

@@ -6,6 +6,7 @@ again with the SHA-256 digests of jmeter.sha256. The folder is in the cache, und
 
 import argparse
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -24,6 +25,8 @@ HERE = Path(__file__).resolve().parent
 POM = HERE / "pom.xml"
 CHECKSUMS = HERE / "jmeter.sha256"
 LAUNCHER = "bin/ApacheJMeter.jar"
+HOME_VARIABLE = "MODELPRESS_JMETER_HOME"
+"""Names a home that `make_home` made; the image of the generators has it."""
 _SECONDS_BETWEEN_REPORTS = 20
 # where JMeter looks for samplers and functions; everything else is a library
 _EXTENSION = re.compile(r"ApacheJMeter_\w+-[\d.]+\.jar")
@@ -38,7 +41,7 @@ def home_folder() -> Path:
 
 
 def make_home(progress: Progress) -> Path:
-    """The JMeter home, made when it is not there yet: whole or not at all.
+    """The JMeter home, made when it is not there yet: whole or not at all; or the one that HOME_VARIABLE names.
 
     Raises:
         GeneratorError: when Maven is missing or fails, or a jar is not the one that was listed.
@@ -50,7 +53,8 @@ def make_home(progress: Progress) -> Path:
         check_digests(digest_jars(jars), parse_digests(CHECKSUMS.read_text()))
         arrange_home(jars, half)
 
-    return make_once(home_folder(), (LAUNCHER,), make, progress)
+    given = os.environ.get(HOME_VARIABLE)
+    return Path(given) if given else make_once(home_folder(), (LAUNCHER,), make, progress)
 
 
 def fetch_jars(jars: Path, progress: Progress) -> None:

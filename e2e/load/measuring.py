@@ -24,7 +24,6 @@ from load.kpis import (
     read_kpis,
 )
 from load.profiles import Profile, flat
-from load.provenance import count_cores, read_node_cpu_seconds
 from load.results import Agreement, PrometheusKpis, Protocol, Run
 from load.samples import Samples, percentile, read_samples, summarise
 from model_operator import names
@@ -169,17 +168,14 @@ def measure_run(
     """
     scene, planned = subject.scene, subject.planned
     served = read_served(scene, planned)
-    busy = read_node_cpu_seconds()
     with Watch(scene, planned) as watch:
         generated = generate(subject.target, profile, plan_seed(seed, key), folder / key.path)
-    busy = read_node_cpu_seconds() - busy
     window = Window(generated.started_unix, generated.started_unix + profile.seconds)
     time.sleep(max(0.0, window.end_unix + patience.settle_seconds - time.time()))
     samples = read_samples(folder / key.path)
     told = listen(subject, served, Seen(samples, window, watch, profile.peak_requests_per_second), patience)
     summary = summarise(samples, profile.seconds)
-    cores = count_cores()
-    void = judge_generator(generated, cores) or judge_lateness(summary.late_p99_milliseconds)
+    void = judge_generator(generated) or judge_lateness(summary.late_p99_milliseconds)
     run = Run(
         configuration=planned.name,
         profile=key.profile,
@@ -196,8 +192,8 @@ def measure_run(
         p95_milliseconds=summary.p95_milliseconds,
         p99_milliseconds=summary.p99_milliseconds,
         generator_cpu_seconds=generated.cpu_seconds,
-        node_cpu_seconds=max(0.0, busy),
-        generator_share_percent=share_percent(generated, cores),
+        node_cpu_seconds=generated.node_cpu_seconds,
+        generator_share_percent=share_percent(generated),
         void=void or (None if summary.requests else "the generator sent no request"),
         prometheus=told.prometheus,
         operator=told.operator,

@@ -2,15 +2,14 @@
 
 import importlib.metadata
 import json
-import os
 import platform
-import re
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from load.kpis import Asking
+from load.machine import Machine, read_machine
 from load.results import Prices, Provenance, ResultsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,21 +23,28 @@ _OWN_PACKAGES = {
 
 
 def read_provenance(
-    command: str, seed: int, client: Asking, *, cluster: str, data: str, conditions: Mapping[str, str]
+    command: str,
+    seed: int,
+    client: Asking,
+    *,
+    cluster: str,
+    data: str,
+    conditions: Mapping[str, str],
+    machine: Machine | None = None,
 ) -> Provenance:
-    """All of it, but for the generators' versions, which they tell when they have run."""
+    """All of it, but for the generators' versions, which they tell when they have run; None is this machine."""
     commit, dirty = read_commit()
-    memory = re.search(r"MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    machine = machine or read_machine()
     return Provenance(
         command=command,
         started_at=read_now(),
         commit=commit,
         dirty=dirty,
         seed=seed,
-        hardware=read_processor(),
-        cores=count_cores(),
-        memory_gi_b=round(int(memory[1]) / 2**20, 1) if memory else 0.0,
-        kernel=os.uname().release,
+        hardware=machine.processor,
+        cores=machine.cores,
+        memory_gi_b=machine.memory_gibibytes,
+        kernel=machine.kernel,
         versions={"python": platform.python_version(), **_read_versions(), **_read_kubernetes(client)},
         cluster=cluster,
         data=data,
@@ -49,17 +55,6 @@ def read_provenance(
 def read_now() -> str:
     """The time, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def count_cores() -> int:
-    """What the kernel may schedule on."""
-    return os.cpu_count() or 1
-
-
-def read_processor() -> str:
-    """Its name, as the kernel tells it."""
-    found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    return found[1].strip() if found else platform.machine()
 
 
 def read_commit() -> tuple[str, bool]:
@@ -86,15 +81,6 @@ def _read_versions() -> dict[str, str]:
 def _read_kubernetes(client: Asking) -> dict[str, str]:
     version = json.loads(client.kubectl("version", "-o", "json"))
     return {"kubernetes": version["serverVersion"]["gitVersion"]}
-
-
-def read_node_cpu_seconds() -> float:
-    """CPU time that this machine's processes have taken since it started: all but idle and waiting."""
-    first = Path("/proc/stat").read_text().splitlines()[0].split()
-    user, nice, system, _idle, _waiting, interrupts, soft, stolen = (int(ticks) for ticks in first[1:9])
-    # what other guests of the host took is no work of this machine
-    del stolen
-    return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
 
 
 def read_prices(path: Path) -> Prices:

@@ -168,9 +168,9 @@ class Run(_Told):
     p99_milliseconds: float | None = None
     generator_cpu_seconds: NotNegative
     node_cpu_seconds: NotNegative
-    """Of all processes of the machine while the run lasted."""
+    """Of all processes of the generator's machine while it ran."""
     generator_share_percent: NotNegative
-    """While the load lasted, of the processor time that the machine has: cores x seconds of the profile."""
+    """While the load lasted, of the processor time that its machine has: cores x seconds of the profile."""
     void: str | None = None
     """Why the run counts for nothing; null when it counts."""
     prometheus: PrometheusKpis | None = None

@@ -27,6 +27,7 @@ from model_operator import names
 NAMESPACE = "modelpress-load"
 PROMETHEUS_SERVICE = "modelpress-prometheus:9090"
 FLASK_TARGET = "flask-baseline"
+GENERATOR_TARGET = "load-generator"
 SCRAPE_SECONDS = 5
 KUBELET_SCRAPE_SECONDS = 10
 KPI_SECONDS = 5
@@ -64,6 +65,7 @@ def bring_up(
     folder: Path,
     *,
     with_flask: bool,
+    with_generators: bool = False,
     tell: Tell,
     check: Callable[[str, str], None] | None = None,
     values: Mapping[str, Any] | None = None,
@@ -75,6 +77,7 @@ def bring_up(
         folder: of the log of what is built. The store is beside the node's folder: a node has one, whichever folder of
             results is named, and a volume cannot be moved while the node lives.
         with_flask: whether the baseline's image is needed.
+        with_generators: whether that of the generators is, which then run as Jobs.
         tell: is given each line of progress.
         check: is given the images of our servers and of the baseline before the node is touched: a chart with another
             image would replace the pods of every model that is there.
@@ -85,7 +88,8 @@ def bring_up(
     """
     if problems := read_problems(state):
         raise ClusterError(f"no Kubernetes node can run here ({'; '.join(problems)}): use --context with a cluster")
-    targets = (*IMAGE_TARGETS, FLASK_TARGET) if with_flask else IMAGE_TARGETS
+    wanted = {FLASK_TARGET: with_flask, GENERATOR_TARGET: with_generators}
+    targets = (*IMAGE_TARGETS, *(target for target, is_wanted in wanted.items() if is_wanted))
     tell("building programs and images that are not there yet")
     provisioning = Provisioning(folder / "provisioning.log", targets)
     provisioning.wait()
@@ -99,7 +103,8 @@ def bring_up(
     installation.make_store_volume()
     tell("installing charts/modelpress by Helm, with its Prometheus")
     installation.install_chart(provisioning.images, {**render_chart_values(), **(values or {})})
-    return stand_on(installation, provisioning.images.get(FLASK_TARGET, ""))
+    flask, generators = (provisioning.images.get(target, "") for target in wanted)
+    return stand_on(installation, flask, generator_image=generators)
 
 
 def plan_volumes_folder(state: Path) -> Path:
@@ -108,7 +113,9 @@ def plan_volumes_folder(state: Path) -> Path:
     return place.with_name(f"{place.name}-load-volumes")
 
 
-def stand_on(installation: Installation, flask_image: str, scrape_seconds: int = SCRAPE_SECONDS) -> Scene:
+def stand_on(
+    installation: Installation, flask_image: str, scrape_seconds: int = SCRAPE_SECONDS, generator_image: str = ""
+) -> Scene:
     """The scene of an installation on the embedded node."""
     places = installation.node.places
     return Scene(
@@ -118,11 +125,12 @@ def stand_on(installation: Installation, flask_image: str, scrape_seconds: int =
         prometheus=PrometheusPlace(SYSTEM_NAMESPACE, PROMETHEUS_SERVICE, scrape_seconds),
         enter=tuple(places.enter()),
         flask_image=flask_image,
+        generator_image=generator_image,
         store=installation.folder / "store",
     )
 
 
-def use_context(context: str, namespace: str, prometheus: str, flask_image: str) -> Scene:
+def use_context(context: str, namespace: str, prometheus: str, flask_image: str, generator_image: str = "") -> Scene:
     """A cluster that is there already, with the chart installed and a store in the namespace.
 
     Args:
@@ -130,6 +138,7 @@ def use_context(context: str, namespace: str, prometheus: str, flask_image: str)
         namespace: of the models.
         prometheus: NAMESPACE/SERVICE:PORT.
         flask_image: as the cluster can pull it; empty: no Flask baseline.
+        generator_image: likewise; empty: the generators run from here.
 
     Raises:
         ClusterError: when something of it is not there.
@@ -143,7 +152,7 @@ def use_context(context: str, namespace: str, prometheus: str, flask_image: str)
     system, _, service = prometheus.partition("/")
     place = PrometheusPlace(system, service)
     json.loads(client.kubectl("get", "--raw", place.render_path("vector(1)", 0)))
-    return Scene(client, namespace, f"context {name}", place, flask_image=flask_image)
+    return Scene(client, namespace, f"context {name}", place, flask_image=flask_image, generator_image=generator_image)
 
 
 def format_missing(planned_kinds: Sequence[str], scene: Scene) -> str:

@@ -7,9 +7,10 @@ import pytest
 from load.arguments import make_parser, make_plan
 from load.experiment import check_images
 from load.journal import Journal, count_failures
+from load.machine import read_node_cpu_seconds
 from load.measuring import Key
 from load.profiles import PROFILES
-from load.provenance import read_commit, read_node_cpu_seconds, read_prices
+from load.provenance import read_commit, read_prices
 from load.results import (
     Configuration,
     Prices,

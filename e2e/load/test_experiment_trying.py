@@ -52,7 +52,7 @@ def generate_by(*, late_seconds=0.0, load_cpu_seconds=0.1, milliseconds=2.0):
     def generate(_target, profile, seed, out):
         due = plan_arrivals(profile, seed)
         write_samples(make_samples((t, t + late_seconds, milliseconds, "200", True) for t in due), out)
-        return GeneratorRun(out, 3, 20, load_cpu_seconds, profile.seconds, 0, "python", "1")
+        return GeneratorRun(out, 3, 20, load_cpu_seconds, profile.seconds, 0, "python", "1", 2, 4)
 
     return generate
 

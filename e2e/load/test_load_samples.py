@@ -100,13 +100,13 @@ def test_so_many_of_a_hundred_do_not_exceed_a_percentile_and_one_sample_is_it(va
 
 def generator_run(load_cpu_seconds, cpu_seconds=50.0, wall_seconds=80.0):
     """A generator that took so much in a minute of load."""
-    return GeneratorRun(Path("s"), cpu_seconds, wall_seconds, load_cpu_seconds, 60, 0, "jmeter", "5")
+    return GeneratorRun(Path("s"), cpu_seconds, wall_seconds, load_cpu_seconds, 60, 0, "jmeter", "5", 2, 90)
 
 
 def test_a_generator_that_took_over_three_tenths_of_the_node_makes_a_run_void():
-    assert share_percent(generator_run(36), 2) == 30
-    assert judge_generator(generator_run(36), 2) is None
-    assert judge_generator(generator_run(37), 2) == (
+    assert share_percent(generator_run(36)) == 30
+    assert judge_generator(generator_run(36)) is None
+    assert judge_generator(generator_run(37)) == (
         "the generator took 37.0 CPU seconds in 60.0 s of load on 2 cores, 31 % of the node, where 30 % is the most:"
         " lower the rate or give the node more cores"
     )
@@ -114,9 +114,9 @@ def test_a_generator_that_took_over_three_tenths_of_the_node_makes_a_run_void():
 
 def test_the_time_before_and_after_the_load_does_not_dilute_the_generators_share():
     # a whole of 40 CPU seconds in 200 s would pass for a tenth of two cores
-    assert share_percent(generator_run(37, cpu_seconds=40, wall_seconds=200), 2) > 30
+    assert share_percent(generator_run(37, cpu_seconds=40, wall_seconds=200)) > 30
     # and 4 s of a JVM's start are no load
-    assert judge_generator(generator_run(35, cpu_seconds=39, wall_seconds=60), 2) is None
+    assert judge_generator(generator_run(35, cpu_seconds=39, wall_seconds=60)) is None
 
 
 def test_a_generator_that_sent_late_makes_a_run_void():

@@ -42,7 +42,7 @@ def measure(scenario, *, void=False, failing=False):
     samples = make_samples((float(t), float(t), 5.0, "503" if failing else "200", not failing) for t in due)
     (rise, *_) = scenario.list_rises()
     series = [(0.0, 1), (rise.begin_seconds + 20, rise.pods), (rise.end_seconds + 70, 1), (scenario.seconds - 1, 1)]
-    generated = GeneratorRun(None, 5, 300, 1e6 if void else 5.0, scenario.seconds, 0, "jmeter", "5")
+    generated = GeneratorRun(None, 5, 300, 1e6 if void else 5.0, scenario.seconds, 0, "jmeter", "5", 2, 9)
     return render_entry(scenario, series, samples, generated)
 
 

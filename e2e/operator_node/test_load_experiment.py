@@ -1,15 +1,20 @@
 """The load experiment, whole but short: two compressions of a small network and the Flask baseline on the node."""
 
 import pytest
+from cluster.client import wait_until
 from images.building import write_archives
 from images.steps import tell_on_stderr
 from load.conducting import Conductor, Plan
+from load.configurations import Planned
+from load.generator_job import GeneratorJobs
 from load.generators import make_generators
 from load.journal import Journal
-from load.measuring import Patience
-from load.profiles import PROFILES
+from load.machine import read_machine
+from load.measuring import Patience, plan_target
+from load.profiles import PROFILES, plan_arrivals
 from load.provenance import read_provenance
 from load.results import Prices, read_results
+from load.samples import read_samples
 from load.scenes import render_chart_values, stand_on
 
 SECONDS = 20
@@ -100,6 +105,32 @@ def test_the_baseline_has_its_own_figures_from_the_kubelet(experiment):
     assert baseline.image.startswith("localhost/modelpress-flask-baseline:")
     assert baseline.weights == ours.weights
     assert (baseline.cpu_limit, baseline.memory_limit) == (ours.cpu_limit, ours.memory_limit)
+
+
+@pytest.fixture(scope="module")
+def generator_jobs(scene, installation):
+    """Generators in the cluster, whose image the node knows."""
+    (image,) = write_archives(("load-generator",), tell_on_stderr)
+    installation.load_images({"load-generator": image})
+    return GeneratorJobs(scene, image)
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("generator", "protocol"), [("jmeter", "rest"), ("python", "grpc")])
+def test_generators_in_the_cluster_send_the_same_and_leave_nothing(
+    generator, protocol, experiment, scene, generator_jobs, tmp_path
+):
+    assert generator_jobs.read_machine() == read_machine()
+    planned = Planned("digits-a125-b8", "digits", 1.25, 8)
+    target = plan_target(scene, planned, experiment / "bodies" / "digits")
+    profile = PROFILES["n75"].lasting(SECONDS)
+    run = generator_jobs.generate_by(generator, protocol)(target, profile, 1, tmp_path / "samples.csv.gz")
+    samples = read_samples(run.samples)
+    print(f"{generator}: {run.load_cpu_seconds:.2f} CPU seconds in {run.load_seconds:.0f} s of load, {run.version}")
+    assert samples.planned_seconds == pytest.approx(plan_arrivals(profile, 1), abs=1e-6)
+    assert samples.ok.all(), sorted(set(samples.status))
+    left = ("get", "jobs,configmaps", "-n", scene.namespace, "-l", "app.kubernetes.io/name=modelpress-load-generator")
+    wait_until(lambda: scene.client.kubectl(*left, "-o", "name"), lambda names: names == "", 60, "what the Job owned")
 
 
 def test_the_same_experiment_again_makes_no_run(experiment, scene, plan):
