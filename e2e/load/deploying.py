@@ -1,10 +1,12 @@
 """Puts configurations on a cluster and waits until each answers; all stand side by side, one pod each."""
 
 import json
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from model_operator.serving_pod import Served, find_served
 
 READY_SECONDS = 3600
 _REACH_SECONDS = 5
+_ANSWER_BYTES = 65_536
 
 Tell = Callable[[str], None]
 
@@ -208,19 +211,32 @@ def require_reach(scene: Scene, planned: Planned) -> None:
     """Refuse a cluster whose Services cannot be reached from here: a forwarded port would measure the forwarding.
 
     Raises:
-        ClusterError: when the Service's address does not answer.
+        ClusterError: when the model does not answer at its Service's address.
     """
     if scene.enter or scene.generator_image:
         return
     address = read_address(scene, planned)
-    try:
-        socket.create_connection((address, names.HTTP_PORT), _REACH_SECONDS).close()
-    except OSError as error:
+    if problem := find_silence(address, names.HTTP_PORT, planned.name):
         raise ClusterError(
-            f"{planned.name} at {address}:{names.HTTP_PORT} cannot be reached from here ({error}): say --generators job"
-            " where the command takes it, or run this on a node of the cluster; a port that kubectl forwards is no way"
-            " for load, it would be measured itself"
-        ) from error
+            f"{planned.name} at {address}:{names.HTTP_PORT} cannot be reached from here ({problem}): say --generators"
+            " job where the command takes it, or run this on a node of the cluster; a port that kubectl forwards is no"
+            " way for load, it would be measured itself"
+        )
+
+
+def find_silence(host: str, port: int, name: str) -> str:
+    """Why the model of that name does not answer there; empty when it does.
+
+    It has to answer: a gateway may well take connections to addresses that it does not know.
+    """
+    try:
+        with closing(HTTPConnection(host, port, timeout=_REACH_SECONDS)) as connection:
+            connection.request("GET", f"/v1/models/{name}")
+            answer = connection.getresponse()
+            said = answer.read(_ANSWER_BYTES)
+    except (OSError, HTTPException) as error:
+        return str(error) or type(error).__name__
+    return "" if answer.status == HTTPStatus.OK and b"AVAILABLE" in said else f"HTTP {answer.status}, from no model"
 
 
 def read_configuration(scene: Scene, planned: Planned, limits: Limits) -> Configuration:

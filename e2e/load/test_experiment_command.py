@@ -1,17 +1,20 @@
 """The command line: what it asks for, what it refuses, and how it ends."""
 
+import http.server
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from cluster.processes import ClusterError
+from loopback import HOST, serve_on_loopback
 
 from load.arguments import make_parser, make_plan
-from load.deploying import Scene, require_reach
+from load.deploying import Scene, find_silence, require_reach
 from load.experiment import main
 from load.kpis import PrometheusPlace
 from load.made_up_results import MadeUp, make_results
@@ -139,6 +142,35 @@ def test_a_cluster_that_cannot_be_reached_is_refused_rather_than_measured_throug
     with pytest.raises(ClusterError, match="or run this on a node of the cluster; a port that kubectl"):
         require_reach(scene, planned)
     assert require_reach(Scene(Cluster("127.0.0.1"), "load", "a node", PLACE, enter=("true",)), planned) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "problem"),
+    [
+        (200, b'{"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}', ""),
+        (200, b"<!doctype html><title>Welcome</title>", "HTTP 200, from no model"),
+        (503, b"no route to 10.96.0.9", "HTTP 503, from no model"),
+    ],
+)
+def test_a_gateway_that_takes_any_connection_is_no_model(status, said, problem):
+    class Gateway(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_):
+            """Nothing on the test's output."""
+
+    with serve_on_loopback(Gateway) as url:
+        assert find_silence(HOST, int(url.rpartition(":")[2]), "digits-a0-b32") == problem
+
+
+def test_one_that_says_nothing_is_no_model(monkeypatch):
+    monkeypatch.setattr("load.deploying._REACH_SECONDS", 0.2)
+    with socket.create_server((HOST, 0)) as silent:
+        assert find_silence(HOST, silent.getsockname()[1], "digits-a0-b32") == "timed out"
 
 
 def test_images_that_a_cluster_lacks_are_named_before_anything_is_deployed():
