@@ -103,7 +103,7 @@ class GeneratorJobs:
 
     def _wait(self, name: str, load_seconds: float) -> None:
         """Return when the Job is complete; while the load lasts nothing is asked, which would be load of its own."""
-        begun, is_running = time.monotonic(), False
+        begun, load_left = time.monotonic(), load_seconds
         while True:
             found = self.scene.read("jobs,pods", "-l", f"{INSTANCE}={name}")["items"]
             job = next((each for each in found if each["kind"] == "Job"), {})
@@ -111,12 +111,15 @@ class GeneratorJobs:
             if job.get("status", {}).get("succeeded"):
                 return
             took = time.monotonic() - begun
-            waits = pod.get("status", {}).get("phase", "Pending") == "Pending"
-            too_late = took > (self.seconds_to_start if waits else load_seconds + _SECONDS_TO_ANSWER)
+            phase = pod.get("status", {}).get("phase", "Pending")
+            too_late = took > (self.seconds_to_start if phase == "Pending" else load_seconds + _SECONDS_TO_ANSWER)
             if is_failed(job) or not job or too_late:
                 raise GeneratorError(self._explain(name, pod))
-            time.sleep(_SECONDS_BETWEEN_LOOKS if waits or is_running else load_seconds)
-            is_running = not waits
+            if phase == "Running" and load_left:
+                time.sleep(load_left)
+                load_left = 0.0
+            else:
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def _explain(self, name: str, pod: Mapping[str, Any]) -> str:
         """Why there is no answer, in a sentence with what to do."""
