@@ -85,7 +85,9 @@ def make_subject(
     def take(steps: int) -> None:
         batches = random.integers(0, IMAGES, (steps, options.batch)).astype(np.int32)
         rates, alphas = np.full(steps, 1e-3, np.float32), np.full(steps, recipe.compression.alpha, np.float32)
-        engine.run(Steps(batches, None, rates, alphas))
+        for begin in range(0, steps, engine.steps_a_call):
+            part = slice(begin, begin + engine.steps_a_call)
+            engine.run(Steps(batches[part], None, rates[part], alphas[part]))
         engine.read_sums()
 
     take(options.steps)
