@@ -59,7 +59,8 @@ def test_a_stall_of_the_server_is_in_the_latency_of_every_request_that_was_due_t
     slow = [each for each in target.milliseconds if each > 200]
     # a generator that waits for answers would have sent one request into the stall; this one sent them all
     assert len(slow) >= len([moment for moment in waited if moment < STALL_SECONDS - 0.3]) > 10
-    assert max(target.milliseconds) == pytest.approx(1000 * STALL_SECONDS, rel=0.3)
+    # how much longer than the stall the slowest took is a matter of the machine
+    assert max(target.milliseconds) > 700 * STALL_SECONDS
 
 
 def test_answers_that_are_no_200_are_failures_with_their_status(url):
