@@ -30,7 +30,7 @@ class Spent:
 
     cpu_seconds: float
     wall_seconds: float
-    node_cpu_seconds: float = 0.0
+    node_cpu_seconds: float
     seen: tuple[tuple[float, float], ...] = ()
 
     def cpu_between(self, begin_unix: float, end_unix: float) -> float:

@@ -37,7 +37,7 @@ from load.generating import GeneratorError
 from load.generator_job import GeneratorJobs
 from load.generators import make_generators
 from load.journal import Journal, count_failures, find_missing, require_alike
-from load.machine import Machine, read_machine
+from load.machine import Machine
 from load.node_cap import DensityPlan
 from load.provenance import read_prices, read_provenance
 from load.results import Network, ResultsError, read_results
@@ -219,11 +219,11 @@ def require_generators(options: argparse.Namespace) -> bool:
 
 def prepare_generators(
     options: argparse.Namespace, scene: Scene, networks: Sequence[Network]
-) -> tuple[Generators, Machine]:
-    """The generators that the arguments name, with their requests, and the machine that they run on."""
+) -> tuple[Generators, Machine | None]:
+    """The generators that the arguments name, with their requests, and the machine that they run on; None is this."""
     jobs = GeneratorJobs(scene, scene.generator_image) if scene.generator_image else None
     place = options.output, scene.enter, say
-    machine = jobs.read_machine() if jobs else read_machine()
+    machine = jobs.read_machine() if jobs else None
     return make_generators(
         networks, options.rest_generator, *place, allow_noise=options.allow_noise, jobs=jobs
     ), machine
@@ -268,8 +268,15 @@ def find_scene(
         generator_image = options.generator_image if with_jobs else ""
         scene = use_context(options.context, options.namespace, options.prometheus, flask_image, generator_image)
     else:
-        needed = {"with_flask": with_flask, "with_generators": with_jobs}
-        scene = bring_up(options.state, options.output, **needed, tell=say, check=check, values=values)
+        scene = bring_up(
+            options.state,
+            options.output,
+            with_flask=with_flask,
+            with_generators=with_jobs,
+            tell=say,
+            check=check,
+            values=values,
+        )
     return replace(scene, trained=options.artifacts)
 
 

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+Protocol = Literal["rest", "grpc"]
+Generator = Literal["jmeter", "python"]
 
 LARGEST_SHARE_PERCENT = 30.0
 """Of the node's CPU time: a generator that took more has measured itself."""
@@ -47,7 +51,7 @@ class GeneratorRun:
         load_cpu_seconds: that it took while the profile lasted: neither its start nor the wait for the last answers.
         load_seconds: how long the profile lasted.
         started_unix: when the profile's time 0 was.
-        generator: "jmeter" or "python".
+        generator: which.
         version: of the generator and what it runs on.
         cores: of the machine that it ran on.
         node_cpu_seconds: that all processes of that machine took from its start to its end.
@@ -59,7 +63,7 @@ class GeneratorRun:
     load_cpu_seconds: float
     load_seconds: float
     started_unix: float
-    generator: str
+    generator: Generator
     version: str
     cores: int
     node_cpu_seconds: float

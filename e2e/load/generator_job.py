@@ -16,11 +16,10 @@ from typing import Any
 from cluster.processes import ClusterError
 
 from load.deploying import Scene
-from load.generating import GeneratorError, GeneratorRun, Target
+from load.generating import Generator, GeneratorError, GeneratorRun, Protocol, Target
 from load.generator_pod import (
     IMAGES,
     IMAGES_FOLDER,
-    Generator,
     Order,
     parse_answer,
     parse_machine,
@@ -28,14 +27,15 @@ from load.generator_pod import (
 from load.machine import Machine
 from load.measuring import Generate
 from load.profiles import Profile
-from load.results import Protocol
 from model_operator import names
+from model_operator.api.v1alpha1 import Placement
+from model_operator.planning.pod import render_container, render_pod
+from model_operator.settings import Settings
 
 PYTHON = "/opt/modelpress/venv/bin/python"
 CONTAINER = "generator"
 LABELS = {"app.kubernetes.io/name": "modelpress-load-generator", "app.kubernetes.io/part-of": "modelpress"}
 INSTANCE = "app.kubernetes.io/instance"
-USER = 65532
 RESOURCES = {
     "requests": {"cpu": "250m", "memory": "256Mi", "ephemeral-storage": "64Mi"},
     "limits": {"cpu": "4", "memory": "1Gi", "ephemeral-storage": "1Gi"},
@@ -164,32 +164,13 @@ def render_job(name: str, image: str, order: str, seconds: float, *, with_images
     if with_images:
         volumes.append({"name": "images", "configMap": {"name": name}})
         mounts.append({"name": "images", "mountPath": IMAGES_FOLDER, "readOnly": True})
+    settings = Settings()
+    container = render_container(CONTAINER, image, settings, RESOURCES)
     pod = {
+        **render_pod(Placement(), settings),
         "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
         "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": _list_apart()}},
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [
-            {
-                "name": CONTAINER,
-                "image": image,
-                "command": [PYTHON, "-m", "load.generator_pod", order],
-                "resources": RESOURCES,
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                "volumeMounts": mounts,
-            }
-        ],
+        "containers": [{**container, "command": [PYTHON, "-m", "load.generator_pod", order], "volumeMounts": mounts}],
         "volumes": volumes,
     }
     return {

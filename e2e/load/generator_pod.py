@@ -15,22 +15,20 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from load.bodies import Pictures, write_bodies
-from load.generating import GeneratorError, GeneratorRun, Target
+from load.generating import Generator, GeneratorError, GeneratorRun, Protocol, Target
 from load.machine import Machine, read_machine
-from load.profiles import Profile
+from load.profiles import Profile, parse_profile
 
 IMAGES_FOLDER = "/images"
 IMAGES = "images.npy"
 _ANSWER, _PART = "modelpress-generator: ", "modelpress-samples: "
 _PART_CHARACTERS = 8000
 """Container runtimes keep lines of up to 16 KiB in one piece."""
-
-Generator = Literal["jmeter", "python"]
 
 
 @dataclass(frozen=True)
@@ -41,14 +39,14 @@ class Order:
         target: what is asked; its folder of requests is made in the pod, from the images.
         profile: when.
         seed: the same seed sends at the same times.
-        protocol: "rest" or "grpc".
+        protocol: by which.
         generator: "jmeter" asks over REST alone.
     """
 
     target: Target
     profile: Profile
     seed: int
-    protocol: str
+    protocol: Protocol
     generator: Generator
 
     def render(self) -> str:
@@ -63,10 +61,9 @@ def parse_order(text: str, bodies: Path) -> Order | None:
     told: dict[str, Any] = json.loads(text)
     if "profile" not in told:
         return None
-    corners = tuple((moment, part) for moment, part in told["profile"]["corners"])
     return Order(
         target=Target(**told["target"], bodies=bodies),
-        profile=Profile(**told["profile"] | {"corners": corners}),
+        profile=parse_profile(told["profile"]),
         seed=told["seed"],
         protocol=told["protocol"],
         generator=told["generator"],
@@ -120,8 +117,7 @@ def carry_out(order: Order, out: Path) -> GeneratorRun:
         return jmeter.run_plan(order.target, order.profile, order.seed, out)
     from load import grpc_open_model
 
-    protocol: Literal["rest", "grpc"] = "rest" if order.protocol == "rest" else "grpc"
-    return grpc_open_model.run_plan(order.target, order.profile, order.seed, out, protocol=protocol)
+    return grpc_open_model.run_plan(order.target, order.profile, order.seed, out, protocol=order.protocol)
 
 
 def render_answer(run: GeneratorRun) -> list[str]:

@@ -5,24 +5,21 @@ They run here, in the network namespace that `enter` leads to, or as Jobs in the
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from load.bodies import prepare_bodies
 from load.conducting import Generators
 from load.configurations import IMAGE_SHAPES
 from load.deploying import Tell
-from load.generating import GeneratorRun, Target
+from load.generating import Generator, GeneratorRun, Protocol, Target
 from load.generator_job import GeneratorJobs
 from load.measuring import Generate
 from load.profiles import Profile
-from load.results import Network, Protocol
-
-RestGenerator = Literal["jmeter", "python"]
+from load.results import Network
 
 
 def make_generators(
     networks: Sequence[Network],
-    rest: RestGenerator,
+    rest: Generator,
     folder: Path,
     enter: Sequence[str],
     tell: Tell,

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 import grpc
@@ -29,13 +29,12 @@ import numpy as np
 
 from load.bodies import read_images, read_lines
 from load.child import describe_run, run_measured
-from load.generating import GeneratorRun, Target
-from load.profiles import Profile, plan_arrivals
+from load.generating import GeneratorRun, Protocol, Target
+from load.profiles import Profile, parse_profile, plan_arrivals
 from load.samples import make_samples, write_samples
 from model_server._protos.tensorflow.core.framework import tensor_pb2, types_pb2
 from model_server._protos.tensorflow_serving.apis import predict_pb2
 
-Protocol = Literal["grpc", "rest"]
 Ask = Callable[[int], Awaitable[str]]
 """Sends the request of that number and gives the status of its answer."""
 
@@ -96,9 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("plan", type=Path)
     plan: dict[str, Any] = json.loads(parser.parse_args(arguments).plan.read_text())
     target = Target(**plan["target"] | {"bodies": Path(plan["target"]["bodies"])})
-    corners = tuple((moment, part) for moment, part in plan["profile"]["corners"])
-    profile = Profile(**plan["profile"] | {"corners": corners})
-    started, rows = asyncio.run(send(target, profile, plan["seed"], plan["protocol"]))
+    started, rows = asyncio.run(send(target, parse_profile(plan["profile"]), plan["seed"], plan["protocol"]))
     write_samples(make_samples(rows), Path(plan["out"]))
     print(json.dumps({"startedUnix": started, "requests": len(rows)}), flush=True)
     return 0

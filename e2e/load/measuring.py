@@ -180,7 +180,7 @@ def measure_run(
         configuration=planned.name,
         profile=key.profile,
         protocol=key.protocol,
-        generator="jmeter" if generated.generator == "jmeter" else "python",
+        generator=generated.generator,
         block=key.block,
         started_unix=round(window.begin_unix, 3),
         ended_unix=round(window.end_unix, 3),

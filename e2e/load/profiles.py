@@ -6,9 +6,10 @@ request at once and stays for 7.5 s. By Little's law, N users at a time are N / 
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,11 @@ class Profile:
 
 PROFILES = {profile.name: profile for profile in (Profile("n75", 75, 120.0), Profile("n250", 250, 120.0))}
 """The two of the experiment: none to N users in a quarter of the time, N for half of it, back to none in the last."""
+
+
+def parse_profile(told: Mapping[str, Any]) -> Profile:
+    """The profile that `dataclasses.asdict` told, as JSON gives it back."""
+    return Profile(**{**told, "corners": tuple((moment, part) for moment, part in told["corners"])})
 
 
 def flat(requests_per_second: float, seconds: float) -> Profile:

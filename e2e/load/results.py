@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from load.generating import Generator, Protocol
+
 Kind = Literal["modelpress", "flask", "tensorflow-serving"]
-Protocol = Literal["rest", "grpc"]
-Generator = Literal["jmeter", "python"]
 Network = Literal["vgg16", "cnn", "digits"]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
