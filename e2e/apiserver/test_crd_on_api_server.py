@@ -182,6 +182,7 @@ def test_every_field_of_a_build_is_kept_as_it_is(kubectl):
             "granularity": "Channel",
             "ramp": 0.75,
             "freeze": 0.25,
+            "channelSparsity": 0.5,
         },
         "source__training__recipe": "Strong",
         "source__training__precision": "BFloat16",
@@ -286,11 +287,11 @@ BROKEN_RULES = [
     ),
     (
         {"compression__granularity": "Channel"},
-        "granularity must be left out, and so must ramp and freeze, where rule is not Shadow",
+        "granularity must be left out, and so must ramp, freeze and channelSparsity, where rule is not Shadow",
     ),
     (
-        {"compression__freeze": 0.1},
-        "granularity must be left out, and so must ramp and freeze, where rule is not Shadow",
+        {"compression__channelSparsity": 0.1},
+        "granularity must be left out, and so must ramp, freeze and channelSparsity, where rule is not Shadow",
     ),
     (
         {"compression__rule": "Shadow", "compression__update": "InPlace"},

@@ -27,6 +27,7 @@ import numpy as np
 from model_artifact.recipe import Compression, Recipe, Training
 from model_builder.engine import Engine, Steps, make_engine
 from model_builder.machine import read_commit, read_hardware
+from model_builder.schedule import Pruning, whole_pruning
 from model_builder.step import plan_step
 from model_builder.training import build_model, build_step_network
 
@@ -38,6 +39,7 @@ RULES: dict[str, dict[str, Any]] = {
     "OffsetRound": {"alpha": 0.375, "bits": 8, "rule": "OffsetRound"},
     "Shadow": {"alpha": 1.25, "bits": 8, "rule": "Shadow"},
     "Shadow by channel": {"alpha": 1.25, "bits": 8, "rule": "Shadow", "granularity": "Channel"},
+    "Shadow, half of the channels": {"alpha": 1.25, "bits": 8, "rule": "Shadow", "channel_sparsity": 0.5},
 }
 
 
@@ -84,10 +86,11 @@ def make_subject(
 
     def take(steps: int) -> None:
         batches = random.integers(0, IMAGES, (steps, options.batch)).astype(np.int32)
-        rates, alphas = np.full(steps, 1e-3, np.float32), np.full(steps, recipe.compression.alpha, np.float32)
+        rates = np.full(steps, 1e-3, np.float32)
+        prunings = Pruning(*(np.full(steps, part, np.float32) for part in whole_pruning(recipe.compression)))
         for begin in range(0, steps, engine.steps_a_call):
             part = slice(begin, begin + engine.steps_a_call)
-            engine.run(Steps(batches[part], None, rates[part], alphas[part]))
+            engine.run(Steps(batches[part], None, rates[part], Pruning(*(whole[part] for whole in prunings))))
         engine.read_sums()
 
     take(options.steps)

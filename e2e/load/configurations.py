@@ -1,4 +1,7 @@
-"""What is compared: six compressions of each network, and the baselines. Pure but for looking for trained artifacts."""
+"""What is compared: seven compressions of each network, and the baselines.
+
+Pure but for looking for trained artifacts.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +14,8 @@ from model_artifact.inspection import inspect
 
 ALPHAS = (0.0, 0.5, 1.25)
 BITS = (32, 8)
+PRUNED_CHANNELS = (1.25, 8, 0.5)
+"""Alpha and bits that are served a second time, and the share of channels that is pruned as a whole there."""
 BASELINES = ("flask", "tensorflow-serving")
 NETWORKS: tuple[Network, ...] = get_args(Network)
 SHAPES: Mapping[Network, tuple[str, str]] = {
@@ -60,6 +65,7 @@ class Planned:
         bits: of a stored weight.
         kind: which server answers.
         int8: whether TensorFlow Serving is to serve model.tflite in place of the SavedModel.
+        channel_sparsity: share of each hidden layer's channels that is pruned as a whole.
     """
 
     name: str
@@ -68,6 +74,7 @@ class Planned:
     bits: int
     kind: Kind = "modelpress"
     int8: bool = False
+    channel_sparsity: float = 0.0
 
     @property
     def reference(self) -> str:
@@ -77,7 +84,7 @@ class Planned:
     @property
     def source(self) -> str:
         """The CompressedModel with the same weights."""
-        return name_compression(self.network, self.alpha, self.bits)
+        return name_compression(self.network, self.alpha, self.bits, self.channel_sparsity)
 
     @property
     def protocols(self) -> tuple[Protocol, ...]:
@@ -93,9 +100,15 @@ class Trained:
     digest: str
 
 
-def name_compression(network: str, alpha: float, bits: int) -> str:
-    """Such as vgg16-a125-b8."""
-    return f"{network}-a{round(100 * alpha)}-b{bits}"
+def name_compression(network: str, alpha: float, bits: int, channel_sparsity: float = 0.0) -> str:
+    """Such as vgg16-a125-b8, or vgg16-a125-b8-c50 with half of its channels pruned."""
+    channels = f"-c{round(100 * channel_sparsity)}" if channel_sparsity else ""
+    return f"{network}-a{round(100 * alpha)}-b{bits}{channels}"
+
+
+def _plan_compression(network: Network, alpha: float, bits: int, channel_sparsity: float = 0.0) -> Planned:
+    name = name_compression(network, alpha, bits, channel_sparsity)
+    return Planned(name, network, alpha, bits, channel_sparsity=channel_sparsity)
 
 
 def plan_configurations(
@@ -113,12 +126,9 @@ def plan_configurations(
     Raises:
         PlanError: when one of `only` is none of them, or they leave out what the others are compared with.
     """
-    pairs = ((0.0, 32), (1.25, 8)) if short else [(alpha, bits) for bits in BITS for alpha in ALPHAS]
-    every = [
-        Planned(name_compression(network, alpha, bits), network, alpha, bits)
-        for network in networks
-        for alpha, bits in pairs
-    ]
+    whole = [*((alpha, bits) for bits in BITS for alpha in ALPHAS), PRUNED_CHANNELS]
+    settings = ((0.0, 32), (1.25, 8)) if short else whole
+    every = [_plan_compression(network, *setting) for network in networks for setting in settings]
     _require_known(only, every)
     found = []
     for network in networks:
@@ -184,6 +194,8 @@ def render_manifest(
     }
     if artifact is None:
         spec["compression"] = {"alpha": planned.alpha, "bits": planned.bits, "rule": "Floor"}
+        if planned.channel_sparsity:
+            spec["compression"] |= {"rule": "Shadow", "channelSparsity": planned.channel_sparsity}
     if planned.kind == "tensorflow-serving":
         precision = "Int8" if planned.int8 else "Float32"
         spec["serving"] |= {"image": TENSORFLOW_SERVING, "precision": precision}

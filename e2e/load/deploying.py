@@ -253,6 +253,7 @@ def read_configuration(scene: Scene, planned: Planned, limits: Limits) -> Config
         network=planned.network,
         alpha=planned.alpha,
         bits=planned.bits,
+        channel_sparsity=planned.channel_sparsity,
         kind=planned.kind,
         trained=trained,
         quality_percent=artifact.get("quality", {}).get("value") if trained else None,

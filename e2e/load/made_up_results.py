@@ -51,6 +51,7 @@ class MadeUp:
         seed: of everything.
         with_samples: whether files of samples are written.
         hardware: of the machine, as if.
+        channel_sparsity: of one configuration more of each network; 0: there is none.
     """
 
     networks: tuple[Network, ...] = ("vgg16", "cnn")
@@ -63,12 +64,15 @@ class MadeUp:
     seed: int = 1
     with_samples: bool = True
     hardware: str = "Made-up processor"
+    channel_sparsity: float = 0.0
 
 
 def make_results(folder: Path, wanted: MadeUp) -> Path:
     """Write results.json with its samples; returns its path."""
     source = np.random.default_rng(wanted.seed)
-    configurations = [each for network in wanted.networks for each in make_configurations(network)]
+    configurations = [
+        each for network in wanted.networks for each in make_configurations(network, wanted.channel_sparsity)
+    ]
     profiles = [profile.lasting(wanted.seconds) for name, profile in PROFILES.items() if name in wanted.profiles]
     runs = [
         _make_run(folder, wanted, _Cell(made, profile, way[0], way[1], block), source)
@@ -126,7 +130,7 @@ def tell_profile(profile: Profile) -> ProfileTold:
     )
 
 
-def make_configurations(network: Network) -> list[Configuration]:
+def make_configurations(network: Network, channel_sparsity: float = 0.0) -> list[Configuration]:
     """The six settings and a Flask pod; the small network is trained."""
     weights = int(33_600_000 * _NETWORK_PART[network] ** 2)
     ours = [
@@ -159,6 +163,9 @@ def make_configurations(network: Network) -> list[Configuration]:
         cpu_limit="2",
         memory_limit="2Gi",
     )
+    if channel_sparsity:
+        less = {"name": f"{ours[-1].name}-c{100 * channel_sparsity:g}", "channel_sparsity": channel_sparsity}
+        ours.append(ours[-1].model_copy(update=less))
     return [*ours, flask]
 
 

@@ -19,7 +19,7 @@ from typing import Literal
 
 from load.report import paper
 from load.report.bootstrap import CONFIDENCE, FEWEST_BLOCKS, Blocks, Estimate, estimate_change, geometric_mean
-from load.report.cells import CPU_A_REQUEST, MEMORY, P95, Cells, Condition
+from load.report.cells import CPU_A_REQUEST, MEMORY, P95, Cells, Condition, setting_of
 from load.results import Configuration, Provenance, Results, ResultsError, read_results
 
 MARGIN_PERCENT = 5.0
@@ -87,7 +87,7 @@ def compare_results(old: Results, new: Results, margin_percent: float = MARGIN_P
 def _choose_judged(old: Results, new: Results) -> set[str]:
     """Ours at the smallest setting of the paper's network, or of the others where that one is not in both."""
     alike = [each for each in _list_alike(old, new) if each.kind == "modelpress"]
-    smallest = [each for each in alike if (each.alpha, each.bits) == paper.SMALLEST] or alike
+    smallest = [each for each in alike if setting_of(each) == paper.SMALLEST] or alike
     return {each.name for each in smallest if each.network == paper.NETWORK} or {each.name for each in smallest}
 
 
@@ -130,7 +130,7 @@ def _list_alike(old: Results, new: Results) -> list[Configuration]:
 
 
 def _describe(made: Configuration) -> tuple[object, ...]:
-    return made.network, made.alpha, made.bits, made.kind, made.trained, made.cpu_limit, made.memory_limit
+    return made.network, setting_of(made), made.kind, made.trained, made.cpu_limit, made.memory_limit
 
 
 def list_left_out(old: Results, new: Results) -> list[str]:

@@ -106,6 +106,8 @@ class Configuration(_Told):
     network: Network
     alpha: float
     bits: int
+    channel_sparsity: float = 0.0
+    """Share of each hidden layer's channels that is pruned as a whole."""
     kind: Kind
     trained: bool
     """False: its weights are initial ones; size, speed and memory mean something, quality does not."""

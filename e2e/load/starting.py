@@ -6,7 +6,7 @@ the node already, since one pod of each configuration runs there before.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ class Startup:
         """Have one pod of each, whose artifact comes by the link."""
         plan, copies = self.plan, [each for each in self.plan.configurations() if each.kind != "flask"]
         self.measure_links()
-        sources = [Planned(each.source, each.network, each.alpha, each.bits) for each in copies]
+        sources = [replace(each, name=each.source) for each in copies]
         deploy(self.scene, sources, plan.limits, "60s", tell=self.tell)
         self.provide_secret()
         for each in copies:

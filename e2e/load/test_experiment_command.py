@@ -33,7 +33,7 @@ def test_the_whole_experiment_is_asked_for_by_nothing_more_than_run():
     assert asked.networks == ("vgg16", "cnn")
     assert [(each.name, each.seconds) for each in asked.profiles] == [("n75", 120), ("n250", 120)]
     assert (asked.protocols, asked.baselines, asked.blocks) == (("rest", "grpc"), ("flask",), 3)
-    assert len(asked.configurations()) == 14
+    assert len(asked.configurations()) == 16
     # half a run, so that it lies within it
     assert asked.window == "60s"
     assert plan("--seconds", "600").window == "300s"

@@ -14,12 +14,12 @@ def expected(*arguments):
 
 def test_the_whole_experiment_takes_many_hours_and_says_so():
     whole = expected()
-    assert (whole.runs, whole.steps) == (156, 9 * 26)
-    assert 7 < whole.seconds / 3600 < 12
+    assert (whole.runs, whole.steps) == (180, 9 * 30)
+    assert 8 < whole.seconds / 3600 < 14
     assert format_expected(whole) == (
         f"about {round(whole.seconds / 60)} minutes ({whole.seconds // 3600:.0f} h"
-        f" {round(whole.seconds / 60) % 60} min): 156 runs of {whole.runs_seconds / 156:.0f} s and 234 flat rates of"
-        f" {whole.steps_seconds / 234:.0f} s, once all is deployed"
+        f" {round(whole.seconds / 60) % 60} min): 180 runs of {whole.runs_seconds / 180:.0f} s and 270 flat rates of"
+        f" {whole.steps_seconds / 270:.0f} s, once all is deployed"
     )
 
 

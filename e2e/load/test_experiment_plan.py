@@ -24,12 +24,24 @@ from model_operator.api.v1alpha1 import CompressedModel
 BOTH = ("vgg16", "cnn")
 
 
-def test_six_compressions_of_each_network_and_a_baseline_are_planned():
+def test_seven_compressions_of_each_network_and_a_baseline_are_planned():
     planned = plan_configurations(BOTH, ("flask",))
     assert [each.name for each in planned if each.network == "cnn"] == [
-        "cnn-a0-b32", "cnn-a50-b32", "cnn-a125-b32", "cnn-a0-b8", "cnn-a50-b8", "cnn-a125-b8", "cnn-flask",
+        "cnn-a0-b32", "cnn-a50-b32", "cnn-a125-b32", "cnn-a0-b8", "cnn-a50-b8", "cnn-a125-b8", "cnn-a125-b8-c50",
+        "cnn-flask",
     ]  # fmt: skip
     assert {(each.alpha, each.bits) for each in planned} == {(alpha, bits) for alpha in ALPHAS for bits in BITS}
+
+
+def test_half_of_the_channels_are_pruned_in_one_of_them_and_its_weights_are_its_own():
+    (asked,) = (each for each in plan_configurations(("cnn",)) if each.channel_sparsity)
+    assert render_manifest(asked, Limits(), "60s")["spec"]["compression"] == {
+        "alpha": 1.25, "bits": 8, "rule": "Shadow", "channelSparsity": 0.5,
+    }  # fmt: skip
+    assert asked.source == asked.name == name_compression("cnn", 1.25, 8, 0.5) == "cnn-a125-b8-c50"
+    assert [each.name for each in plan_configurations(("cnn",), only=["a0-b32", "a125-b8"])] == [
+        "cnn-a0-b32", "cnn-a125-b8",
+    ]  # fmt: skip
 
 
 def test_the_short_form_keeps_the_least_and_the_most_compressed():
@@ -69,8 +81,8 @@ def test_a_trained_artifact_is_found_by_the_name_of_its_weights(tmp_path):
 def test_each_block_has_every_run_once_in_an_order_of_its_own():
     planned = plan_configurations(BOTH, ("flask",))
     order = plan_order(planned, ["n75", "n250"], ["rest", "grpc"], blocks=3, seed=7)
-    # twelve compressions by both protocols, two baselines by REST alone
-    assert len(order) == 3 * 2 * (12 * 2 + 2)
+    # fourteen compressions by both protocols, two baselines by REST alone
+    assert len(order) == 3 * 2 * (14 * 2 + 2)
     assert set(Counter(order).values()) == {1}
     blocks = [[key for key in order if key.block == block] for block in range(3)]
     assert order == [key for block in blocks for key in block]

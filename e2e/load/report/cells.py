@@ -152,13 +152,13 @@ def list_networks(results: Results) -> list[str]:
 
 
 def list_rows(results: Results, network: str) -> list[Row]:
-    """The six settings, whether there or not, then baselines."""
+    """The paper's six settings, whether there or not, then our others, then baselines."""
     own = [each for each in results.configurations if each.network == network]
     ours = [each for each in own if each.kind == "modelpress"]
-    settings = [*SETTINGS, *sorted({_setting(each) for each in ours} - set(SETTINGS), key=lambda s: (-s[1], s[0]))]
+    settings = [*SETTINGS, *sorted({setting_of(each) for each in ours} - set(SETTINGS), key=lambda s: (-s[1], s[0]))]
     rows = []
     for setting in settings:
-        found = [each for each in ours if _setting(each) == setting]
+        found = [each for each in ours if setting_of(each) == setting]
         names = [""] if len(found) <= 1 else [f" ({each.name})" for each in found]
         here: list[Configuration | None] = [*found] or [None]
         rows += [Row(name_setting(setting) + name, setting, each) for name, each in zip(names, here, strict=True)]
@@ -202,15 +202,23 @@ def explain_saturated(cells: Cells, made: Configuration, condition: Condition) -
     return ""
 
 
+def setting_of(configuration: Configuration) -> Setting:
+    """What it is compressed by."""
+    pair = configuration.alpha, configuration.bits
+    return (*pair, configuration.channel_sparsity) if configuration.channel_sparsity else pair
+
+
 def name_setting(setting: Setting) -> str:
-    """As the paper writes it."""
-    return f"\N{GREEK SMALL LETTER ALPHA} {setting[0]:g}, b {setting[1]}"
+    """As the paper writes it; behind it the share of channels that is pruned as a whole, where there is one."""
+    alpha, bits, *channels = setting
+    pruned = "".join(f", channels \N{MINUS SIGN}{share:.0%}" for share in channels)
+    return f"\N{GREEK SMALL LETTER ALPHA} {alpha:g}, b {bits}{pruned}"
 
 
 def name_configuration(configuration: Configuration) -> str:
     """For people, without the network."""
     if configuration.kind == "modelpress":
-        return name_setting(_setting(configuration))
+        return name_setting(setting_of(configuration))
     return _name_baseline(configuration)
 
 
@@ -226,10 +234,6 @@ def name_profile(profile: ProfileTold) -> str:
     if profile.name.startswith("flat"):
         return f"{profile.peak_requests_per_second:g} requests/s, always"
     return f"N = {profile.users}"
-
-
-def _setting(configuration: Configuration) -> Setting:
-    return configuration.alpha, configuration.bits
 
 
 def _name_baseline(configuration: Configuration) -> str:

@@ -33,6 +33,7 @@ class Theme:
         grid: lines behind the data.
         whole: of float32 by rising alpha.
         quantised: likewise of fewer bits.
+        pruned: of ours whose channels are pruned as a whole.
         other: of TensorFlow Serving.
         alarm: failures.
     """
@@ -44,6 +45,7 @@ class Theme:
     grid: str
     whole: tuple[str, ...]
     quantised: tuple[str, ...]
+    pruned: str
     other: str
     alarm: str
 
@@ -56,6 +58,7 @@ LIGHT = Theme(
     "#e3e5e8",
     ("#8a3a00", "#c75b00", "#ec8a2f"),
     ("#003b6b", "#0072b2", "#3fa0dc"),
+    "#007a53",
     "#8f4f83",
     "#b3123a",
 )
@@ -67,6 +70,7 @@ DARK = Theme(
     "#33373d",
     ("#ffd3a6", "#ffa34f", "#e07b1a"),
     ("#c3e4fb", "#74bdf0", "#3c98d8"),
+    "#5fd0a5",
     "#d79acb",
     "#ff6b81",
 )
@@ -147,6 +151,8 @@ def colour_of(theme: Theme, made: Configuration, among: Sequence[Configuration])
         return theme.ink
     if made.kind != "modelpress":
         return theme.other
+    if made.channel_sparsity:
+        return theme.pruned
     shades = theme.quantised if made.bits <= QUANTISED_BITS else theme.whole
     alphas = sorted({each.alpha for each in among if each.kind == "modelpress"})
     return shades[min(alphas.index(made.alpha), len(shades) - 1)]

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-Setting = tuple[float, int]
-"""(alpha, bits)."""
+Setting = tuple[float, int] | tuple[float, int, float]
+"""(alpha, bits), and of ours the share of channels that is pruned as a whole, where there is one."""
 
 WHOLE: Setting = (0.0, 32)
 """What the paper compares with: nothing pruned, nothing quantised."""

@@ -1,4 +1,7 @@
-"""Targets as ratios within one experiment: VGG-16 at (1.25, 8) against TensorFlow in float32 behind Flask. Pure."""
+"""Targets as ratios within one experiment: VGG-16 at (1.25, 8) against TensorFlow in float32 behind Flask. Pure.
+
+Where channels were pruned as a whole at (1.25, 8), that configuration has a table of its own.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,17 +63,26 @@ def judge_ratio(found: Estimate | None, at_least: float) -> Cell:
 
 
 def render_targets(cells: Cells) -> str:
-    """A line a target and condition, with what was reached."""
+    """For each of ours that is judged a table: a line a target and condition, with what was reached."""
+    rows = [row for row in list_rows(cells.results, paper.NETWORK) if row.setting]
+    pruned = [row.configuration for row in rows if row.setting[:2] == paper.SMALLEST and row.setting[2:]]
+    judged = [find_row(cells.results, paper.NETWORK, paper.SMALLEST), *pruned]
+    return "".join(_render_targets_of(cells, ours) for ours in judged)
+
+
+def _render_targets_of(cells: Cells, ours: Configuration | None) -> str:
     lines = [
-        *_compare_runs(cells),
-        *_compare_at_equal_rate(cells),
-        _compare_size(cells),
-        _tell_saved_model(cells),
+        *_compare_runs(cells, ours),
+        *_compare_at_equal_rate(cells, ours),
+        _compare_size(cells, ours),
+        _tell_saved_model(cells, ours),
         *_count_failures(cells),
-        *_tell_saturation(cells),
+        *_tell_saturation(cells, ours),
     ]
     head = [("", ["target", "reached", "wanted", "verdict"])]
-    return render_table("VGG-16 at (1.25, 8) against TensorFlow float32 behind Flask", head, lines)
+    share = ours.channel_sparsity if ours else 0
+    pruned = f", {share:.0%} of its channels pruned," if share else ""
+    return render_table(f"VGG-16 at (1.25, 8){pruned} against TensorFlow float32 behind Flask", head, lines)
 
 
 def _conditions(cells: Cells) -> list[tuple[str, Condition]]:
@@ -83,13 +95,9 @@ def _conditions(cells: Cells) -> list[tuple[str, Condition]]:
     ]
 
 
-def _ours(cells: Cells) -> Configuration | None:
-    return find_row(cells.results, paper.NETWORK, paper.SMALLEST)
-
-
-def _compare_runs(cells: Cells) -> Iterator[list[Cell]]:
+def _compare_runs(cells: Cells, ours: Configuration | None) -> Iterator[list[Cell]]:
     """Where a side was asked more than it bears, the row says so and is not judged: its figures are a queue's."""
-    ours, flask = _ours(cells), find_flask(cells.results, paper.NETWORK)
+    flask = find_flask(cells.results, paper.NETWORK)
     for target in TARGETS:
         for name, condition in _conditions(cells):
             found = None if ours is None else ratio_to(cells, flask, ours, condition, target.measure)
@@ -145,10 +153,10 @@ def _list_borne(found: Saturation) -> dict[float, float]:
     return {step.rate: step.p95_milliseconds or 0.0 for step in found.steps if is_borne(step, unloaded)}
 
 
-def _compare_at_equal_rate(cells: Cells) -> Iterator[list[Cell]]:
+def _compare_at_equal_rate(cells: Cells, made: Configuration | None) -> Iterator[list[Cell]]:
     """p95 at a flat rate that neither side queues at; once each, so that there is no interval."""
-    sides = [_ours(cells), find_flask(cells.results, paper.NETWORK)]
-    ours, flask = (None if made is None else find_saturation(cells.results, made.name, "rest") for made in sides)
+    sides = [made, find_flask(cells.results, paper.NETWORK)]
+    ours, flask = (None if side is None else find_saturation(cells.results, side.name, "rest") for side in sides)
     found = find_equal_rate(ours, flask)
     (target,) = (each for each in TARGETS if each.measure is P95)
     if found is None:
@@ -163,9 +171,9 @@ def _compare_at_equal_rate(cells: Cells) -> Iterator[list[Cell]]:
     yield [head, told, _tell_wanted(target), judge_ratio(ratio, target.at_least)]
 
 
-def _compare_size(cells: Cells) -> list[Cell]:
+def _compare_size(cells: Cells, ours: Configuration | None) -> list[Cell]:
     """Artifact against artifact: the float32 one is stored without loss, and smaller than its weights."""
-    ours, whole = _ours(cells), find_row(cells.results, paper.NETWORK, paper.WHOLE)
+    whole = find_row(cells.results, paper.NETWORK, paper.WHOLE)
     ratio = None
     if ours is not None and whole is not None and ours.artifact_bytes and whole.artifact_bytes:
         ratio = whole.artifact_bytes / ours.artifact_bytes
@@ -180,9 +188,9 @@ def _compare_size(cells: Cells) -> list[Cell]:
     ]
 
 
-def _tell_saved_model(cells: Cells) -> list[Cell]:
+def _tell_saved_model(cells: Cells, ours: Configuration | None) -> list[Cell]:
     """Beside it, what the baseline has on its disk: TensorFlow's own folder, not compressed."""
-    ours, flask = _ours(cells), find_flask(cells.results, paper.NETWORK)
+    flask = find_flask(cells.results, paper.NETWORK)
     ratio = None
     if ours is not None and flask is not None and ours.artifact_bytes and flask.saved_model_bytes:
         ratio = flask.saved_model_bytes / ours.artifact_bytes
@@ -204,16 +212,16 @@ def _count_failures(cells: Cells) -> Iterator[list[Cell]]:
             failed, requests = (sum(numbers) for numbers in zip(*counts, strict=True)) if counts else (0, 0)
             met = not failed
             yield [
-                Cell("Failed requests, all six of ours", f"{name_profile(profile)}, {way.name}", "text"),
+                Cell("Failed requests, all of ours", f"{name_profile(profile)}, {way.name}", "text"),
                 Cell(f"{failed:,}", f"of {requests:,}", "strong") if requests else MISSING,
                 Cell("none", kind="text"),
                 Cell("met" if met else "missed", kind="good" if met else "bad") if requests else MISSING,
             ]
 
 
-def _tell_saturation(cells: Cells) -> Iterator[list[Cell]]:
+def _tell_saturation(cells: Cells, ours: Configuration | None) -> Iterator[list[Cell]]:
     """No target, but what the comparison stands on."""
-    for name, made in (("ours", _ours(cells)), ("Flask", find_flask(cells.results, paper.NETWORK))):
+    for name, made in (("ours", ours), ("Flask", find_flask(cells.results, paper.NETWORK))):
         found = None if made is None else find_saturation(cells.results, made.name, "rest")
         yield [
             Cell(f"Saturation, {name}", "flat rates, REST", "text"),

@@ -106,13 +106,20 @@ class Compression(Contract):
     """Shadow only: share of the training, at its begin, in which alpha rises cubically from 0. Absent: 0.5."""
     freeze: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False, exclude_if=is_absent)] = None
     """Shadow only: share of the training, at its end, in which zeros stay the same ones. Absent: 0.25."""
+    channel_sparsity: Annotated[float | None, Field(gt=0, lt=1, allow_inf_nan=False, exclude_if=is_absent)] = None
+    """Shadow only: share of the output channels of each hidden layer, units of dense ones among them, that become zero
+    as a whole, rising as alpha does: those whose weights have the smallest L2 norm (He et al. 2018, soft filter
+    pruning). Absent: none."""
 
     @model_validator(mode="after")
     def _check_rule(self) -> Self:
         if self.rule == "Shadow":
             self._check_shadow()
-        elif self.granularity is not None or self.ramp is not None or self.freeze is not None:
-            raise ValueError(f"granularity, ramp and freeze belong to the rule Shadow; leave them out for {self.rule}")
+        elif any(part is not None for part in (self.granularity, self.ramp, self.freeze, self.channel_sparsity)):
+            raise ValueError(
+                "granularity, ramp, freeze and channelSparsity belong to the rule Shadow; leave them out for"
+                f" {self.rule}"
+            )
         if self.frequency == "Epoch" and self.update == "Masters":
             raise ValueError("frequency Epoch overwrites the weights; leave update out, or set it to InPlace")
         return self
@@ -126,7 +133,7 @@ class Compression(Contract):
     @property
     def compresses(self) -> bool:
         """Whether the rule changes any weight."""
-        return self.alpha > 0 or self.bits != NOT_QUANTISED
+        return self.alpha > 0 or self.bits != NOT_QUANTISED or self.channel_sparsity is not None
 
     @property
     def chosen_update(self) -> Update:

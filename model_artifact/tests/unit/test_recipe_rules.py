@@ -47,6 +47,7 @@ def test_stating_what_a_rule_has_by_default_is_the_same_recipe(stated, left_out)
         {"rule": "Shadow", "ramp": 0.25},
         {"rule": "Shadow", "freeze": 0.0},
         {"rule": "Shadow", "granularity": "Channel"},
+        {"rule": "Shadow", "channel_sparsity": 0.5},
         {"update": "InPlace"},
         {"rule": "OffsetRound", "update": "Masters"},
         {"frequency": "Epoch"},
@@ -95,8 +96,11 @@ def test_shares_of_published_rules_are_zero():
     [
         (
             text_of(granularity="Channel"),
-            "r.json: compression: granularity, ramp and freeze belong to the rule Shadow; leave them out for Floor",
+            "ramp, freeze and channelSparsity belong to the rule Shadow; leave them out for Floor",
         ),
+        (text_of(channelSparsity=0.5), "belong to the rule Shadow; leave them out for Floor"),
+        (text_of(rule="Shadow", channelSparsity=0), "compression.channelSparsity: Input should be greater than 0"),
+        (text_of(rule="Shadow", channelSparsity=1), "compression.channelSparsity: Input should be less than 1"),
         (text_of(rule="OffsetRound", ramp=0.5), "belong to the rule Shadow; leave them out for OffsetRound"),
         (text_of(rule="Shadow", update="InPlace"), "Shadow keeps masters and compresses in every step"),
         (text_of(rule="Shadow", frequency="Epoch"), "leave update and frequency out"),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from model_builder.backend import check_backend
 from model_builder.objective import Tally
 from model_builder.rules import Compressed
+from model_builder.schedule import Pruning
 from model_builder.step import State, Step
 
 Arrays = dict[str, list[NDArray[Any]]]
@@ -28,13 +29,13 @@ class Steps(NamedTuple):
         batches: int32, shape (s, n): which training images.
         shifts: int32, shape (s, n, 3): how to augment them; absent: not.
         rates: float32, shape (s,): learning rates.
-        alphas: float32, shape (s,): pruning strengths.
+        prunings: of float32, shape (s,): how hard each prunes.
     """
 
     batches: NDArray[np.int32]
     shifts: NDArray[np.int32] | None
     rates: NDArray[np.float32]
-    alphas: NDArray[np.float32]
+    prunings: Pruning
 
 
 class Sums(NamedTuple):
@@ -87,35 +88,35 @@ class Engine(ABC):
     def _compute(self, function: Any, *arguments: Any) -> Any:
         """`function(*arguments)`, compiled where that pays."""
 
-    def begin_epoch(self, *, overwrite: bool, alpha: float) -> None:
+    def begin_epoch(self, *, overwrite: bool, pruning: Pruning) -> None:
         """Set the sums to zero, and the weights to C where the recipe compresses once an epoch."""
         if overwrite:
-            self.state = self._compute(self.step.overwrite_floats, self.state, np.float32(alpha))
+            self.state = self._compute(self.step.overwrite_floats, self.state, _narrow(pruning))
         shapes = (), self.step.objective.tally_shape, ()
         nothing = [self._put(np.zeros(shape, np.float32)) for shape in shapes]
         self.state = {**self.state, "sums": [*nothing, self.state["sums"][3]]}
 
-    def freeze(self, alpha: float) -> None:
+    def freeze(self, pruning: Pruning) -> None:
         """Keep the mask of now."""
-        self.state = self._compute(self.step.freeze, self.state, np.float32(alpha))
+        self.state = self._compute(self.step.freeze, self.state, _narrow(pruning))
 
     def read_sums(self) -> Sums:
         """What was added up since the epoch began."""
         loss, tally, images, kept = (np.asarray(number) for number in self.state["sums"])
         return Sums(float(loss), tally, float(images), float(kept))
 
-    def deploy(self, alpha: float) -> list[Compressed]:
+    def deploy(self, pruning: Pruning) -> list[Compressed]:
         """What each kernel is when training ends now, on the device."""
-        made = self._compute(self.step.deployed, self.state, np.float32(alpha))
+        made = self._compute(self.step.deployed, self.state, _narrow(pruning))
         return [Compressed(*kernel) for kernel in made]
 
     def count_nonzero(self, kernels: Sequence[Compressed]) -> int:
         """How many weights of deployed kernels are not zero."""
         return sum(int(np.asarray(ops.count_nonzero(kernel.codes))) for kernel in kernels)
 
-    def deployed_weights(self, kernels: Sequence[Compressed]) -> list[Any]:
-        """All trainable values with code x step for the kernels."""
-        weights = list(self.state["weights"])
+    def deployed_weights(self, kernels: Sequence[Compressed], pruning: Pruning) -> list[Any]:
+        """All trainable values with code x step for the kernels, which `deploy` gave for the same pruning."""
+        weights = list(self._compute(self.step.silence, self.state, _narrow(pruning)))
         for index, kernel in zip(self.step.kernels, kernels, strict=True):
             weights[index] = kernel.weights
         return weights
@@ -142,6 +143,10 @@ class Engine(ABC):
             list(forward), list(fixed), ops.cast(images, "float32"), training=False
         )
         return self.step.objective.count(ops.cast(answers, "float32"), labels)
+
+
+def _narrow(pruning: Pruning) -> Pruning:
+    return Pruning(*map(np.float32, pruning))
 
 
 def make_engine(step: Step, images: NDArray[np.uint8], labels: NDArray[Any]) -> Engine:

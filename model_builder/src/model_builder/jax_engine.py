@@ -44,7 +44,7 @@ class JaxEngine(Engine):
         def train_once(before: State, step: Steps) -> tuple[State, None]:
             chosen = [jnp.take(array, step.batches, axis=0) for array in (images, labels)]
             after = self.step.train(
-                _gradient, before, Batch(chosen[0], chosen[1], step.shifts), rate=step.rates, alpha=step.alphas
+                _gradient, before, Batch(chosen[0], chosen[1], step.shifts), rate=step.rates, pruning=step.prunings
             )
             return after, None
 

@@ -87,7 +87,7 @@ def read_network(model: Any, kernels: Mapping[str, KernelCodes], answer: str = O
         )
     names = {id(model.inputs[0]): INPUT}
     read: list[net.Layer] = []
-    for node in _list_calls(model):
+    for node in list_calls(model):
         inputs = tuple(names[id(tensor)] for tensor in node.input_tensors)
         shape = tuple(node.input_tensors[0].shape[1:])
         added = _read_layer(_Call(node.operation, inputs, shape, kernels))
@@ -99,7 +99,7 @@ def read_network(model: Any, kernels: Mapping[str, KernelCodes], answer: str = O
     return Network(tuple(int(extent) for extent in model.inputs[0].shape[1:]), tuple(read), answer)
 
 
-def _list_calls(model: Any) -> list[Any]:
+def list_calls(model: Any) -> list[Any]:
     """The calls of layers in the model's graph, each after those that it reads.
 
     A layer knows all calls of it, also those of models that were made on the way to this one; only the graph knows its

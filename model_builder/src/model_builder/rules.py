@@ -11,6 +11,7 @@ OffsetRound (paper 004, eq. 1-4): beta_l = gamma std(W_l), its gamma being our a
     is left equals the threshold, its step would be 0, and max / (2^(b-1) - 1) serves.
 Shadow (ours): q_k = max|M W_k| / (2^(b-1) - 1) for a mask M of what is kept, of the tensor or of each output channel;
     C_k = round(M W_k / q_k) q_k, held at the edge as for Floor. Applied again to what it gave, it changes no code.
+    Where channels are pruned as a whole, sigma_k is that of the weights of those that are left.
 """
 
 import math
@@ -51,7 +52,7 @@ class Scale(NamedTuple):
     """What a rule needs to know of a whole tensor before it looks at each weight.
 
     Attributes:
-        threshold: beta_k, float32 scalar.
+        threshold: beta_k, float32 scalar; or one for each output channel, infinite for those pruned as a whole.
         step: q_k, a scalar or one for each output channel; 1 where bits is 32.
     """
 
@@ -60,7 +61,12 @@ class Scale(NamedTuple):
 
 
 def compress(
-    weights: Tensor, compression: Compression, *, alpha: Tensor | None = None, mask: Tensor | None = None
+    weights: Tensor,
+    compression: Compression,
+    *,
+    alpha: Tensor | None = None,
+    mask: Tensor | None = None,
+    channels: Tensor | None = None,
 ) -> Compressed:
     """What the recipe's rule makes of a weight tensor.
 
@@ -69,15 +75,26 @@ def compress(
         compression: rule, alpha, bits (32: prune only) and granularity.
         alpha: in place of the recipe's, while it rises; a float or a float32 scalar.
         mask: which weights are kept, in place of those that alpha keeps; for the rule Shadow.
+        channels: which output channels are kept, bool, shape (c,), see `keep_channels`; absent: all, or as the mask
+            has them; for the rule Shadow.
     """
-    return apply_rule(weights, measure(weights, compression, alpha=alpha, mask=mask), compression, mask=mask)
+    scale = measure(weights, compression, alpha=alpha, mask=mask, channels=channels)
+    return apply_rule(weights, scale, compression, mask=mask)
 
 
 def measure(
-    weights: Tensor, compression: Compression, *, alpha: Tensor | None = None, mask: Tensor | None = None
+    weights: Tensor,
+    compression: Compression,
+    *,
+    alpha: Tensor | None = None,
+    mask: Tensor | None = None,
+    channels: Tensor | None = None,
 ) -> Scale:
     """The first half of `compress`, with the same arguments: what has to see all weights."""
-    threshold = (compression.alpha if alpha is None else alpha) * ops.std(weights)
+    alpha = compression.alpha if alpha is None else alpha
+    if channels is not None and mask is None:
+        return _measure_channels(weights, compression, alpha, channels)
+    threshold = alpha * ops.std(weights)
     if compression.bits == NOT_QUANTISED:
         return Scale(threshold, ops.cast(1.0, "float32"))
     by_channel = compression.chosen_granularity == "Channel"
@@ -90,6 +107,17 @@ def measure(
     if compression.rule == "OffsetRound":
         largest = ops.where(largest > threshold, largest - threshold, largest)
     return Scale(threshold, quantisation_step(largest, compression.bits))
+
+
+def _measure_channels(weights: Tensor, compression: Compression, alpha: Tensor, channels: Tensor) -> Scale:
+    """`measure` of Shadow where only some channels are kept."""
+    threshold = alpha * _deviation_of(weights, channels)
+    by_channel = ops.where(channels, threshold, math.inf)
+    if compression.bits == NOT_QUANTISED:
+        return Scale(by_channel, ops.cast(1.0, "float32"))
+    largest = _largest(prune(weights, channels), compression.chosen_granularity == "Channel")
+    largest = ops.where(largest >= threshold, largest, 0.0)
+    return Scale(by_channel, quantisation_step(largest, compression.bits))
 
 
 def apply_rule(weights: Tensor, scale: Scale, compression: Compression, *, mask: Tensor | None = None) -> Compressed:
@@ -106,9 +134,38 @@ def apply_rule(weights: Tensor, scale: Scale, compression: Compression, *, mask:
     return Compressed(ops.clip(codes, -edge, edge), scale.step, _count(ops.abs(codes) > edge), _count(kept))
 
 
-def keep_mask(weights: Tensor, alpha: Tensor) -> Tensor:
-    """Which weights pruning keeps: |W_k| >= beta_k = alpha sigma_k (paper 000, eq. 2), sigma_k their own deviation."""
-    return ops.abs(weights) >= alpha * ops.std(weights)
+def keep_mask(weights: Tensor, alpha: Tensor, channels: Tensor | None = None) -> Tensor:
+    """Which weights pruning keeps: |W_k| >= beta_k = alpha sigma_k (paper 000, eq. 2), sigma_k their own deviation.
+
+    Where only some channels are kept, of their weights, and by the deviation of theirs.
+    """
+    if channels is None:
+        return ops.abs(weights) >= alpha * ops.std(weights)
+    return ops.logical_and(ops.abs(weights) >= alpha * _deviation_of(weights, channels), channels)
+
+
+def keep_channels(weights: Tensor, sparsity: Tensor) -> Tensor:
+    """Which output channels are kept when those with the smallest L2 norms go (He et al. 2018, Soft Filter Pruning).
+
+    Args:
+        weights: of a kernel, its output channels last.
+        sparsity: share of the channels that goes, 0 to 1; rounded to whole channels, of which one always stays.
+
+    Returns:
+        Bool, shape (c,). Of equal norms at the edge all stay.
+    """
+    norms = ops.sum(ops.square(weights), axis=tuple(range(len(weights.shape) - 1)))
+    count = int(norms.shape[0])
+    gone = ops.minimum(ops.cast(ops.round(sparsity * count), "int32"), count - 1)
+    return norms >= ops.take(ops.sort(norms), gone)
+
+
+def _deviation_of(weights: Tensor, channels: Tensor) -> Tensor:
+    """The standard deviation of the weights of those channels."""
+    kept = ops.cast(channels, "float32")
+    count = ops.sum(kept) * (math.prod(weights.shape) / weights.shape[-1])
+    mean = ops.sum(weights * kept) / count
+    return ops.sqrt(ops.sum(ops.square(weights - mean) * kept) / count)
 
 
 def prune(weights: Tensor, mask: Tensor) -> Tensor:

@@ -25,14 +25,16 @@ from model_builder.progress import Progress
 from model_builder.progress_lines import Reporter
 from model_builder.rules import Compressed
 from model_builder.schedule import (
+    Pruning,
     draw_order,
     draw_shifts,
     draw_split,
-    plan_alpha,
     plan_calls,
     plan_freeze,
     plan_learning_rate,
+    plan_pruning,
     plan_schedule,
+    whole_pruning,
 )
 from model_builder.step import plan_step
 
@@ -144,7 +146,7 @@ class Run:
 
     def _begin_epoch(self, epoch: int) -> None:
         overwrite = epoch > 0 and self._rule.compresses and self._rule.frequency == "Epoch"
-        self._engine.begin_epoch(overwrite=overwrite, alpha=self._rule.alpha)
+        self._engine.begin_epoch(overwrite=overwrite, pruning=whole_pruning(self._rule))
         self._position = self._position.model_copy(update={"epoch_seconds": 0.0})
 
     def _train_epoch(self, epoch: int) -> None:
@@ -157,7 +159,7 @@ class Run:
             if end <= self._position.steps:
                 continue
             if begin >= self._freeze_at and not self._engine.state["masks"]:
-                self._engine.freeze(self._rule.alpha)
+                self._engine.freeze(whole_pruning(self._rule))
             self._engine.run(self._plan_steps(epoch, begin, end, order, shifts))
             self._count(end)
         if self._position.steps % self._schedule.steps_per_epoch:
@@ -169,11 +171,12 @@ class Run:
         size, first = self._training.batch_size, epoch * self._schedule.steps_per_epoch
         places = slice((begin - first) * size, (end - first) * size)
         numbers = range(begin, end)
+        prunings = [plan_pruning(self._rule, self._schedule, step) for step in numbers]
         return Steps(
             order[places].reshape(end - begin, -1),
             None if shifts is None else shifts[places].reshape(end - begin, -1, 3),
             np.array([plan_learning_rate(self._training, self._schedule, step) for step in numbers], np.float32),
-            np.array([plan_alpha(self._rule, self._schedule, step) for step in numbers], np.float32),
+            Pruning(*(np.array(part, np.float32) for part in zip(*prunings, strict=True))),
         )
 
     def _count(self, steps: int) -> None:
@@ -200,9 +203,9 @@ class Run:
         """Measure the compressed weights and append to the curve."""
         loss, tally, images, kept = self._engine.read_sums()
         self._check_loss(loss)
-        alpha = plan_alpha(self._rule, self._schedule, self._position.steps)
-        kernels = self._engine.deploy(alpha)
-        weights = self._engine.deployed_weights(kernels)
+        pruning = plan_pruning(self._rule, self._schedule, self._position.steps)
+        kernels = self._engine.deploy(pruning)
+        weights = self._engine.deployed_weights(kernels, pruning)
         aside = self._data.training_images[self._aside], self._data.training_labels[self._aside]
         validation = self._judge(weights, *aside, "validation") if len(self._aside) else None
         test = self._judge(weights, self._data.test_images, self._data.test_labels, "test")
@@ -215,7 +218,7 @@ class Run:
             steps_per_second=self._schedule.steps_per_epoch / self._position.epoch_seconds,
         )
         self._position = self._position.model_copy(update={"curve": (*self._position.curve, entry)})
-        self._note_best(kernels)
+        self._note_best(kernels, pruning)
         self._report.tell_epoch(entry)
         self._clock = time.monotonic()
 
@@ -234,13 +237,13 @@ class Run:
             kept = float(sum(int(np.asarray(kernel.kept)) for kernel in kernels))
         return 100 * kept / _count_weights(kernels)
 
-    def _note_best(self, kernels: list[Compressed]) -> None:
+    def _note_best(self, kernels: list[Compressed], pruning: Pruning) -> None:
         """Keep the weights of the epoch with the best quality, once alpha has risen to the recipe's."""
         best = self._best_of_curve()
         if best is not None and best.epoch == self._position.curve[-1].epoch:
             self._position = self._position.model_copy(update={"best_epoch": best.epoch})
             if self._training.keep == "Best":
-                self._best = {f"best_{name}": values for name, values in self._snapshot(kernels).items()}
+                self._best = {f"best_{name}": values for name, values in self._snapshot(kernels, pruning).items()}
 
     def _best_of_curve(self) -> Epoch | None:
         risen = self._rule.chosen_ramp * self._schedule.whole
@@ -254,10 +257,10 @@ class Run:
             return False
         return self._position.curve[-1].epoch - best.epoch >= self._training.patience
 
-    def _snapshot(self, kernels: Sequence[Compressed]) -> Arrays:
+    def _snapshot(self, kernels: Sequence[Compressed], pruning: Pruning) -> Arrays:
         """What is deployed: kernels as codes, the other values as they are."""
-        state = self._engine.read_state()
-        others = [value for index, value in enumerate(state["weights"]) if index not in self._step.kernels]
+        state, weights = self._engine.read_state(), self._engine.deployed_weights(kernels, pruning)
+        others = [np.asarray(value) for index, value in enumerate(weights) if index not in self._step.kernels]
         codes = [np.asarray(kernel.codes) for kernel in kernels]
         if self._rule.bits != NOT_QUANTISED:
             codes = [narrow_whole(kernel) for kernel in codes]
@@ -280,15 +283,16 @@ class Run:
 
     def _finish(self) -> Outcome:
         best = {name.removeprefix("best_"): values for name, values in self._best.items()}
-        kernels = [] if best else self._engine.deploy(self._rule.alpha)
-        arrays = best or self._snapshot(kernels)
+        pruning = whole_pruning(self._rule)
+        arrays = best or self._snapshot(self._engine.deploy(pruning), pruning)
         self._position = self._position.model_copy(update={"finished": True})
         if self._checkpoints:
             self._checkpoints.write(self._position, arrays)
         outcome = self._outcome_of_arrays(arrays)
         if best or self._step.overwrites:
             return outcome
-        return replace(outcome, weights=self._engine.read_state()["weights"])
+        masters = {index: np.asarray(self._engine.state["weights"][index]) for index in self._step.kernels}
+        return replace(outcome, weights=[masters.get(index, value) for index, value in enumerate(outcome.weights)])
 
     def _outcome_of_arrays(self, arrays: Arrays) -> Outcome:
         triples = zip(arrays["codes"], arrays["steps"], arrays["counts"], strict=True)
@@ -322,8 +326,8 @@ class Run:
         self._report.tell_cut(epoch, sums, self._zeros_percent())
 
     def _zeros_percent(self) -> float:
-        alpha = plan_alpha(self._rule, self._schedule, self._position.steps)
-        return self._zeros_percent_of(self._engine.deploy(alpha))
+        pruning = plan_pruning(self._rule, self._schedule, self._position.steps)
+        return self._zeros_percent_of(self._engine.deploy(pruning))
 
     def _zeros_percent_of(self, kernels: Sequence[Compressed]) -> float:
         return 100.0 * (1 - self._engine.count_nonzero(kernels) / _count_weights(kernels))

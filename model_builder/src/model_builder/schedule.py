@@ -7,6 +7,7 @@ state of its own for them.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,11 +89,29 @@ def _cosine(share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
 
 
-def plan_alpha(compression: Compression, schedule: Schedule, step: int) -> float:
-    """Alpha of a step: alpha (1 - (1 - t)^3), t from 0 to 1 over the ramp's share of the training; then alpha."""
+class Pruning(NamedTuple):
+    """How hard a step prunes: numbers, or tensors of them.
+
+    Attributes:
+        alpha: pruning strength.
+        channels: share of each hidden layer's channels that goes as a whole; 0 where a recipe does not ask for it.
+    """
+
+    alpha: Any
+    channels: Any
+
+
+def whole_pruning(compression: Compression) -> Pruning:
+    """What the recipe asks for, when nothing rises any more."""
+    return Pruning(compression.alpha, compression.channel_sparsity or 0.0)
+
+
+def plan_pruning(compression: Compression, schedule: Schedule, step: int) -> Pruning:
+    """What a step prunes: all of it times 1 - (1 - t)^3, t from 0 to 1 over the ramp's share of the training."""
     rising = compression.chosen_ramp * schedule.whole
     share = min(1.0, step / rising) if rising > 0 else 1.0
-    return float(compression.alpha * (1 - (1 - share) ** 3))
+    whole = whole_pruning(compression)
+    return Pruning(*(float(part * (1 - (1 - share) ** 3)) for part in whole))
 
 
 def plan_freeze(compression: Compression, schedule: Schedule) -> int:

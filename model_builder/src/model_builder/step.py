@@ -14,8 +14,10 @@ from keras import ops
 
 from model_artifact.recipe import Compression, Recipe, Training
 from model_builder.augmentation import shift_images
+from model_builder.channels import Channels, plan_channels
 from model_builder.objective import Objective, plan_objective
-from model_builder.rules import Compressed, Scale, apply_rule, keep_mask, measure
+from model_builder.rules import Compressed, Scale, apply_rule, keep_channels, keep_mask, measure, prune
+from model_builder.schedule import Pruning, whole_pruning
 
 Tensor = Any
 State = dict[str, list[Tensor]]
@@ -24,7 +26,8 @@ State = dict[str, list[Tensor]]
 weights: the trainable variables in the network's order; a kernel that is overwritten in place holds its codes.
 velocity: of each of them. fixed: the other variables (moving statistics, random states of dropout). steps: of each
 kernel that is overwritten in place. masks: of each kernel, once they are frozen. sums: loss, the objective's tally,
-images and kept weights since the epoch began.
+images and kept weights since the epoch began. channels: of each kernel which are kept, once masks are frozen, where
+channels are pruned as a whole.
 """
 Gradient = Callable[
     [Callable[[list[Tensor]], tuple[Tensor, Any]], list[Tensor]], tuple[tuple[Tensor, Any], list[Tensor]]
@@ -71,6 +74,8 @@ class Step:
         compression: the rule and its settings.
         training: optimiser and augmentation.
         kernels: which of the trainable variables the rule applies to.
+        channels: of each kernel what goes with a channel that is pruned as a whole, None where none can; empty where
+            the recipe prunes none.
         fuse: compiles an elementwise function into one pass over memory, for backends that do not do so themselves.
     """
 
@@ -79,6 +84,7 @@ class Step:
     compression: Compression
     training: Training
     kernels: tuple[int, ...]
+    channels: tuple[Channels | None, ...] = ()
     fuse: Callable[[Callable[..., Any]], Callable[..., Any]] = _leave
 
     @property
@@ -101,11 +107,12 @@ class Step:
             "fixed": list(fixed),
             "steps": [],
             "masks": [],
+            "channels": [],
             "sums": [ops.zeros(shape, "float32") for shape in ((), self.objective.tally_shape, (), ())],
         }
-        return self._overwrite(state, self.compression.alpha) if self.overwrites else state
+        return self._overwrite(state, whole_pruning(self.compression)) if self.overwrites else state
 
-    def train(self, gradient: Gradient, state: State, batch: Batch, *, rate: Tensor, alpha: Tensor) -> State:
+    def train(self, gradient: Gradient, state: State, batch: Batch, *, rate: Tensor, pruning: Pruning) -> State:
         """One step of stochastic gradient descent with momentum.
 
         Args:
@@ -113,56 +120,84 @@ class Step:
             state: before the step.
             batch: what to learn from.
             rate: the step's learning rate, float32 scalar.
-            alpha: the step's pruning strength, float32 scalar.
+            pruning: how hard the step prunes, float32 scalars.
         """
         images, labels, shifts = batch
         pixels = ops.cast(images if shifts is None else shift_images(images, shifts), "float32")
         (loss, (fixed, tally)), gradients = gradient(
-            lambda forward: self._loss(forward, state["fixed"], pixels, labels), self.forward(state, alpha)
+            lambda forward: self._loss(forward, state["fixed"], pixels, labels), self.forward(state, pruning)
         )
         weights, velocity = self._descend(state, gradients, rate)
         count = float(images.shape[0])
         sums = [state["sums"][0] + loss * count, state["sums"][1] + tally, state["sums"][2] + count, state["sums"][3]]
         after = {**state, "weights": weights, "velocity": velocity, "fixed": fixed, "sums": sums}
-        return self._overwrite(after, alpha) if self.overwrites else after
+        return self._overwrite(after, pruning) if self.overwrites else after
 
-    def forward(self, state: State, alpha: Tensor) -> list[Tensor]:
-        """The weights that run forward: C for kernels, W for the rest."""
-        forward = list(state["weights"])
+    def forward(self, state: State, pruning: Pruning) -> list[Tensor]:
+        """The weights that run forward: C for kernels, W for the rest; zero for what belongs to a pruned channel."""
+        forward = self.silence(state, pruning)
         for place, index in enumerate(self.kernels):
             if self.overwrites:
                 forward[index] = state["weights"][index] * state["steps"][place]
             elif self.compresses_forward:
-                forward[index] = self._run_rule(self._give_weights, state, place, alpha)
+                forward[index] = self._run_rule(self._give_weights, state, place, pruning)
         return forward
 
-    def deployed(self, state: State, alpha: Tensor) -> list[Compressed]:
+    def silence(self, state: State, pruning: Pruning) -> list[Tensor]:
+        """The weights, with zeros for biases and normalisations of the channels that are pruned as a whole.
+
+        A kernel of zeros is not enough: its channel would give its bias, which no layer that pads can do without.
+        """
+        weights = list(state["weights"])
+        for place, channels in enumerate(self.channels):
+            kept = self._keep_channels(state, place, pruning)
+            for index in channels.others if channels and kept is not None else ():
+                weights[index] = prune(weights[index], kept)
+        return weights
+
+    def _keep_channels(self, state: State, place: int, pruning: Pruning) -> Tensor | None:
+        """Which channels of a kernel are kept; None where none of them may go."""
+        if not self.channels or self.channels[place] is None:
+            return None
+        if state["channels"]:
+            return state["channels"][place]
+        return keep_channels(state["weights"][self.kernels[place]], pruning.channels)
+
+    def deployed(self, state: State, pruning: Pruning) -> list[Compressed]:
         """What every kernel is when training ends here."""
         if not self.overwrites:
             return [
-                Compressed(*self._run_rule(self._give_all, state, place, alpha)) for place in range(len(self.kernels))
+                Compressed(*self._run_rule(self._give_all, state, place, pruning)) for place in range(len(self.kernels))
             ]
         nothing = ops.zeros((), "int32")
         pairs = zip((state["weights"][index] for index in self.kernels), state["steps"], strict=True)
         return [Compressed(codes, step, nothing, ops.count_nonzero(codes)) for codes, step in pairs]
 
-    def freeze(self, state: State, alpha: Tensor) -> State:
+    def freeze(self, state: State, pruning: Pruning) -> State:
         """Keep from now on the zeros that the rule makes now."""
-        masks = [keep_mask(state["weights"][index], alpha) for index in self.kernels]
-        return {**state, "masks": masks}
+        kernels = [state["weights"][index] for index in self.kernels]
+        kept = [self._keep_channels(state, place, pruning) for place in range(len(kernels))]
+        pairs = zip(kernels, kept, strict=True)
+        masks = [keep_mask(weights, pruning.alpha, channels) for weights, channels in pairs]
+        if not self.channels:
+            return {**state, "masks": masks}
+        every = [ops.ones(weights.shape[-1:], "bool") for weights in kernels]
+        frozen = [whole if channels is None else channels for whole, channels in zip(every, kept, strict=True)]
+        return {**state, "masks": masks, "channels": frozen}
 
-    def overwrite_floats(self, state: State, alpha: Tensor) -> State:
+    def overwrite_floats(self, state: State, pruning: Pruning) -> State:
         """W <- C, once: what the papers call compression once an epoch."""
         weights = list(state["weights"])
         for place, index in enumerate(self.kernels):
-            weights[index] = self._run_rule(self._give_weights, state, place, alpha)
+            weights[index] = self._run_rule(self._give_weights, state, place, pruning)
         return {**state, "weights": weights}
 
-    def _run_rule(self, give: Callable[..., Any], state: State, place: int, alpha: Tensor) -> Any:
+    def _run_rule(self, give: Callable[..., Any], state: State, place: int, pruning: Pruning) -> Any:
         """What `give` makes of a kernel, its scale and its frozen mask, if it has one."""
         weights = state["weights"][self.kernels[place]]
         mask = state["masks"][place] if state["masks"] else None
-        scale = measure(weights, self.compression, alpha=alpha, mask=mask)
+        channels = self._keep_channels(state, place, pruning) if mask is None else None
+        scale = measure(weights, self.compression, alpha=pruning.alpha, mask=mask, channels=channels)
         masks = () if mask is None else (mask,)
         fused = self.fuse(give) if math.prod(weights.shape) >= SMALLEST_FUSED else give
         return fused(weights, *scale, *masks)
@@ -175,8 +210,10 @@ class Step:
     ) -> tuple[Tensor, ...]:
         return tuple(apply_rule(weights, Scale(threshold, step), self.compression, mask=mask))
 
-    def _overwrite(self, state: State, alpha: Tensor) -> State:
-        made = [Compressed(*self._run_rule(self._give_all, state, place, alpha)) for place in range(len(self.kernels))]
+    def _overwrite(self, state: State, pruning: Pruning) -> State:
+        made = [
+            Compressed(*self._run_rule(self._give_all, state, place, pruning)) for place in range(len(self.kernels))
+        ]
         weights = list(state["weights"])
         for index, kernel in zip(self.kernels, made, strict=True):
             weights[index] = kernel.codes
@@ -210,4 +247,5 @@ def plan_step(network: keras.Model, recipe: Recipe) -> Step:
     """The step of a recipe for a network that gives logits, or numbers where those are learnt."""
     kernels = tuple(index for index, variable in enumerate(network.trainable_variables) if is_kernel(variable))
     objective = plan_objective(recipe, int(network.outputs[0].shape[-1]))
-    return Step(network, objective, recipe.compression, recipe.training, kernels)
+    channels = plan_channels(network, kernels) if recipe.compression.channel_sparsity is not None else ()
+    return Step(network, objective, recipe.compression, recipe.training, kernels, channels)

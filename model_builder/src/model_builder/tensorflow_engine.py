@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from model_builder.engine import Engine, Steps
+from model_builder.schedule import Pruning
 from model_builder.step import Batch, State, Step
 
 
@@ -42,12 +43,13 @@ class TensorFlowEngine(Engine):
     def run(self, steps: Steps) -> None:
         for index in range(len(steps.rates)):
             shifts = None if steps.shifts is None else tf.constant(steps.shifts[index])
-            numbers = tf.constant(steps.rates[index]), tf.constant(steps.alphas[index])
+            pruning = Pruning(*(tf.constant(part[index]) for part in steps.prunings))
+            numbers = tf.constant(steps.rates[index]), pruning
             self.state = self._train(self.state, tf.constant(steps.batches[index]), shifts, *numbers)
 
-    def _train_once(self, state: State, batch: Any, shifts: Any, rate: Any, alpha: Any) -> State:
+    def _train_once(self, state: State, batch: Any, shifts: Any, rate: Any, pruning: Any) -> State:
         images, labels = tf.gather(self.images, batch), tf.gather(self.labels, batch)
-        return self.step.train(_gradient, state, Batch(images, labels, shifts), rate=rate, alpha=alpha)
+        return self.step.train(_gradient, state, Batch(images, labels, shifts), rate=rate, pruning=pruning)
 
     @override
     def _answer(self, forward: Sequence[Any], fixed: Sequence[Any], images: Any, labels: Any) -> Any:

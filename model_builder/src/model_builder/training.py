@@ -9,6 +9,7 @@ from model_artifact import manifest
 from model_artifact.manifest import Surroundings
 from model_artifact.recipe import Compression, Recipe
 from model_builder.architectures import build_network
+from model_builder.channels import plan_channels
 from model_builder.checkpoint import Checkpoints
 from model_builder.dataset import LabelledImages
 from model_builder.given_model import make_logits
@@ -16,7 +17,7 @@ from model_builder.interruption import Interruption
 from model_builder.masters import Histogram, decode_histogram
 from model_builder.memory import explain_memory
 from model_builder.progress import Progress
-from model_builder.rules import Compressed, compress
+from model_builder.rules import Compressed, compress, keep_channels
 from model_builder.run import Run
 from model_builder.schedule import plan_schedule
 from model_builder.step import is_kernel
@@ -39,11 +40,15 @@ class CompressedTraining(keras.Model):  # type: ignore[misc]
         """Each kernel as it is deployed, by the variable's path, in the network's order."""
         if self.kernels is not None:
             return dict(self.kernels)
-        return {
-            variable.path: compress(variable.value, self.compression)
-            for variable in self.trainable_variables
-            if is_kernel(variable)
-        }
+        places = [place for place, variable in enumerate(self.trainable_variables) if is_kernel(variable)]
+        sparsity = self.compression.channel_sparsity
+        prunable = [None] * len(places) if sparsity is None else plan_channels(self, places)
+        made = {}
+        for place, channels in zip(places, prunable, strict=True):
+            kernel = self.trainable_variables[place]
+            kept = None if channels is None else keep_channels(kernel.value, sparsity)
+            made[kernel.path] = compress(kernel.value, self.compression, channels=kept)
+        return made
 
 
 def build_model(

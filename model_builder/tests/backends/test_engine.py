@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 
 from model_builder.engine import Steps, make_engine
+from model_builder.schedule import Pruning
 from model_builder.step import plan_step
 from model_builder.training import build_model, build_step_network
+
+WHOLE = Pruning(1.25, 0.5)
 
 
 @pytest.fixture
@@ -22,17 +25,24 @@ def steps_of(places):
     """Steps on batches of 16 images, at the given places of an order."""
     order = np.random.default_rng(0).permutation(64).astype(np.int32).reshape(4, 16)
     count = len(places)
-    return Steps(order[places], None, np.full(count, 0.05, np.float32), np.full(count, 1.25, np.float32))
+    return Steps(
+        order[places],
+        None,
+        np.full(count, 0.05, np.float32),
+        Pruning(*np.full((2, count), [[1.25], [0.5]], np.float32)),
+    )
 
 
-@pytest.mark.parametrize("rule", [{"rule": "Shadow"}, {"rule": "OffsetRound"}])
+@pytest.mark.parametrize(
+    "rule", [{"rule": "Shadow"}, {"rule": "Shadow", "channel_sparsity": 0.5}, {"rule": "OffsetRound"}]
+)
 def test_steps_in_one_call_are_the_steps_one_by_one(rule, make):
     together, apart = make(rule=rule), make(rule=rule)
     together.run(steps_of([0, 1, 2, 3]))
     for place in range(4):
         apart.run(steps_of([place]))
     assert np.hstack(together.read_sums()) == pytest.approx(np.hstack(apart.read_sums()), rel=1e-4)
-    for one, other in zip(together.deploy(1.25), apart.deploy(1.25), strict=True):
+    for one, other in zip(together.deploy(WHOLE), apart.deploy(WHOLE), strict=True):
         assert np.mean(np.asarray(one.codes) != np.asarray(other.codes)) < 0.01
 
 

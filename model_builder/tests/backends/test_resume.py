@@ -51,6 +51,7 @@ def train_and_end(chosen, data, folder, sentence):
         ({"rule": {"frequency": "Epoch"}}, "epoch 2/3  step 5/5"),
         ({"rule": {"rule": "Shadow"}, "recipe": "Strong", "keep": "Best"}, "epoch 3/3  step"),
         ({"architecture": "CNN", "rule": {"rule": "Shadow", "granularity": "Channel"}}, "epoch 2/3  step 1"),
+        ({"rule": {"rule": "Shadow", "channel_sparsity": 0.5}, "recipe": "Strong"}, "epoch 3/3  step"),
         ({"validation_images": 10}, "epoch 2/3  batch 1 of the test images"),
     ],
 )

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from model_artifact.recipe import Compression
-from model_builder.rules import compress, count_bits, keep_mask, largest_code, quantisation_step
+from model_builder.rules import compress, count_bits, keep_channels, keep_mask, largest_code, quantisation_step
 
 
 def floor_rule(weights, alpha, bits):
@@ -253,3 +253,50 @@ def test_gaussian_weights_are_pruned_as_the_normal_law_says(alpha, expected):
 def test_the_step_follows_equation_4():
     weights = np.array([0.3, -1.27], np.float32)
     assert float(quantisation_step(np.max(np.abs(weights)), 8)) == pytest.approx(0.01, rel=1e-6)
+
+
+KERNELS = st.sampled_from([(5, 4), (2, 3, 2, 8)]).flatmap(
+    lambda shape: arrays.arrays(np.float32, shape, elements=ELEMENTS)
+)
+
+
+def loudest_reference(weights, sparsity):
+    """By plain sorting: the quietest round(sparsity x count) go, and equals of the quietest that stays stay."""
+    norms = np.square(weights.reshape(-1, weights.shape[-1])).sum(axis=0)
+    gone = min(int(np.rint(np.float32(sparsity) * norms.size)), norms.size - 1)
+    return norms >= np.sort(norms)[gone] * (1 - 1e-6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(KERNELS, st.sampled_from([0.0, 0.25, 0.5, 0.75, 0.99, 1.0]))
+def test_the_channels_with_the_smallest_norms_go(weights, sparsity):
+    found = np.asarray(keep_channels(weights, sparsity))
+    expected = loudest_reference(weights, sparsity)
+    norms = np.square(weights.reshape(-1, weights.shape[-1])).sum(axis=0)
+    edge = np.isclose(norms, norms[expected].min(), rtol=1e-5)  # the order of a sum may tell equals apart
+    assert np.array_equal(found | edge, expected | edge)
+    assert found.any()
+    assert found.sum() >= round((1 - sparsity) * found.size)
+
+
+@settings(deadline=None, max_examples=40)
+@given(KERNELS, st.sampled_from([0.0, 0.5, 1.25]), st.sampled_from([4, 8, 32]), st.integers(0, 255), st.booleans())
+def test_what_is_left_of_the_channels_is_compressed_as_if_the_others_were_not_there(
+    weights, alpha, bits, which, by_channel
+):
+    channels = np.array([bool(which >> place & 1) for place in range(weights.shape[-1])])
+    weights = np.where(np.abs(weights) < 1e-3, np.float32(0), weights)
+    assume(channels.any() and np.max(np.abs(weights[..., channels])) > 1e-3)
+    granularity = "Channel" if by_channel else "Tensor"
+    compression = Compression(alpha=alpha, bits=bits, rule="Shadow", granularity=granularity)
+    found = np.asarray(compress(weights, compression, channels=channels).weights)
+    alone = np.asarray(compress(weights[..., channels], compression).weights)
+    assert not found[..., ~channels].any()
+    kept = weights[..., channels]
+    unsure = np.isclose(np.abs(kept), alpha * np.std(kept), rtol=1e-4)  # on the threshold
+    step = np.max(np.abs(kept)) / largest_code(bits)  # the largest there is, where each channel has its own
+    assert np.all(unsure | (np.abs(found[..., channels] - alone) <= 1.01 * step))
+    assert np.mean(unsure | np.isclose(found[..., channels], alone, rtol=1e-4, atol=1e-6)) > 0.9
+    mask = np.asarray(keep_mask(weights, alpha, channels))
+    assert np.array_equal(mask[..., channels] | unsure, (np.abs(kept) >= alpha * np.std(kept)) | unsure)
+    assert not mask[..., ~channels].any()

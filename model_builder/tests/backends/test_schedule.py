@@ -8,10 +8,10 @@ from model_builder.schedule import (
     draw_order,
     draw_shifts,
     draw_split,
-    plan_alpha,
     plan_calls,
     plan_freeze,
     plan_learning_rate,
+    plan_pruning,
 )
 
 WHOLE = Schedule(epochs=10, steps_per_epoch=10, steps=100)
@@ -47,17 +47,25 @@ def test_strong_rises_linearly_and_falls_as_a_cosine():
 
 def test_alpha_rises_cubically_over_the_ramp_and_stays():
     shadow = Compression(alpha=2.0, bits=8, rule="Shadow", ramp=0.5)
-    found = [plan_alpha(shadow, WHOLE, step) for step in range(101)]
+    found = [plan_pruning(shadow, WHOLE, step).alpha for step in range(101)]
     assert found[0] == 0
     assert found[25] == pytest.approx(2 * (1 - 0.5**3))
     assert found == sorted(found)
     assert set(found[50:]) == {2.0}
 
 
+def test_the_share_of_channels_that_goes_rises_as_alpha_does():
+    shadow = Compression(alpha=0.0, bits=8, rule="Shadow", ramp=0.5, channel_sparsity=0.5)
+    found = [plan_pruning(shadow, WHOLE, step).channels for step in range(101)]
+    assert found[0] == 0
+    assert found[25] == pytest.approx(0.5 * (1 - 0.5**3))
+    assert set(found[50:]) == {0.5}
+
+
 @pytest.mark.parametrize("rule", ["Floor", "OffsetRound"])
 def test_published_rules_have_their_alpha_at_once_and_freeze_nothing(rule):
     compression = Compression(alpha=1.25, bits=8, rule=rule)
-    assert plan_alpha(compression, WHOLE, 0) == 1.25
+    assert plan_pruning(compression, WHOLE, 0) == (1.25, 0.0)
     assert plan_freeze(compression, WHOLE) == 100
 
 

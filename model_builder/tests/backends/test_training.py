@@ -279,3 +279,46 @@ def test_strong_draws_its_first_weights_from_a_normal_distribution(architecture,
 def test_images_too_small_for_the_network_are_refused(recipe):
     with pytest.raises(BuildError, match="VGG16 pools images down from at least 32x32 pixels, but these are 8x8"):
         build_model(recipe(architecture="VGG16"), SHAPE, 10)
+
+
+CHANNELS = {"rule": "Shadow", "channel_sparsity": 0.5}
+
+
+@pytest.mark.parametrize("architecture", ["SmallCNN", "CNN"])
+@pytest.mark.parametrize("keep", ["Last", "Best"])
+def test_half_of_the_channels_end_without_anything_and_give_nothing(architecture, keep, recipe, tiny_images):
+    chosen = recipe(architecture=architecture, rule=CHANNELS, recipe="Strong", epochs=4, batch_size=16, keep=keep)
+    model = build_model(chosen, SHAPE, 10)
+    train(model, chosen, tiny_images, lambda _: None)
+    variables = {variable.path: np.asarray(variable.value) for variable in model.trainable_variables}
+    *hidden, last = model.kernels
+    for path in hidden:
+        codes = np.asarray(model.kernels[path].codes)
+        silent = ~np.any(codes.reshape(-1, codes.shape[-1]), axis=0)
+        assert silent.sum() >= codes.shape[-1] // 2
+        assert silent.sum() <= codes.shape[-1] // 2 + 0.2 * codes.shape[-1]  # alpha may empty some more
+        bias = variables[path.replace("kernel", "bias")]
+        assert (bias == 0)[silent].sum() >= codes.shape[-1] // 2
+    last_codes = np.asarray(model.kernels[last].codes)
+    assert np.any(last_codes, axis=0).all()  # of classes none goes
+
+
+def test_the_curve_of_channels_that_go_is_that_of_the_deployed_network(recipe, tiny_images):
+    chosen = recipe(rule=CHANNELS, recipe="Strong", epochs=3, batch_size=16)
+    model = build_model(chosen, SHAPE, 10)
+    curve = train(model, chosen, tiny_images, lambda _: None)
+    for variable in model.trainable_variables:
+        if variable.path in model.kernels:
+            variable.assign(model.kernels[variable.path].weights)
+    answers = np.asarray(model(tiny_images.test_images.astype(np.float32)))
+    found = 100 * np.mean(answers.argmax(axis=1) == tiny_images.test_labels)
+    assert curve[-1].test_quality == pytest.approx(found)
+
+
+def test_untrained_networks_lose_their_quietest_channels_too(recipe):
+    model = build_model(recipe(rule=CHANNELS, epochs=0), SHAPE, 10)
+    *hidden, last = model.compressed_kernels().values()
+    for kernel in hidden:
+        codes = np.asarray(kernel.codes)
+        assert np.any(codes.reshape(-1, codes.shape[-1]), axis=0).sum() == codes.shape[-1] // 2
+    assert np.any(np.asarray(last.codes), axis=0).all()

@@ -50,6 +50,19 @@ def test_a_full_integer_build_of_normalised_channels(tmp_path):
     assert {tensor.dtype for tensor in facts.tensors} == {"int8"}
 
 
+@pytest.mark.parametrize("architecture", ["SmallCNN", "CNN"])
+def test_channels_that_are_pruned_as_a_whole_are_not_in_what_is_deployed(tmp_path, architecture):
+    training = {"architecture": architecture, "dataset": "Digits", "epochs": 4, "recipe": "Strong"}
+    compression = {"alpha": 0.5, "bits": 8, "rule": "Shadow", "channelSparsity": 0.5}
+    facts, made = build(tmp_path, compression, training=training)
+    *hidden, last = made.layers
+    stored = {tensor.name: tensor.shape for tensor in facts.tensors}
+    assert all(layer.removed_channels >= layer.shape[-1] // 2 for layer in hidden)
+    assert [stored[layer.name][0] for layer in hidden] == [layer.shape[-1] - layer.removed_channels for layer in hidden]
+    assert stored[last.name] == (10, stored[hidden[-1].name][0])
+    assert made.quality.deployed == pytest.approx(made.curve[-1].test_quality, abs=1.5)  # activations are rounded
+
+
 def test_codes_over_eight_bits_are_stored_and_counted(tmp_path):
     facts, made = build(tmp_path, {"alpha": 0.5, "bits": 8, "rule": "OffsetRound", "update": "Masters"})
     wider = [layer.bits for layer in made.layers]

@@ -120,7 +120,7 @@ def test_only_fields_that_are_obeyed_exist():
         "rollout", "suspend",
     }  # fmt: skip
     assert fields("spec.compression") == {
-        "alpha", "bits", "rule", "update", "frequency", "granularity", "ramp", "freeze",
+        "alpha", "bits", "rule", "update", "frequency", "granularity", "ramp", "freeze", "channelSparsity",
     }  # fmt: skip
     assert fields("spec.source") == {"training", "model", "artifact"}
     assert fields("spec.source.training") == LEARNING | {"task", "architecture", "dataset", "precision"}
@@ -188,6 +188,7 @@ def test_exclusive_limits_are_flags_beside_a_limit():
     }
     positive = {"minimum": 0, "exclusiveMinimum": True}
     assert found == {
+        "spec.compression.channelSparsity": positive | {"maximum": 1, "exclusiveMaximum": True},
         **{f"spec.source.{part}.learningRate": positive | {"maximum": 10} for part in ("training", "model")},
         **{
             f"spec.source.{part}.momentum": {"minimum": 0, "maximum": 1, "exclusiveMaximum": True}
@@ -347,7 +348,10 @@ def test_the_rules_are_these():
         ),
         (
             "spec.compression",
-            "self.rule == 'Shadow' || (!has(self.granularity) && !has(self.ramp) && !has(self.freeze))",
+            (
+                "self.rule == 'Shadow' || (!has(self.granularity) && !has(self.ramp) && !has(self.freeze)"
+                " && !has(self.channelSparsity))"
+            ),
         ),
         (
             "spec.compression",

@@ -67,6 +67,7 @@ def test_every_field_reaches_the_recipe(body):
             "granularity": "Channel",
             "ramp": 0.25,
             "freeze": 0.5,
+            "channelSparsity": 0.25,
         },
         "training": {
             "architecture": "CNN",

@@ -40,6 +40,7 @@ EFFECTS = {
     "compression.granularity": ("Channel", BUILD, SHADOW),
     "compression.ramp": (0.25, BUILD, SHADOW),
     "compression.freeze": (0.1, BUILD, SHADOW),
+    "compression.channelSparsity": (0.5, BUILD, SHADOW),
     "store.uri": ("s3://models/team", NOTHING, {}),
     "build.resources.requests": ({"cpu": "2"}, NOTHING, {}),
     "build.resources.limits": ({"memory": "12Gi"}, NOTHING, {}),

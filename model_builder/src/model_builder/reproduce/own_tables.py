@@ -16,6 +16,8 @@ from model_builder.reproduce.rows import (
     tell_diverged,
 )
 from model_builder.reproduce.studies import (
+    BEST_CHANNEL_SETTING,
+    BEST_CHANNEL_SPARSITY,
     BEST_SETTINGS,
     QUICK_LEARNING_RATE,
     RATE_SETTING,
@@ -99,24 +101,46 @@ def _format_paper(setting: Setting) -> str:
 
 def render_best(records: Sequence[RunRecord], diverged: Sequence[DivergedRun] = ()) -> str:
     """Our best at each (alpha, bits), against our own float network of the same recipe."""
-    head = ("alpha", "b", "deployed", "against (0, 32)", "zeros", "artifact", "bits a weight", "ratio to float32")
-    cells = fill_cells(records, diverged)
-    rows = [_render_best_row(setting, cells) for setting in BEST_SETTINGS]
-    return format_table(head, rows)
+    head = (
+        "alpha",
+        "b",
+        "channels pruned",
+        "deployed",
+        "against (0, 32)",
+        "zeros",
+        "weights left in the network",
+        "artifact",
+        "bits a weight",
+        "ratio to float32",
+    )
+    plain, structured = (
+        fill_cells(*(_with_channel_sparsity(runs, share) for runs in (records, diverged)))
+        for share in (None, BEST_CHANNEL_SPARSITY)
+    )
+    whole = (*plain.get((0.0, NOT_QUANTISED)), None)[0]
+    rows = [_render_best_row(setting, plain, "none", whole) for setting in BEST_SETTINGS]
+    share = f"{BEST_CHANNEL_SPARSITY:.0%}"
+    return format_table(head, [*rows, _render_best_row(BEST_CHANNEL_SETTING, structured, share, whole)])
 
 
-def _render_best_row(setting: Setting, cells: Cells) -> tuple[str, ...]:
-    record, whole = ((*cells.get(each), None)[0] for each in (setting, (0.0, NOT_QUANTISED)))
+def _with_channel_sparsity(runs: Sequence[AnyKind], share: float | None) -> list[AnyKind]:
+    return [run for run in runs if run.recipe.compression.channel_sparsity == share]
+
+
+def _render_best_row(setting: Setting, cells: Cells, pruned: str, whole: RunRecord | None) -> tuple[str, ...]:
+    record = (*cells.get(setting), None)[0]
     if record is None or record.quality is None:
-        return cells.row(setting, *[NOT_RUN] * 6)
+        return cells.row(setting, pruned, *[NOT_RUN] * 7)
     against = None
     if whole is not None and whole.quality is not None:
         against = record.quality.deployed - whole.quality.deployed
     return cells.row(
         setting,
+        pruned,
         format_percent(record.quality.deployed),
         format_points(against),
         format_percent(record.zeros_percent),
+        f"{record.deployed_weights / 1e6:.3g} M of {record.weights / 1e6:.3g} M",
         format_bytes(record.size_bytes),
         f"{record.bits_per_weight:.3f}",
         f"{4 * record.weights / record.size_bytes:.1f}x",

@@ -99,9 +99,13 @@ BITS = ApiRule(
     lambda bits: SMALLEST_BITS <= bits <= LARGEST_BITS or bits == NOT_QUANTISED,
 )
 SHADOW_ONLY = ApiRule(
-    "self.rule == 'Shadow' || (!has(self.granularity) && !has(self.ramp) && !has(self.freeze))",
-    "granularity must be left out, and so must ramp and freeze, where rule is not Shadow",
-    lambda part: part.rule == "Shadow" or (part.granularity, part.ramp, part.freeze) == (None, None, None),
+    "self.rule == 'Shadow' || (!has(self.granularity) && !has(self.ramp) && !has(self.freeze)"
+    " && !has(self.channelSparsity))",
+    "granularity must be left out, and so must ramp, freeze and channelSparsity, where rule is not Shadow",
+    lambda part: (
+        part.rule == "Shadow"
+        or (part.granularity, part.ramp, part.freeze, part.channel_sparsity) == (None, None, None, None)
+    ),
 )
 SHADOW_MASTERS = ApiRule(
     "self.rule != 'Shadow' || ((!has(self.update) || self.update == 'Masters') && self.frequency == 'Step')",
