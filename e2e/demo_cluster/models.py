@@ -56,8 +56,9 @@ def choose_examples(has_cifar10: bool) -> tuple[Example, ...]:
     The compressed VGG-16 is the trained one of examples/artifacts, where that is.
     """
     pair = ("cnn-a0-b32", "cnn-a125-b8") if has_cifar10 else ("digits-a0-b32", "digits-a125-b8")
-    steps, trained = STEPS_OF_A_SHAPE if has_cifar10 else 0, EXAMPLES / "artifacts" / "vgg16-a125-b8.zip"
-    compressed = Example(trained.stem, artifact=trained) if trained.exists() else Example(trained.stem, steps)
+    steps, trained = STEPS_OF_A_SHAPE if has_cifar10 else 0, EXAMPLES / "artifacts" / "vgg16-a125-b8-c50.zip"
+    name = "vgg16-strong-a125-b8-c50"
+    compressed = Example(name, artifact=trained) if trained.exists() else Example(name, steps)
     return (*(Example(name) for name in pair), Example("vgg16-a0-b32", steps), compressed)
 
 

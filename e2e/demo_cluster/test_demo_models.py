@@ -22,8 +22,8 @@ def condition(kind, status, reason="Because", message="so."):
 @pytest.mark.parametrize(
     ("has_cifar10", "names"),
     [
-        (True, ["cnn-a0-b32", "cnn-a125-b8", "vgg16-a0-b32", "vgg16-a125-b8"]),
-        (False, ["digits-a0-b32", "digits-a125-b8", "vgg16-a0-b32", "vgg16-a125-b8"]),
+        (True, ["cnn-a0-b32", "cnn-a125-b8", "vgg16-a0-b32", "vgg16-strong-a125-b8-c50"]),
+        (False, ["digits-a0-b32", "digits-a125-b8", "vgg16-a0-b32", "vgg16-strong-a125-b8-c50"]),
     ],
 )
 def test_baselines_come_first_and_digits_stand_in_where_there_is_no_cifar10(has_cifar10, names):
@@ -52,6 +52,7 @@ def test_the_artifact_of_the_examples_is_a_trained_vgg16(has_cifar10):
     trained = choose_examples(has_cifar10)[-1].artifact
     found = inspect(trained)
     assert trained.stat().st_size <= 10_000_000
+    assert found.manifest.content.provenance.recipe.compression.channel_sparsity == 0.5
     assert found.manifest.content.provenance.quality.deployed > 50
     with zipfile.ZipFile(trained) as archive:
         assert json.loads(archive.read("manifest.json")) == json.loads(trained.with_suffix(".json").read_text())

@@ -63,7 +63,13 @@ def _add_density(asked: argparse.ArgumentParser) -> None:
 
 
 def _add_pair(asked: argparse.ArgumentParser) -> None:
-    """What is compared with (1.25, 8)."""
+    """What is compared with (1.25, 8), and how much of that is pruned as a whole."""
+    asked.add_argument(
+        "--channel-sparsity",
+        type=_share,
+        default=0.0,
+        help="share of the channels that is pruned as a whole at (1.25, 8)",
+    )
     asked.add_argument("--network", choices=NETWORKS, default="vgg16", help="at (0, 32) and at (1.25, 8)")
     asked.add_argument("--baselines", type=_names(("flask",), empty=True), default="flask", help="flask, or nothing")
     asked.add_argument("--flask-server", choices=get_args(FlaskServer), default="flask", help="its own, with threads")
@@ -179,6 +185,13 @@ def _saturation_seconds(text: str) -> float:
     return seconds
 
 
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share: give 0 to less than 1, such as 0.5")
+    return share
+
+
 def make_scaling_plan(options: argparse.Namespace) -> ScalingPlan:
     """What the arguments of `scaling` ask for."""
     return ScalingPlan(
@@ -207,6 +220,7 @@ def make_startup_plan(options: argparse.Namespace) -> StartupPlan:
         seed=options.seed,
         limits=Limits(cpu=options.cpu, memory=options.memory),
         flask_server=options.flask_server,
+        channel_sparsity=options.channel_sparsity,
     )
 
 
@@ -226,6 +240,7 @@ def make_density_plan(options: argparse.Namespace) -> DensityPlan:
         baselines=() if options.short else options.baselines,
         limits=Limits(cpu=options.cpu, memory=options.memory),
         flask_server=options.flask_server,
+        channel_sparsity=options.channel_sparsity,
     )
     for amount in (plan.node_cpu, plan.node_memory, plan.cpu_request):
         read_quantity(amount)

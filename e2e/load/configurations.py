@@ -106,7 +106,8 @@ def name_compression(network: str, alpha: float, bits: int, channel_sparsity: fl
     return f"{network}-a{round(100 * alpha)}-b{bits}{channels}"
 
 
-def _plan_compression(network: Network, alpha: float, bits: int, channel_sparsity: float = 0.0) -> Planned:
+def plan_compression(network: Network, alpha: float, bits: int, channel_sparsity: float = 0.0) -> Planned:
+    """Ours at a setting, under its own name."""
     name = name_compression(network, alpha, bits, channel_sparsity)
     return Planned(name, network, alpha, bits, channel_sparsity=channel_sparsity)
 
@@ -128,7 +129,7 @@ def plan_configurations(
     """
     whole = [*((alpha, bits) for bits in BITS for alpha in ALPHAS), PRUNED_CHANNELS]
     settings = ((0.0, 32), (1.25, 8)) if short else whole
-    every = [_plan_compression(network, *setting) for network in networks for setting in settings]
+    every = [plan_compression(network, *setting) for network in networks for setting in settings]
     _require_known(only, every)
     found = []
     for network in networks:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from load.configurations import Limits, PlanError, Planned, name_compression
+from load.configurations import Limits, PlanError, Planned, plan_compression
 from load.flask_pod import FlaskServer
 from load.results import Network, require_facts
 from load.start_plan import PLAIN, SMALLEST, TARGET_NETWORK
@@ -57,6 +57,7 @@ class DensityPlan:
         settle_seconds: from then on, until the kubelet's figures are in.
         ready_seconds: that a batch may take.
         error_seconds: after an error, until the next try.
+        channel_sparsity: share of the channels that is pruned as a whole at (1.25, 8).
     """
 
     network: Network
@@ -73,12 +74,17 @@ class DensityPlan:
     settle_seconds: float = 35.0
     ready_seconds: float = 180.0
     error_seconds: float = 10.0
+    channel_sparsity: float = 0.0
+
+    @property
+    def ours(self) -> Planned:
+        """What the others are compared with."""
+        return plan_compression(self.network, *SMALLEST, self.channel_sparsity)
 
     def kinds(self) -> tuple[Planned, ...]:
         """The configurations, the baseline first, as the experiment names them."""
         found = [Planned(f"{self.network}-flask", self.network, *PLAIN, "flask")] if "flask" in self.baselines else []
-        compressions = [(name_compression(self.network, *pair), pair) for pair in (PLAIN, SMALLEST)]
-        return (*found, *(Planned(name, self.network, *pair) for name, pair in compressions))
+        return (*found, plan_compression(self.network, *PLAIN), self.ours)
 
     @property
     def cap(self) -> Amounts:
@@ -247,7 +253,7 @@ def compare(plan: DensityPlan, entries: Sequence[Mapping[str, Any]]) -> list[dic
 
     It is judged against the baseline that the target names, of VGG-16; elsewhere it is stated.
     """
-    ours = name_compression(plan.network, *SMALLEST)
+    ours = plan.ours.name
     best = next((entry for entry in entries if entry["name"] == ours), None)
     kinds = {each.name: each for each in plan.kinds()}
     found = []

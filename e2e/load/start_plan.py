@@ -2,11 +2,11 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
-from load.configurations import Limits, Planned, name_compression
+from load.configurations import Limits, Planned, plan_compression
 from load.flask_pod import FlaskServer
 from load.pod_times import PodTimes
 from load.report.bootstrap import estimate_ratio
@@ -81,6 +81,7 @@ class StartupPlan:
         flask_server: what stands before Flask.
         ready_seconds: that a pod may take.
         error_seconds: after an error, until the next try.
+        channel_sparsity: share of the channels that is pruned as a whole at (1.25, 8).
     """
 
     network: Network
@@ -92,6 +93,12 @@ class StartupPlan:
     flask_server: FlaskServer = "flask"
     ready_seconds: float = 300.0
     error_seconds: float = 10.0
+    channel_sparsity: float = 0.0
+
+    @property
+    def ours(self) -> Planned:
+        """What the others are compared with."""
+        return plan_compression(self.network, *SMALLEST, self.channel_sparsity)
 
     @property
     def links(self) -> tuple[Link, Link]:
@@ -100,10 +107,8 @@ class StartupPlan:
 
     def configurations(self) -> tuple[Planned, ...]:
         """What is started: copies, beside the experiment's, whose artifacts lie behind the link."""
-        found = [
-            Planned(f"{name_compression(self.network, alpha, bits)}-started", self.network, alpha, bits)
-            for alpha, bits in (PLAIN, SMALLEST)
-        ]
+        compressions = plan_compression(self.network, *PLAIN), self.ours
+        found = [replace(each, name=f"{each.name}-started") for each in compressions]
         if "flask" in self.baselines:
             found.append(Planned(f"{self.network}-flask-started", self.network, *PLAIN, "flask"))
         return tuple(found)
@@ -185,7 +190,7 @@ def compare(plan: StartupPlan, entries: Sequence[Mapping[str, Any]]) -> list[dic
 
     It is judged against the baseline that the target names, of VGG-16 behind the shaped link; elsewhere it is stated.
     """
-    ours = name_compression(plan.network, *SMALLEST)
+    ours = plan.ours.name
     found = []
     for link in plan.links:
         names = {name_entry(tell_name(each), link): each for each in plan.configurations()}

@@ -56,6 +56,7 @@ def test_the_node_is_of_two_processors_and_four_gigabytes_unless_another_is_name
     assert plan.cap == Amounts(Decimal(2), Decimal(4 * 10**9))
     assert plan.describe_cap() == "a ResourceQuota of 2 CPU and 4G memory, requested"
     assert [each.name for each in plan.kinds()] == ["vgg16-flask", "vgg16-a0-b32", "vgg16-a125-b8"]
+    assert [each.name for each in make_plan("--channel-sparsity", "0.5").kinds()][-1] == "vgg16-a125-b8-c50"
     short = make_plan("--short")
     assert [each.name for each in short.kinds()] == ["digits-a0-b32", "digits-a125-b8"]
     assert short.cap.cpu_cores == Decimal("0.5")

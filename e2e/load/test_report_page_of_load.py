@@ -266,7 +266,7 @@ def test_pruned_channels_have_a_row_and_targets_of_their_own(results):
     judged = [name for name in tables if name.startswith("VGG-16 at (1.25, 8)")]
     assert judged == [
         "VGG-16 at (1.25, 8) against TensorFlow float32 behind Flask",
-        "VGG-16 at (1.25, 8), 50% of its channels pruned, against TensorFlow float32 behind Flask",
+        "VGG-16 at (1.25, 8), 50 % of its channels pruned, against TensorFlow float32 behind Flask",
     ]
     plain, pruned = ({row[0]: row[1] for row in tables[name][0]} for name in judged)
     memory = "Memory, times less | N = 75, REST by JMeter"
@@ -275,7 +275,7 @@ def test_pruned_channels_have_a_row_and_targets_of_their_own(results):
     label = "\N{GREEK SMALL LETTER ALPHA} 1.25, b 8"
     place = [row[0] for row in table_v].index(label)
     assert table_v[place][1] == "9.44 | ± 1.729"
-    assert table_v[place + 1][:2] == [f"{label}, channels \N{MINUS SIGN}50%", "\N{EN DASH}"]  # the paper has none
+    assert table_v[place + 1][:2] == [f"{label}, channels \N{MINUS SIGN}50 %", "\N{EN DASH}"]  # the paper has none
 
 
 def saturation(name, rates, borne, **changed):

@@ -89,6 +89,15 @@ def test_the_short_form_is_of_the_digits_without_a_baseline():
     assert plan.order()[0].link.name in {"100 Mbit/s (tc tbf)", "an unshaped link"}
 
 
+def test_ours_may_have_channels_that_are_pruned_as_a_whole():
+    plan = make_plan("--channel-sparsity", "0.5", "--baselines", "")
+    assert [each.name for each in plan.configurations()] == ["vgg16-a0-b32-started", "vgg16-a125-b8-c50-started"]
+    assert plan.configurations()[1].source == plan.ours.name == "vgg16-a125-b8-c50"
+    for share in ("1", "-0.1", "half"):
+        with pytest.raises(SystemExit):
+            make_plan("--channel-sparsity", share)
+
+
 def test_another_cluster_is_refused_since_its_links_are_not_ours(tmp_path, capsys):
     with pytest.raises(PlanError, match="leave --context out"):
         make_plan("--context", "current")

@@ -211,7 +211,7 @@ def setting_of(configuration: Configuration) -> Setting:
 def name_setting(setting: Setting) -> str:
     """As the paper writes it; behind it the share of channels that is pruned as a whole, where there is one."""
     alpha, bits, *channels = setting
-    pruned = "".join(f", channels \N{MINUS SIGN}{share:.0%}" for share in channels)
+    pruned = "".join(f", channels \N{MINUS SIGN}{100 * share:g} %" for share in channels)
     return f"\N{GREEK SMALL LETTER ALPHA} {alpha:g}, b {bits}{pruned}"
 
 

@@ -81,7 +81,7 @@ def _render_targets_of(cells: Cells, ours: Configuration | None) -> str:
     ]
     head = [("", ["target", "reached", "wanted", "verdict"])]
     share = ours.channel_sparsity if ours else 0
-    pruned = f", {share:.0%} of its channels pruned," if share else ""
+    pruned = f", {100 * share:g} % of its channels pruned," if share else ""
     return render_table(f"VGG-16 at (1.25, 8){pruned} against TensorFlow float32 behind Flask", head, lines)
 
 

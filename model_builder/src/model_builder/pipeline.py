@@ -179,7 +179,10 @@ def _plan_interface(recipe: Recipe, given: Any, data: LabelledImages | None) -> 
 
 def _describe(recipe: Recipe, model: CompressedTraining, data: LabelledImages | None) -> str:
     network = f"{recipe.training.network_name}, {model.count_params():,} parameters"
-    rule = f"alpha {recipe.compression.alpha:g}, bits {recipe.compression.bits}, rule {recipe.compression.rule}"
+    compression = recipe.compression
+    rule = f"alpha {compression.alpha:g}, bits {compression.bits}, rule {compression.rule}"
+    if compression.channel_sparsity is not None:
+        rule += f", {100 * compression.channel_sparsity:g} % of the channels pruned"
     images = f"{data.facts.training_images:,} images of {data.facts.name}" if data else "no data: 0 epochs, untrained"
     return f"{network}; {rule}; {images}"
 

@@ -35,6 +35,7 @@ def _path(*keys: str) -> Callable[[Object], float | None]:
 _LINES: Final = (
     ("alpha", _path("spec", "compression", "alpha"), ""),
     ("bits", _path("spec", "compression", "bits"), ""),
+    ("channels pruned", _path("spec", "compression", "channelSparsity"), ""),
     ("artifact", _path("status", "artifact", "sizeBytes"), "bytes"),
     ("bits a weight", _path("status", "artifact", "bitsPerWeight"), ""),
     ("zeros", _path("status", "artifact", "sparsityPercent"), "%"),
@@ -48,7 +49,7 @@ _LINES: Final = (
     ("requests measured", _path("status", "kpis", "requests"), ""),
     ("pods ready", _path("status", "serving", "readyReplicas"), ""),
 )
-_CHOSEN: Final = frozenset({"alpha", "bits"})
+_CHOSEN: Final = frozenset({"alpha", "bits", "channels pruned"})
 _LEAST_REQUESTS: Final = 1000
 
 

@@ -47,7 +47,10 @@ def format_wanted(body: Object) -> str:
     if compression:
         bits = compression.get("bits")
         stored = "not quantised" if bits == 32 else f"{bits} bits"
-        parts.append(f"alpha {format_number(compression.get('alpha'))}, {stored}, {compression.get('rule', 'Floor')}")
+        pruned = compression.get("channelSparsity")
+        channels = f", {format_number(100 * pruned)} % of the channels pruned" if pruned else ""
+        rule = compression.get("rule", "Floor")
+        parts.append(f"alpha {format_number(compression.get('alpha'))}, {stored}, {rule}{channels}")
     training, model, artifact = (source.get(kind) or {} for kind in ("training", "model", "artifact"))
     if training:
         parts.append(

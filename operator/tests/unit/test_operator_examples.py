@@ -58,6 +58,12 @@ EXAMPLES = [
         VGG16,
         "sha256:dacb31dd81822dff9a6f28be589f65f78d457f244f3d26c17c683d2c17ffd425",
     ),
+    (
+        "vgg16-strong-a125-b8-c50",
+        {"alpha": 1.25, "bits": 8, "rule": "Shadow", "channelSparsity": 0.5},
+        VGG16 | {"recipe": "Strong", "precision": "BFloat16", "epochs": 160, "batchSize": 128, "learningRate": 0.005},
+        "sha256:9c0ebd8c20050ad69d2729077fa780e970b5d40075a0fad4dfba0e4b78603b36",
+    ),
 ]
 TRAINED = [name for name, *_ in EXAMPLES]
 NAMES = sorted([*TRAINED, "known-artifact", "own-model"])

@@ -89,6 +89,14 @@ def test_a_given_artifact_and_an_own_model_are_named():
     assert "alpha 0, not quantised, Floor; of s3://b/mine.keras" in tree(ModelFacts(own))
 
 
+def test_channels_that_are_pruned_as_a_whole_are_told():
+    half = {"alpha": 1.25, "bits": 8, "rule": "Shadow", "channelSparsity": 0.5}
+    pruned = model("half", spec={"compression": half, "source": {"model": {"uri": "s3://b/mine.keras"}}})
+    assert "alpha 1.25, 8 bits, Shadow, 50 % of the channels pruned; of s3://b" in tree(ModelFacts(pruned))
+    rows = [line.split() for line in format_comparison(pruned, model("whole")).splitlines()]
+    assert ["channels", "pruned", "0.5", "-"] in rows
+
+
 def test_colours_are_put_around_words():
     text = format_tree(served(), NOW, Paint(colours=True))
     assert text.startswith("press/digits: \033[32mready\033[0m (Serving)")

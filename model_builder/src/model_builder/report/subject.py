@@ -69,11 +69,14 @@ class Subject:
 
     @property
     def setting(self) -> str:
-        """Alpha, bits and rule."""
+        """Alpha, bits and rule, and the share of channels that is pruned as a whole, where there is one."""
         rule = self.made.recipe.compression
         if not rule.compresses:
             return "uncompressed"
-        return f"alpha {rule.alpha:g}, b {rule.bits}, {rule.rule}"
+        channels = (
+            "" if rule.channel_sparsity is None else f", channels \N{MINUS SIGN}{100 * rule.channel_sparsity:g} %"
+        )
+        return f"alpha {rule.alpha:g}, b {rule.bits}, {rule.rule}{channels}"
 
     @property
     def comparable(self) -> bool:

@@ -119,7 +119,7 @@ def render_best(records: Sequence[RunRecord], diverged: Sequence[DivergedRun] = 
     )
     whole = (*plain.get((0.0, NOT_QUANTISED)), None)[0]
     rows = [_render_best_row(setting, plain, "none", whole) for setting in BEST_SETTINGS]
-    share = f"{BEST_CHANNEL_SPARSITY:.0%}"
+    share = f"{100 * BEST_CHANNEL_SPARSITY:g} %"
     return format_table(head, [*rows, _render_best_row(BEST_CHANNEL_SETTING, structured, share, whole)])
 
 
