@@ -223,9 +223,9 @@ def name_configuration(configuration: Configuration) -> str:
 
 
 def name_briefly(configuration: Configuration) -> str:
-    """For the side of a picture."""
+    """For the side of a picture, where there is no room for words."""
     if configuration.kind == "modelpress":
-        return name_configuration(configuration)
+        return name_configuration(configuration).replace("channels ", "c ")
     return {"flask": "Flask", "tensorflow-serving": "TF Serving"}[configuration.kind]
 
 

@@ -34,7 +34,7 @@ def draw_sizes(theme: Theme, made: Sequence[Configuration]) -> bytes:
                 axis, f"ours, {name_briefly(each)}", place, colour_of(theme, each, made), (_ABOVE, _BELOW)[number % 2]
             )
         low, high = axis.get_xlim()
-        axis.set_xlim(low * 0.6, high * 1.6)
+        axis.set_xlim(low * 0.4, high * 1.6)
         axis.xaxis.set_major_formatter(format_plain)
         axis.set(xlabel="size of the file, MB (log); squares: the paper", ylabel="accuracy on the test images, %")
         axis.margins(y=0.12)
