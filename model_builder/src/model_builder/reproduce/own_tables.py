@@ -114,7 +114,7 @@ def render_best(records: Sequence[RunRecord], diverged: Sequence[DivergedRun] = 
         "ratio to float32",
     )
     plain, structured = (
-        fill_cells(*(_with_channel_sparsity(runs, share) for runs in (records, diverged)))
+        fill_cells(_with_channel_sparsity(records, share), _with_channel_sparsity(diverged, share))
         for share in (None, BEST_CHANNEL_SPARSITY)
     )
     whole = (*plain.get((0.0, NOT_QUANTISED)), None)[0]
