@@ -8,7 +8,7 @@ import pytest
 import yaml
 from cluster.processes import ClusterError
 from demo_cluster.installation import RELEASE, SYSTEM_NAMESPACE
-from demo_cluster.loading import Load, ask_once, write_body
+from demo_cluster.loading import Load, ask_once, list_failures, write_body
 from images.steps import tell_on_stderr
 
 from adapter.programs import MODULE
@@ -135,7 +135,7 @@ def test_replicas_follow_requests_a_pod_and_come_back(served, digit_pictures, tm
         load.stop()
     print(f"requests a second by pod {told}, p95 {slowest} ms; load: {load.latest()}")
     assert 0 < slowest < 10_000
-    assert load.latest()["targets"][0]["failures"] == {}
+    assert list_failures(load.latest()["targets"][0]) == {}
     models.node.wait_until(lambda: ready_pods(models), lambda count: count == 1, 240, "one pod again")
 
 

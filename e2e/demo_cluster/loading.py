@@ -106,6 +106,21 @@ class Load:
         self._errors.close()
 
 
+def list_failures(told: Mapping[str, Any], most_refused: float = 0.01) -> dict[str, int]:
+    """What failed of a target, by its reason; none where a server told few clients to come again.
+
+    A machine that stands still for seconds has more waiting afterwards than is answered in time, and 429 says so.
+
+    Args:
+        told: a target of the generator's last line.
+        most_refused: of its requests, 0..1; more of 429 are failures like any other.
+    """
+    failures: dict[str, int] = dict(told["failures"])
+    refused = failures.pop("HTTP 429", 0)
+    requests = told["ok"] + refused + sum(failures.values())
+    return failures | ({"HTTP 429": refused} if refused > most_refused * requests else {})
+
+
 def write_body(pictures: Pictures, target: Path) -> Path:
     """A REST request with the first picture."""
     target.parent.mkdir(parents=True, exist_ok=True)

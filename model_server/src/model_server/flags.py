@@ -33,6 +33,12 @@ ACTING = (
     ),
     Flag("rest_api_num_threads", "int32", None, "predictions over REST that run at once; 4 for each processor"),
     Flag("rest_api_timeout_in_ms", "int32", 30000, "how long a REST prediction may wait for its turn"),
+    Flag(
+        "rest_api_longest_wait_in_ms",
+        "int32",
+        5000,
+        "where over 16 wait for each thread, REST predictions that would wait longer are refused (Modelpress only)",
+    ),
     Flag("rest_api_enable_cors_support", "bool", False, "allow browsers of any origin"),
     Flag("grpc_max_threads", "int32", None, "predictions over gRPC at once; 4 for each processor, at least 64"),
     Flag("grpc_channel_arguments", "string", "", "key=value,key=value for the gRPC server"),

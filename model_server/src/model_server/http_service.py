@@ -1,6 +1,7 @@
 """The HTTP server: an event loop on a thread of its own, with predictions on a bounded number of worker threads."""
 
 import asyncio
+import http
 import queue
 import socket
 import threading
@@ -9,6 +10,7 @@ from concurrent.futures import Future
 from typing import TypeAlias
 
 from model_server.access_log import AccessLog
+from model_server.admission import Admission
 from model_server.errors import ResourceExhaustedError, StartupError
 from model_server.http_connection import Connection
 from model_server.memory_limit import RequestLimits
@@ -17,7 +19,7 @@ from model_server.rest_routes import CORS_HEADERS, PREDICTION_PATH, RestRequest,
 from model_server.turns import ElsewhereError, Turns
 from model_server.wire_rest import format_error
 
-# Beyond so many waiting requests for each thread, more would only wait past their time.
+# So many may wait for each thread, whatever they take.
 WAITING_PER_THREAD = 16
 # Clients keep connections for minutes; a server that closes them first loses requests that are just being sent.
 IDLE_SECONDS = 620.0
@@ -52,6 +54,7 @@ class HttpService:
         # One thread for all of them: each takes many times its size while it is read, and seconds of the processor.
         self._large_jobs: Jobs = queue.SimpleQueue()
         self._under_way = 0
+        self._admission = Admission(settings.threads * (1 + WAITING_PER_THREAD), settings.longest_wait_seconds)
         self._turns = Turns(lambda: routes.busy, enabled=settings.inline)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -147,8 +150,10 @@ class HttpService:
             self._finish(request, connection, self._routes.answer(request))
             return
         waiting = self._under_way + len(self._turns)
-        if waiting >= self._settings.threads * (1 + WAITING_PER_THREAD):
-            error = ResourceExhaustedError(f"{waiting} requests are waiting: send fewer at once.")
+        if not self._admission.admits(waiting):
+            seconds = self._admission.estimate_seconds(waiting)
+            behind = "" if seconds is None else f", and one more would be answered in {seconds:.1f} s"
+            error = ResourceExhaustedError(f"{waiting} requests are waiting{behind}: send fewer at once.")
             self._finish(request, connection, RestResponse(error.http, format_error(str(error))))
         elif not self._under_way and not request.gzipped and self._turns.suit(len(request.body)):
             self._offer(request, connection)
@@ -171,7 +176,7 @@ class HttpService:
             except ElsewhereError:
                 self._hand_over(request, connection, large=True)
             else:
-                self._finish(request, connection, response)
+                self._finish_prediction(request, connection, response)
 
         try:
             self._turns.offer(run, lambda: self._hand_over(request, connection))
@@ -219,6 +224,11 @@ class HttpService:
 
     def _end(self, request: RestRequest, connection: Connection, response: RestResponse) -> None:
         self._under_way -= 1
+        self._finish_prediction(request, connection, response)
+
+    def _finish_prediction(self, request: RestRequest, connection: Connection, response: RestResponse) -> None:
+        if response.status == http.HTTPStatus.OK:
+            self._admission.note_answer(request.arrived_seconds, time.perf_counter())
         self._finish(request, connection, response)
 
     def _finish(self, request: RestRequest, connection: Connection, response: RestResponse) -> None:

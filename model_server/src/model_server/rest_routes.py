@@ -87,6 +87,8 @@ class RestSettings:
     cors: bool
     # Whether a prediction that nobody else stands in the way of is run where it arrives; right for one interpreter.
     inline: bool = False
+    # One that would be answered later than this is refused, where more than a few wait.
+    longest_wait_seconds: float = 5.0
 
 
 class RestRoutes:

@@ -91,6 +91,7 @@ def load_settings(given: Mapping[str, Value], processors: int) -> Settings:
         metrics_path,
         values.truth("rest_api_enable_cors_support"),
         inline,
+        values.number("rest_api_longest_wait_in_ms") / 1e3,
     )
     loading = _plan_loading(values, processors)
     return Settings(

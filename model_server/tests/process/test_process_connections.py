@@ -155,28 +155,38 @@ def test_a_client_that_vanishes_costs_no_answer_to_others(server, wait_until):
     assert "Traceback" not in server.log()
 
 
+def ask_together(server, count, rows):
+    """The statuses of so many requests that are sent at once; health is answered meanwhile."""
+    body = json.dumps({"instances": np.ones((rows, 1)).tolist()}).encode()
+    statuses = []
+    connections = [connect(server) for _ in range(count)]
+    for connection in connections:
+        connection.sendall(head(body) + body)
+    assert server.http("/healthz")[0] == 200
+    for connection in connections:
+        with connection:
+            statuses.append(int(read_until(connection, b"\r\n\r\n").split()[1]))
+    return statuses
+
+
 @pytest.mark.parametrize(("pools", "rows"), [(1, 8_000), (2, 20_000)])
-def test_more_than_the_threads_take_is_refused_and_health_still_answers(
+def test_more_than_would_be_answered_in_time_is_refused_and_health_still_answers(
     start_server, add_version, wait_until, pools, rows
 ):
     add_version("half_plus_two", 1)
-    server = start_server("--rest_api_num_threads=1", f"--num_tflite_pools={pools}")
-    body = json.dumps({"instances": np.ones((rows, 1)).tolist()}).encode()
-    statuses = set()
-
-    def ask_together():
-        connections = [connect(server) for _ in range(40)]
-        for connection in connections:
-            connection.sendall(head(body) + body)
-        assert server.http("/healthz")[0] == 200
-        for connection in connections:
-            with connection:
-                statuses.add(int(read_until(connection, b"\r\n\r\n").split()[1]))
-        return statuses == {200, 429}
-
-    wait_until(ask_together)
-    assert statuses == {200, 429}
+    flags = ("--rest_api_num_threads=1", f"--num_tflite_pools={pools}", "--rest_api_longest_wait_in_ms=10")
+    server = start_server(*flags)
+    wait_until(lambda: set(ask_together(server, 40, rows)) == {200, 429})
     assert server.predict({"instances": [2]}) == (200, {"predictions": [3.0]})
+
+
+@pytest.mark.parametrize("pools", [1, 2])
+def test_a_crowd_that_is_answered_soon_is_not_refused(start_server, add_version, pools):
+    add_version("half_plus_two", 1)
+    flags = ("--rest_api_num_threads=1", f"--num_tflite_pools={pools}", "--rest_api_longest_wait_in_ms=60000")
+    server = start_server(*flags)
+    assert server.predict({"instances": [2]}) == (200, {"predictions": [3.0]})
+    assert ask_together(server, 80, 2_000) == [200] * 80
 
 
 def test_the_access_log_has_a_line_of_json_for_each_request(start_server, add_version, wait_until):
