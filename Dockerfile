@@ -39,6 +39,14 @@ RUN printf '%s\n' \
       'cd / && find opt/modelpress/venv -cnewer /stamp ! -type d ! -name .lock > /newer' \
       'mkdir /code && tar -cf /newer.tar -T /newer && tar -xf /newer.tar -C /code' \
       > /usr/local/bin/copy-newer && chmod 755 /usr/local/bin/copy-newer
+# Of Python's own modules too: python:slim comes without, and where a base's files have all one date what there is counts
+# as stale. On a read-only root they would be compiled at every start. Not by date, which no copy can change then.
+RUN library=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))') \
+    && find "$library" -name '*.pyc' -not -path '*-packages/*' -delete \
+    && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+      -x '/(test|tests|idlelib|lib2to3|ensurepip|tkinter|turtledemo|pydoc_data|[a-z]+-packages)/' "$library" \
+    && mkdir /bytecode \
+    && find "$library" -name '*.pyc' -not -path '*-packages/*' -print0 | tar -cf - --null -T - 2>/dev/null | tar -xf - -C /bytecode
 # python:slim has ensurepip; Debian's python3 leaves it to another package. No final image needs it, nor `strip`.
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils \
     && { python3 -c 'import ensurepip' 2>/dev/null || apt-get install -y -qq --no-install-recommends python3-venv; }
@@ -126,6 +134,7 @@ ENV HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     TMPDIR=/tmp
 COPY LICENSE NOTICE /opt/modelpress/
+COPY --from=tools /bytecode/ /
 COPY --from=builder-dependencies /opt/modelpress/venv /opt/modelpress/venv
 COPY --from=builder-code /code/ /
 USER 65532:65532
@@ -143,6 +152,7 @@ ENV HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     TMPDIR=/tmp
 COPY LICENSE NOTICE /opt/modelpress/
+COPY --from=tools /bytecode/ /
 COPY --from=server-dependencies /files/ /
 COPY --from=server-dependencies /opt/modelpress/venv /opt/modelpress/venv
 COPY --from=server-code /code/ /
@@ -160,6 +170,7 @@ ENV HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     TMPDIR=/tmp
 COPY LICENSE NOTICE /opt/modelpress/
+COPY --from=tools /bytecode/ /
 COPY --from=operator-dependencies /opt/modelpress/venv /opt/modelpress/venv
 COPY --from=operator-code /code/ /
 EXPOSE 8080 8081
@@ -176,6 +187,7 @@ ENV HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     TMPDIR=/tmp
 COPY LICENSE NOTICE /opt/modelpress/
+COPY --from=tools /bytecode/ /
 COPY --from=builder-dependencies /opt/modelpress/venv /opt/modelpress/venv
 COPY --from=flask-dependencies /code/ /
 COPY e2e/load/flask_baseline /opt/modelpress/flask_baseline
@@ -207,6 +219,7 @@ RUN mkdir -p /usr/share/man/man1 \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends default-jre-headless \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 COPY LICENSE NOTICE /opt/modelpress/
+COPY --from=tools /bytecode/ /
 COPY --from=generator-dependencies /opt/modelpress/venv /opt/modelpress/venv
 COPY --from=jmeter / /opt/modelpress/jmeter
 COPY model_server/src/model_server/__init__.py /opt/modelpress/modules/model_server/

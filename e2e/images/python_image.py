@@ -16,6 +16,8 @@ REMOVED = (
     "debootstrap",
     "etc/hostname",
     "etc/resolv.conf",
+    # stale with every file's date the same; the images bring their own
+    "usr/lib/python3*/**/__pycache__",
     "usr/share/info/*",
     "usr/share/locale/*",
     "usr/share/man/*",
@@ -44,7 +46,7 @@ def write_python_image(buildah: Buildah, name: str) -> None:
         debootstrap = ["debootstrap", "--variant=minbase", f"--include={packages}", SUITE, str(root)]
         buildah.steps.run("Debian base", [*apart, *debootstrap])
         for pattern in REMOVED:
-            for path in root.glob(pattern):
+            for path in list(root.glob(pattern)):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         buildah.steps.run("Debian base archive", [*_TAR, "-C", root, "-cf", archive, "."])
         container = buildah.read("from", "scratch")

@@ -113,6 +113,17 @@ def test_byte_code_is_that_of_its_source_and_readable_by_anyone(target, request)
         assert compiled.stat().st_mode & 0o004
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_nothing_is_compiled_at_a_start(target, request, tmp_path):
+    root = request.getfixturevalue(f"{target}_root")
+    script = f"import http.server, typing, ssl, model_artifact, model_{target}"
+    done = run_to_end(root.bundle(tmp_path, ["-v", "-c", script], {}, entrypoint=[PYTHON]))
+    assert done.returncode == 0, done.stderr
+    loaded = [line for line in done.stderr.splitlines() if line.startswith("# code object from")]
+    assert any("typing" in line for line in loaded)
+    assert [line for line in loaded if not line.endswith(".pyc'")] == []
+
+
 def test_every_file_of_the_server_is_owned_by_root_and_written_by_nobody_else(server_root):
     loose = [
         path
