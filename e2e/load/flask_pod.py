@@ -50,9 +50,8 @@ def render_flask(
             "command": [PYTHON, APPLICATION],
             "args": [f"--name={name}", f"--folder={version}", f"--threads={threads}", f"--server={server}"],
             "ports": [{"name": "http", "containerPort": FLASK_PORT, "protocol": "TCP"}],
-            "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": 300, "timeoutSeconds": 5},
-            "readinessProbe": {**probe, "periodSeconds": 5, "timeoutSeconds": 5},
-            "livenessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 10},
+            "readinessProbe": {**probe, "periodSeconds": 1, "failureThreshold": 15, "timeoutSeconds": 5},
+            "livenessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 10, "initialDelaySeconds": 120},
             "volumeMounts": [
                 {"name": "model", "mountPath": "/models", "readOnly": True},
                 {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own

@@ -189,7 +189,9 @@ def test_it_comes_with_the_next_change_whole():
     (deployment,) = plan(known.model, observation, settings, known.now).apply
     start = find_start(deployment)
     assert start == choose_start(known.model, settings)
-    assert (start.excluded, start.probe_seconds) == (("variables",), 1)
+    assert start == Start(start.unpack_image, ("variables",))
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert "startupProbe" not in server
     other = known.settings.model_copy(update={"server_image": "tensorflow/serving:2.21.0"})
     (deployment,) = plan(known.model, observation, other, known.now).apply
     assert find_start(deployment).excluded == ()

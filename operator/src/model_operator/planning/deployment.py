@@ -189,9 +189,7 @@ def _render_server(model: CompressedModel, settings: Settings, start: Start) -> 
 def _render_probes(name: str, start: Start) -> dict[str, Any]:
     status = {"httpGet": {"path": f"/v1/models/{name}", "port": "http"}}
     return {
-        "startupProbe": {**status, **start.probe},
-        "readinessProbe": {**status, "periodSeconds": 5},
-        "livenessProbe": {"tcpSocket": {"port": "grpc"}, "periodSeconds": 10},
+        **start.render_probes(status),
         # Endpoints go before the server does, so that no request meets a closed port.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", "5"]}}},
     }
