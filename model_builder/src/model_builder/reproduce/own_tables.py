@@ -16,7 +16,7 @@ from model_builder.reproduce.rows import (
     tell_diverged,
 )
 from model_builder.reproduce.studies import (
-    BEST_CHANNEL_SETTING,
+    BEST_CHANNEL_SETTINGS,
     BEST_CHANNEL_SPARSITY,
     BEST_SETTINGS,
     QUICK_LEARNING_RATE,
@@ -120,7 +120,9 @@ def render_best(records: Sequence[RunRecord], diverged: Sequence[DivergedRun] = 
     whole = (*plain.get((0.0, NOT_QUANTISED)), None)[0]
     rows = [_render_best_row(setting, plain, "none", whole) for setting in BEST_SETTINGS]
     share = f"{100 * BEST_CHANNEL_SPARSITY:g} %"
-    return format_table(head, [*rows, _render_best_row(BEST_CHANNEL_SETTING, structured, share, whole)])
+    return format_table(
+        head, rows + [_render_best_row(each, structured, share, whole) for each in BEST_CHANNEL_SETTINGS]
+    )
 
 
 def _with_channel_sparsity(runs: Sequence[AnyKind], share: float | None) -> list[AnyKind]:
