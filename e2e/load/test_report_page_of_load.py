@@ -258,7 +258,25 @@ def test_targets_stand_against_flask(results):
     reached, wanted, verdict = told["Memory, times less | N = 75, REST by JMeter"]
     assert (wanted, verdict) == ("at least 6x | aim 8x, paper 1.71x", "met")
     assert 11 < float(reached.split("x")[0]) < 11.3
-    assert told["Failed requests, all of ours | N = 250, gRPC by the Python generator"][2] == "met"
+    assert told["Failed requests | N = 250, gRPC by the Python generator"][2] == "met"
+    assert told["Failed requests, all of ours | N = 250, gRPC by the Python generator"][2] == "stated"
+
+
+def test_what_others_failed_is_told_beside_what_is_judged(results):
+    made = results()
+    runs = [
+        run.model_copy(update={"failures": {"429": 3}}) if run.configuration == "vgg16-a0-b32" else run
+        for run in made.runs
+    ]
+    page = render_page(made.model_copy(update={"runs": runs}), {})
+    rows = read_tables(page)["VGG-16 at (1.25, 8) against TensorFlow float32 behind Flask"][0]
+    told = {row[0]: row[1:] for row in rows}
+    under = "N = 75, REST by JMeter"
+    assert told[f"Failed requests | {under}"][0].startswith("0 |")
+    assert told[f"Failed requests | {under}"][2] == "met"
+    counted = [run for run in runs if run.void is None and (run.profile, run.protocol) == ("n75", "rest")]
+    failed = sum(sum(run.failures.values()) for run in counted)
+    assert told[f"Failed requests, all of ours | {under}"][0].startswith(f"{failed} |")
 
 
 def test_pruned_channels_have_a_row_and_targets_of_their_own(results):

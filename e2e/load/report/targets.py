@@ -3,7 +3,7 @@
 Where channels were pruned as a whole at (1.25, 8), that configuration has a table of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from load.report import paper
@@ -76,7 +76,7 @@ def _render_targets_of(cells: Cells, ours: Configuration | None) -> str:
         *_compare_at_equal_rate(cells, ours),
         _compare_size(cells, ours),
         _tell_saved_model(cells, ours),
-        *_count_failures(cells),
+        *_count_failures(cells, ours),
         *_tell_saturation(cells, ours),
     ]
     head = [("", ["target", "reached", "wanted", "verdict"])]
@@ -202,21 +202,30 @@ def _tell_saved_model(cells: Cells, ours: Configuration | None) -> list[Cell]:
     ]
 
 
-def _count_failures(cells: Cells) -> Iterator[list[Cell]]:
-    """Of all our configurations of the network, by profile and way."""
+def _count_failures(cells: Cells, ours: Configuration | None) -> Iterator[list[Cell]]:
+    """By profile and way, of the configuration that is judged; beside it, of all of the network that are ours."""
     rows = list_rows(cells.results, paper.NETWORK)
-    ours = [row.configuration for row in rows if row.configuration and row.setting is not None]
+    every = [row.configuration for row in rows if row.configuration and row.setting is not None]
     for profile in cells.results.profiles:
         for way in cells.ways:
-            counts = [cells.failures(made.name, Condition(profile.name, way)) for made in ours]
-            failed, requests = (sum(numbers) for numbers in zip(*counts, strict=True)) if counts else (0, 0)
-            met = not failed
-            yield [
-                Cell("Failed requests, all of ours", f"{name_profile(profile)}, {way.name}", "text"),
-                Cell(f"{failed:,}", f"of {requests:,}", "strong") if requests else MISSING,
-                Cell("none", kind="text"),
-                Cell("met" if met else "missed", kind="good" if met else "bad") if requests else MISSING,
-            ]
+            condition, under = Condition(profile.name, way), f"{name_profile(profile)}, {way.name}"
+            failed, requests = _sum_failures(cells, [ours] if ours else [], condition)
+            told, met = _tell_failures(failed, requests), not failed
+            verdict = Cell("met" if met else "missed", kind="good" if met else "bad") if requests else MISSING
+            yield [Cell("Failed requests", under, "text"), told, Cell("none", kind="text"), verdict]
+            told = _tell_failures(*_sum_failures(cells, every, condition))
+            stated = Cell("stated", kind="text")
+            yield [Cell("Failed requests, all of ours", under, "text"), told, stated, stated if requests else MISSING]
+
+
+def _sum_failures(cells: Cells, made: Sequence[Configuration], condition: Condition) -> tuple[int, int]:
+    """Failed requests, and all."""
+    counts = [cells.failures(each.name, condition) for each in made]
+    return sum(failed for failed, _ in counts), sum(requests for _, requests in counts)
+
+
+def _tell_failures(failed: int, requests: int) -> Cell:
+    return Cell(f"{failed:,}", f"of {requests:,}", "strong") if requests else MISSING
 
 
 def _tell_saturation(cells: Cells, ours: Configuration | None) -> Iterator[list[Cell]]:
