@@ -56,6 +56,8 @@ class ArtifactSummary(Handover):
     alpha: float | None = None
     bits: int | None = None
     rule: Rule | None = None
+    channel_sparsity: float | None = None
+    """Share of each hidden layer's channels that were pruned as a whole."""
     trained: bool = False
     """False when the training that the recipe asks for was not done in full."""
     quality: QualitySummary | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from kubectl_cmod.facts import find_compression
 from kubectl_cmod.words import format_number, format_ratio, format_table
 
 Object = Mapping[str, Any]
@@ -32,10 +33,18 @@ def _path(*keys: str) -> Callable[[Object], float | None]:
     return read
 
 
+def _compression(key: str) -> Callable[[Object], float | None]:
+    def read(body: Object) -> float | None:
+        found = find_compression(body).get(key)
+        return None if found is None else float(found)
+
+    return read
+
+
 _LINES: Final = (
-    ("alpha", _path("spec", "compression", "alpha"), ""),
-    ("bits", _path("spec", "compression", "bits"), ""),
-    ("channels pruned", _path("spec", "compression", "channelSparsity"), ""),
+    ("alpha", _compression("alpha"), ""),
+    ("bits", _compression("bits"), ""),
+    ("channels pruned", _compression("channelSparsity"), ""),
     ("artifact", _path("status", "artifact", "sizeBytes"), "bytes"),
     ("bits a weight", _path("status", "artifact", "bitsPerWeight"), ""),
     ("zeros", _path("status", "artifact", "sparsityPercent"), "%"),

@@ -52,6 +52,14 @@ def find_condition(body: Object, kind: str) -> Object:
     return found
 
 
+def find_compression(body: Object) -> Object:
+    """What the spec says of it, or the artifact that the spec names; empty where neither does."""
+    found: Object = next(
+        (each for part in ("spec", "status") if (each := (body.get(part) or {}).get("compression"))), {}
+    )
+    return found
+
+
 def read_model(kubectl: Kubectl, name: str) -> ModelFacts:
     """The model and all that belongs to it.
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from kubectl_cmod.facts import ModelFacts, find_condition
+from kubectl_cmod.facts import ModelFacts, find_compression, find_condition
 from kubectl_cmod.words import format_number, format_ratio, format_seconds
 from model_operator import names
 from model_operator.container_status import find_status, parse_trouble
@@ -40,9 +40,8 @@ def is_current(facts: ModelFacts) -> bool:
 
 
 def format_wanted(body: Object) -> str:
-    """What the spec asks for."""
-    spec = body.get("spec") or {}
-    compression, source = spec.get("compression") or {}, spec.get("source") or {}
+    """What the spec asks for; of an artifact that it names, what that one tells."""
+    compression, source = find_compression(body), (body.get("spec") or {}).get("source") or {}
     parts = []
     if compression:
         bits = compression.get("bits")

@@ -112,6 +112,7 @@ def test_the_reference_has_a_table_for_each_object():
         "`spec.rollout`",
         "`status`",
         "`status.conditions[]`",
+        "`status.compression`",
         "`status.build`",
         "`status.artifact`",
         "`status.artifact.quality`",

@@ -97,6 +97,17 @@ def test_channels_that_are_pruned_as_a_whole_are_told():
     assert ["channels", "pruned", "0.5", "-"] in rows
 
 
+def test_a_given_artifact_tells_how_it_is_compressed():
+    told = {"alpha": 1.25, "bits": 8, "rule": "Shadow", "channelSparsity": 0.5}
+    artifact = {"uri": "file://vgg16.zip", "digest": "sha256:" + 64 * "a"}
+    given = model("given")
+    given["spec"] = {"source": {"artifact": artifact}}
+    given["status"] = {**given.get("status", {}), "compression": told}
+    assert "alpha 1.25, 8 bits, Shadow, 50 % of the channels pruned; file://vgg16.zip" in tree(ModelFacts(given))
+    rows = [line.split() for line in format_comparison(given, model("whole")).splitlines()]
+    assert ["bits", "8", "-"] in rows
+
+
 def test_colours_are_put_around_words():
     text = format_tree(served(), NOW, Paint(colours=True))
     assert text.startswith("press/digits: \033[32mready\033[0m (Serving)")

@@ -26,8 +26,8 @@ _WIDE = 1
 # Name, type, JSON path, what it is, and the priority of what is printed with -o wide only.
 _PRINTER_COLUMNS = (
     ("READY", "string", f"{_READY}.status", "Whether what is wanted is what is served.", 0),
-    ("ALPHA", "number", ".spec.compression.alpha", "Pruning strength.", 0),
-    ("BITS", "integer", ".spec.compression.bits", "Bits of a weight's code.", 0),
+    ("ALPHA", "number", ".status.compression.alpha", "Pruning strength.", 0),
+    ("BITS", "integer", ".status.compression.bits", "Bits of a weight's code.", 0),
     ("SIZE", "string", ".status.artifact.size", "Size of the artifact.", 0),
     ("RATIO", "number", ".status.artifact.ratio", "How many times smaller it is than its baseline.", 0),
     ("QUALITY", "number", ".status.artifact.quality.value", "Quality, by the metric of spec.objectives.quality.", 0),
@@ -36,7 +36,7 @@ _PRINTER_COLUMNS = (
     ("MIB", "number", f"{_KPIS}.memoryMebibytes", "MiB that a pod uses.", 0),
     ("REPLICAS", "integer", ".status.serving.replicas", "Pods that exist.", 0),
     ("AGE", "date", ".metadata.creationTimestamp", "Time since the model was created.", 0),
-    ("RULE", "string", ".spec.compression.rule", "How a weight becomes a code.", _WIDE),
+    ("RULE", "string", ".status.compression.rule", "How a weight becomes a code.", _WIDE),
     ("REVISION", "string", ".status.serving.revision", "The artifact that answers.", _WIDE),
     ("DIGEST", "string", ".status.artifact.digest", "Content digest of the artifact of the spec.", _WIDE),
     ("REASON", "string", f"{_READY}.reason", "Why it is ready or is not.", _WIDE),

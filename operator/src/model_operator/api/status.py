@@ -105,6 +105,19 @@ class QualityStatus(StatusObject):
     """Every metric that was measured when it was built; absent where that was one."""
 
 
+class CompressionStatus(StatusObject):
+    """How the weights are compressed: as the spec says, or as the artifact that it names tells."""
+
+    alpha: float | None = None
+    """Pruning strength."""
+    bits: int | None = None
+    """Bits of a weight's code; 32 is not quantised."""
+    rule: str | None = None
+    """How a weight became a code."""
+    channel_sparsity: float | None = None
+    """Share of each hidden layer's channels that are pruned as a whole; absent: none."""
+
+
 class ArtifactStatus(StatusObject):
     """The artifact of the spec."""
 
@@ -227,6 +240,7 @@ class CompressedModelStatus(StatusObject):
         Field(strict=False, json_schema_extra={LIST_TYPE: "map", LIST_MAP_KEYS: ["type"]}),
     ] = ()
     """How the model stands, one entry for each type."""
+    compression: CompressionStatus | None = None
     build: BuildStatus | None = None
     artifact: ArtifactStatus | None = None
     serving: ServingStatus | None = None

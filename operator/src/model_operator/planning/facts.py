@@ -8,6 +8,7 @@ from model_operator.api.status import (
     ArtifactStatus,
     BuildStatus,
     CompressedModelStatus,
+    CompressionStatus,
     KpiStatus,
     QualityStatus,
     ServingStatus,
@@ -61,6 +62,22 @@ def _keep_build(recipe_digest: str, previous: CompressedModelStatus | None) -> B
         started_at=known.started_at,
         finished_at=known.finished_at,
     )
+
+
+def render_compression(
+    model: CompressedModel, artifact: Artifact | None, previous: CompressedModelStatus | None
+) -> CompressionStatus | None:
+    """What the spec asks for; of a given artifact, what it tells, which stays when the pod that told it is gone."""
+    told = model.spec.compression or (artifact.summary if artifact is not None else None)
+    if told is not None:
+        found = CompressionStatus(
+            alpha=told.alpha, bits=told.bits, rule=told.rule, channel_sparsity=told.channel_sparsity
+        )
+        return found if found != CompressionStatus() else None
+    known = previous.artifact if previous is not None else None
+    if previous is None or known is None or artifact is None:
+        return None
+    return previous.compression if (known.uri, known.digest) == (artifact.uri, artifact.digest) else None
 
 
 def render_artifact(

@@ -9,7 +9,13 @@ from model_operator.observation import Observation
 from model_operator.planning.artifact import WAITING_SECONDS, ArtifactDecision
 from model_operator.planning.build_log import render_build_logs
 from model_operator.planning.decision import Plan
-from model_operator.planning.facts import render_artifact, render_build, render_kpis, render_serving
+from model_operator.planning.facts import (
+    render_artifact,
+    render_build,
+    render_compression,
+    render_kpis,
+    render_serving,
+)
 from model_operator.planning.hindered import plan_invalid, plan_unseen
 from model_operator.planning.history import render_history
 from model_operator.planning.leaving import plan_leaving
@@ -92,6 +98,7 @@ def _render_status(
     status = CompressedModelStatus(
         observed_generation=observation.generation,
         conditions=render_conditions(verdicts, previous, observation.generation, now),
+        compression=render_compression(model, artifact.artifact, previous),
         build=render_build(model, artifact.attempt, previous),
         artifact=facts,
         serving=serving,
