@@ -105,7 +105,8 @@ def test_a_given_artifact_tells_how_it_is_compressed():
     given["status"] = {**given.get("status", {}), "compression": told}
     assert "alpha 1.25, 8 bits, Shadow, 50 % of the channels pruned; file://vgg16.zip" in tree(ModelFacts(given))
     rows = [line.split() for line in format_comparison(given, model("whole")).splitlines()]
-    assert ["bits", "8", "-"] in rows
+    assert ["bits", "8", "8"] in rows
+    assert ["channels", "pruned", "0.5", "-"] in rows
 
 
 def test_colours_are_put_around_words():
