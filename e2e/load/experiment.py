@@ -197,10 +197,16 @@ def open_journal(
         setting.scene.client,
         cluster=setting.scene.description,
         data=setting.data,
-        conditions={**setting.conditions, "restGenerator": options.rest_generator},
+        conditions={**setting.conditions, **name_generators(options)},
         machine=setting.machine,
     )
     return Journal(path, provenance, read_prices(options.prices) if options.prices else None, scenarios=scenarios)
+
+
+def name_generators(options: argparse.Namespace) -> dict[str, str]:
+    """Conditions: which program sends by REST, and whether it runs here or as a Job, where a command sends a load."""
+    named = {"restGenerator": options.rest_generator}
+    return named | ({"generators": options.generators} if "generators" in options else {})
 
 
 def require_generators(options: argparse.Namespace) -> bool:

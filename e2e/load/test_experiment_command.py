@@ -15,7 +15,7 @@ from loopback import HOST, serve_on_loopback
 
 from load.arguments import make_parser, make_plan
 from load.deploying import Scene, find_silence, require_reach
-from load.experiment import main
+from load.experiment import main, name_generators
 from load.kpis import PrometheusPlace
 from load.made_up_results import MadeUp, make_results
 from load.results import read_results, write_results
@@ -192,3 +192,16 @@ def test_conditions_name_what_must_be_the_same():
     assert conditions["cpuLimit"] == "1"
     assert conditions["flaskServer"] == "flask"
     assert conditions["operatorWindow"] == "60s"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["run"], {"restGenerator": "jmeter", "generators": "here"}),
+        (["run", "--generators", "job"], {"restGenerator": "jmeter", "generators": "job"}),
+        (["scaling", "--rest-generator", "python"], {"restGenerator": "python", "generators": "here"}),
+        (["density"], {"restGenerator": "jmeter"}),
+    ],
+)
+def test_conditions_name_the_generators_of_a_load(arguments, named):
+    assert name_generators(make_parser().parse_args(arguments)) == named
