@@ -90,6 +90,7 @@ def render_properties(target: Target, profile: Profile, seed: int) -> dict[str, 
         "path": target.rest_path,
         "bodies": str(target.bodies.resolve()),
         "schedule": render_schedule(profile),
+        "stay": f"{1000 * profile.stay_seconds:.0f}",
         "seed": str(plan_jmeter_seed(seed)),
     }
 

@@ -38,6 +38,7 @@ def test_users_rise_in_a_quarter_hold_for_half_and_fall_in_the_last():
 def test_a_flat_profile_has_its_rate_from_start_to_end():
     profile = flat(12.5, 30)
     assert (profile.name, profile.peak_requests_per_second, profile.hold()) == ("flat12.5", 12.5, (0, 30))
+    assert (profile.stay_seconds, N75.stay_seconds, DOUBLED.stay_seconds) == (0, USER_SECONDS, USER_SECONDS)
     assert profile.rate_at(0) == profile.rate_at(29.9) == profile.rate_at(30) == 12.5
     assert len(plan_arrivals(profile, 1)) == 375
 
@@ -123,6 +124,8 @@ def test_the_plan_has_the_schedule_of_its_profile(profile):
         "pause(${__P(lead,2)} s) ${__P(schedule,${schedule})} pause(${__P(tail,11)} s)"
     )
     assert group.find("elementProp[@elementType='OpenModelThreadGroupController']") is not None
+    (stay,) = root.iterfind(".//TestAction/stringProp[@name='ActionProcessor.duration']")
+    assert stay.text == "${__P(stay,${stay})}"
 
 
 def test_the_plans_differ_in_their_schedules_and_names_alone():
