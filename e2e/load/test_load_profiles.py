@@ -124,7 +124,7 @@ def test_the_plan_has_the_schedule_of_its_profile(profile):
         "pause(${__P(lead,2)} s) ${__P(schedule,${schedule})} pause(${__P(tail,11)} s)"
     )
     assert group.find("elementProp[@elementType='OpenModelThreadGroupController']") is not None
-    (stay,) = root.iterfind(".//TestAction/stringProp[@name='ActionProcessor.duration']")
+    (stay,) = root.iterfind(".//TestAction[@testname='stay']/stringProp[@name='ActionProcessor.duration']")
     assert stay.text == "${__P(stay,${stay})}"
 
 

@@ -326,6 +326,27 @@ def test_a_side_that_was_saturated_is_marked_and_compared_at_a_rate_that_both_be
     assert told["Saturation, Flask | flat rates, REST"][0] == "16 | requests/s"
 
 
+def test_rates_that_were_borne_stand_beside_flasks_in_the_order_of_the_configurations(results):
+    none = {"requests_per_second": None, "steps": [SaturationStep(rate=2, achieved=0, failures=9)]}
+    found = [
+        saturation("vgg16-a125-b8", [2, 8, 16, 32, 64], 64, at_least=True),
+        saturation("vgg16-a0-b8", [2, 8, 16, 32], 24),
+        saturation("vgg16-a50-b32", [2], 2, **none),
+        saturation("vgg16-flask", [2, 8, 16], 16),
+        saturation("vgg16-a125-b8", [2, 8, 16], 16, protocol="grpc"),
+    ]
+    page = render_page(results().model_copy(update={"saturation": found}), {})
+    rows = read_tables(page)["The highest flat rate that was borne"][0]
+    nothing = "\N{EN DASH}"
+    assert [row[:4] for row in rows if row[1] in {"REST", "gRPC"}] == [
+        ["vgg16-a50-b32", "REST", "none was borne", nothing],
+        ["vgg16-a0-b8", "REST", "24", "1.50x"],
+        ["vgg16-a125-b8", "REST", "at least 64", "at least 4.00x"],
+        ["vgg16-a125-b8", "gRPC", "16", nothing],  # there is no Flask by gRPC
+        ["vgg16-flask", "REST", "16", "1.00x"],
+    ]
+
+
 def test_a_side_whose_peak_takes_more_than_its_limit_is_marked_without_flat_rates(results):
     made = results()
     limited = [

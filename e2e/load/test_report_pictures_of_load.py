@@ -6,7 +6,8 @@ import pytest
 from load.made_up_results import MadeUp, make_results
 from load.report.__main__ import main
 from load.report.latency_plots import count_nines, find_percentiles, find_windows, place_of
-from load.results import read_results, write_results
+from load.report.model_plots import list_drawn
+from load.results import Saturation, SaturationStep, read_results, write_results
 from load.samples import make_samples
 
 
@@ -59,6 +60,13 @@ def test_percentiles_go_no_further_than_the_requests_reach():
     assert waits[-1] == 999.0
     assert float(np.interp(place_of(90), steps, waits)) == pytest.approx(900, abs=3)
     assert count_nines(10**9) == 4.0
+
+
+def test_flat_rates_are_drawn_in_their_order_without_those_that_do_not_count():
+    told = [(2, 5.0, None), (64, 9.0, None), (128, 20.0, None), (90, 12.0, None), (512, 900.0, "late"), (8, None, None)]
+    steps = [SaturationStep(rate=rate, achieved=rate, p95_milliseconds=p95, void=void) for rate, p95, void in told]
+    found = Saturation(configuration="a", protocol="rest", rule="r", steps=steps)
+    assert [step.rate for step in list_drawn(found)] == [2, 64, 90, 128]
 
 
 def test_windows_are_percentiles_of_the_answered_where_there_are_enough():

@@ -7,7 +7,7 @@ from load.report import paper
 from load.report.cells import name_briefly, name_setting
 from load.report.cost import Cost
 from load.report.drawing import Theme, colour_of, figure, format_plain, label_lines, line_style
-from load.results import Configuration, Saturation
+from load.results import Configuration, Saturation, SaturationStep
 
 
 def draw_sizes(theme: Theme, made: Sequence[Configuration]) -> bytes:
@@ -79,7 +79,7 @@ def draw_saturation(
         for each in found:
             made = by_name[each.configuration]
             colour = colour_of(theme, made, among)
-            steps = [step for step in each.steps if step.p95_milliseconds is not None]
+            steps = list_drawn(each)
             rates = [step.achieved for step in steps]
             waits = [step.p95_milliseconds or 0.0 for step in steps]
             axis.plot(rates, waits, color=colour, linestyle=line_style(made), linewidth=1.7)
@@ -97,6 +97,12 @@ def draw_saturation(
         axis.figure.draw_without_rendering()
         label_lines(axis, ends)
     return png.getvalue()
+
+
+def list_drawn(found: Saturation) -> list[SaturationStep]:
+    """The steps that count and were answered, by their rates: the search goes up and down among them."""
+    counted = [step for step in found.steps if step.void is None and step.p95_milliseconds is not None]
+    return sorted(counted, key=lambda step: step.rate)
 
 
 def _marker(failures: int) -> str:

@@ -8,6 +8,7 @@ from load.report.conditions import condition_parts, list_conditions, name_condit
 from load.report.markup import (
     MISSING,
     NOT_RUN,
+    NOTHING,
     Cell,
     Pictures,
     render_facts,
@@ -20,7 +21,7 @@ from load.report.markup import (
     render_table,
 )
 from load.report.scaling import Scaling, list_scaling
-from load.results import Results
+from load.results import Results, Saturation
 from load.saturation import format_rate
 
 _INTERVALS = (
@@ -70,16 +71,17 @@ def render_saturation(results: Results, networks: Sequence[str], pictures: Pictu
     """The highest rates that were borne."""
     if not results.saturation:
         return render_section("saturation", "Saturation", render_paragraph(NOT_RUN))
-    names = {each.name: each for each in results.configurations}
+    places = {each.name: place for place, each in enumerate(results.configurations)}
     lines = [
         [
             Cell(found.configuration, kind="text"),
             Cell(PROTOCOL_NAMES[found.protocol]),
             Cell(format_rate(found)),
+            render_gain(found, find_flask_rate(results, found)),
             Cell(str(len(found.steps))),
         ]
-        for found in results.saturation
-        if found.configuration in names
+        for found in sorted(results.saturation, key=lambda found: places.get(found.configuration, 0))
+        if found.configuration in places
     ]
     rules = sorted({found.rule for found in results.saturation})
     protocols = sorted({found.protocol for found in results.saturation}, reverse=True)
@@ -95,7 +97,7 @@ def render_saturation(results: Results, networks: Sequence[str], pictures: Pictu
     ]
     table = render_table(
         "The highest flat rate that was borne",
-        [("", ["configuration", "protocol", "requests/s", "steps"])],
+        [("", ["configuration", "protocol", "requests/s", "more than Flask", "steps"])],
         lines,
     )
     return render_section(
@@ -105,6 +107,24 @@ def render_saturation(results: Results, networks: Sequence[str], pictures: Pictu
         table,
         render_grid(drawn),
     )
+
+
+def find_flask_rate(results: Results, found: Saturation) -> float | None:
+    """What the Flask pod of the same network bears, in requests a second; None where that is not known."""
+    by_name = {each.name: each for each in results.configurations}
+    network = by_name[found.configuration].network
+    for other in results.saturation:
+        made = by_name.get(other.configuration)
+        if made is not None and (made.kind, made.network, other.protocol) == ("flask", network, found.protocol):
+            return None if other.at_least else other.requests_per_second
+    return None
+
+
+def render_gain(found: Saturation, flask_rate: float | None) -> Cell:
+    """How many times Flask's rate was borne; nothing where either bore none, or where there is no Flask (gRPC)."""
+    if not flask_rate or found.requests_per_second is None:
+        return NOTHING
+    return Cell(("at least " if found.at_least else "") + f"{found.requests_per_second / flask_rate:.2f}x")
 
 
 def render_scaling(results: Results, pictures: Pictures) -> str:
