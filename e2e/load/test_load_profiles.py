@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from load.generating import Target
 from load.java_random import JavaRandom
-from load.jmeter import PLANS
+from load.jmeter import PLANS, render_properties
 from load.profiles import PROFILES, USER_SECONDS, Profile, flat, plan_arrivals, plan_jmeter_seed, render_schedule
 
 N75 = PROFILES["n75"]
@@ -126,6 +127,11 @@ def test_the_plan_has_the_schedule_of_its_profile(profile):
     assert group.find("elementProp[@elementType='OpenModelThreadGroupController']") is not None
     (stay,) = root.iterfind(".//TestAction[@testname='stay']/stringProp[@name='ActionProcessor.duration']")
     assert stay.text == "${__P(stay,${stay})}"
+
+
+@pytest.mark.parametrize(("profile", "milliseconds"), [(flat(256, 10), "0"), (N75, "7500"), (DOUBLED, "7500")])
+def test_jmeter_is_told_how_long_users_stay(profile, milliseconds, tmp_path):
+    assert render_properties(Target("vgg", "127.0.0.1", 8501, 8500, tmp_path), profile, 0)["stay"] == milliseconds
 
 
 def test_the_plans_differ_in_their_schedules_and_names_alone():

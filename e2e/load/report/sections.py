@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from load.report.cells import NETWORK_NAMES, PROTOCOL_NAMES, Cells
+from load.report.cells import NETWORK_NAMES, PROTOCOL_NAMES, Cells, find_flask, find_saturation
 from load.report.conditions import condition_parts, list_conditions, name_condition, picture_name
+from load.report.figures import TIMES
 from load.report.markup import (
     MISSING,
     NOT_RUN,
@@ -71,17 +72,17 @@ def render_saturation(results: Results, networks: Sequence[str], pictures: Pictu
     """The highest rates that were borne."""
     if not results.saturation:
         return render_section("saturation", "Saturation", render_paragraph(NOT_RUN))
-    places = {each.name: place for place, each in enumerate(results.configurations)}
     lines = [
         [
             Cell(found.configuration, kind="text"),
             Cell(PROTOCOL_NAMES[found.protocol]),
             Cell(format_rate(found)),
-            render_gain(found, find_flask_rate(results, found)),
+            render_gain(results, made.network, found),
             Cell(str(len(found.steps))),
         ]
-        for found in sorted(results.saturation, key=lambda found: places.get(found.configuration, 0))
-        if found.configuration in places
+        for made in results.configurations
+        for found in results.saturation
+        if found.configuration == made.name
     ]
     rules = sorted({found.rule for found in results.saturation})
     protocols = sorted({found.protocol for found in results.saturation}, reverse=True)
@@ -109,22 +110,14 @@ def render_saturation(results: Results, networks: Sequence[str], pictures: Pictu
     )
 
 
-def find_flask_rate(results: Results, found: Saturation) -> float | None:
-    """What the Flask pod of the same network bears, in requests a second; None where that is not known."""
-    by_name = {each.name: each for each in results.configurations}
-    network = by_name[found.configuration].network
-    for other in results.saturation:
-        made = by_name.get(other.configuration)
-        if made is not None and (made.kind, made.network, other.protocol) == ("flask", network, found.protocol):
-            return None if other.at_least else other.requests_per_second
-    return None
-
-
-def render_gain(found: Saturation, flask_rate: float | None) -> Cell:
-    """How many times Flask's rate was borne; nothing where either bore none, or where there is no Flask (gRPC)."""
-    if not flask_rate or found.requests_per_second is None:
+def render_gain(results: Results, network: str, found: Saturation) -> Cell:
+    """How many times the rate of the network's Flask pod was borne; nothing where its limit is not known."""
+    flask = find_flask(results, network)
+    beside = find_saturation(results, flask.name, found.protocol) if flask is not None else None
+    if beside is None or beside.at_least or not beside.requests_per_second or found.requests_per_second is None:
         return NOTHING
-    return Cell(("at least " if found.at_least else "") + f"{found.requests_per_second / flask_rate:.2f}x")
+    gain = found.requests_per_second / beside.requests_per_second
+    return Cell(("at least " if found.at_least else "") + f"{gain:.2f}{TIMES}")
 
 
 def render_scaling(results: Results, pictures: Pictures) -> str:
