@@ -60,6 +60,9 @@ def _add_reproduce(reproducing: argparse.ArgumentParser) -> None:
     reproducing.add_argument("study", choices=get_args(Study), help="which tables")
     reproducing.add_argument("--quick", action="store_true", help="a part for two cores: the CNN, few epochs")
     reproducing.add_argument(
+        "--epochs", type=int, metavar="N", help="of every run, in the place of the study's own: as many as fit"
+    )
+    reproducing.add_argument(
         "--only", action="append", default=[], metavar="TEXT", help="only runs with this in their name; may be repeated"
     )
     _add_folder(reproducing, "holds runs.jsonl and a folder for each run; runs that it has are not done again")

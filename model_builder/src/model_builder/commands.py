@@ -26,7 +26,7 @@ from model_builder.recipe_file import read_recipe
 from model_builder.reproduce.execution import Workplace, execute, prepare
 from model_builder.reproduce.page import format_marker, replace_tables
 from model_builder.reproduce.records import RUNS_FILE, read_runs
-from model_builder.reproduce.studies import Study, plan_study, select_runs
+from model_builder.reproduce.studies import Part, plan_study, select_runs
 from model_builder.reproduce.tables import render_study
 from model_builder.run_folder import ARTIFACT_FILE, CHECKPOINT_FOLDER, RECIPE_FILE, Building, build_in_folder
 
@@ -135,7 +135,8 @@ def report(options: argparse.Namespace) -> int:
 
 def reproduce(options: argparse.Namespace) -> int:
     """Do the runs of a study that are not done yet, and print its tables."""
-    whole = plan_study(options.study, quick=options.quick)
+    part = Part(options.study, options.quick, options.epochs)
+    whole = plan_study(part)
     chosen = select_runs(whole, options.only)
     if options.list:
         print("\n".join(run.name for run in chosen))
@@ -143,7 +144,7 @@ def reproduce(options: argparse.Namespace) -> int:
     if options.prepare:
         prepare(chosen, options.output)
         return 0
-    command = format_command(options.study, quick=options.quick)
+    command = format_command(part)
     if not (options.markdown or options.into):
         told = _make_listener(options)
         with interruptible() as interruption:
@@ -162,13 +163,13 @@ def reproduce(options: argparse.Namespace) -> int:
         print(tables)
         return 0
     page = options.into.read_text()
-    options.into.write_text(replace_tables(page, format_marker(options.study, quick=options.quick), tables))
+    options.into.write_text(replace_tables(page, format_marker(part), tables))
     return 0
 
 
-def format_command(study: Study, *, quick: bool) -> str:
+def format_command(part: Part) -> str:
     """The command that does all runs of a study."""
-    return f"model-builder reproduce {study}{' --quick' if quick else ''} -o DIR"
+    return f"model-builder reproduce {part.arguments} -o DIR"
 
 
 def tell(progress: BuildProgress) -> None:

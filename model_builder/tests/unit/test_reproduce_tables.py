@@ -13,7 +13,7 @@ from model_builder.reproduce.records import (
     read_runs,
     select_records,
 )
-from model_builder.reproduce.studies import plan_study
+from model_builder.reproduce.studies import Part, plan_study
 from model_builder.reproduce.tables import render_study
 
 HELD_OUT = 5_000
@@ -122,16 +122,16 @@ def test_a_line_that_is_no_record_is_named(tmp_path):
         read_records(tmp_path)
 
 
-@pytest.mark.parametrize("study", ["paper000", "paper004", "readings", "best", "short"])
+@pytest.mark.parametrize("study", ["paper000", "paper004", "readings", "best"])
 def test_without_runs_every_cell_of_ours_says_not_run(study):
-    tables = render_study(study, plan_study(study, quick=True), [], "the command")
+    tables = render_study(study, plan_study(Part(study, quick=True)), [], "the command")
     rows = [line for line in tables.splitlines() if line.startswith("| ") and not line.startswith("| ---")]
     assert "0 of" in tables
     assert all("*not run*" in row for row in rows if row.split("|")[1].strip() not in {"alpha", "gamma", "rule"})
 
 
 def test_a_cell_that_was_run_stands_beside_the_papers():
-    runs = plan_study("paper004", quick=True)
+    runs = plan_study(Part("paper004", quick=True))
     by_setting = {(run.recipe.compression.alpha, run.recipe.compression.bits): run.recipe for run in runs}
     records = [
         make_record(by_setting[0.0, 32], make_epoch(1, 80.0, 79.0, zeros=0.0)),
@@ -178,9 +178,9 @@ def test_runs_that_diverged_come_back_and_count_until_they_are_done(recipe, tmp_
     assert read_runs(tmp_path) == read_records(tmp_path) == [make_record(recipe()), done]
 
 
-@pytest.mark.parametrize("study", ["paper000", "paper004", "readings", "best", "short"])
+@pytest.mark.parametrize("study", ["paper000", "paper004", "readings", "best"])
 def test_every_cell_of_a_run_that_diverged_says_so(study):
-    runs = plan_study(study, quick=True)
+    runs = plan_study(Part(study, quick=True))
     tables = render_study(study, runs, [make_diverged(run.recipe) for run in runs], "the command")
     assert f"0 of {len(runs)} runs are done" in tables
     assert tables.count("- `a run`, in epoch 2: the loss is no number any more") == len(runs)
@@ -191,7 +191,7 @@ def test_every_cell_of_a_run_that_diverged_says_so(study):
 
 
 def test_the_tables_tell_what_a_training_elsewhere_ran_on():
-    runs = plan_study("best", quick=True)
+    runs = plan_study(Part("best", quick=True))
     surroundings = Surroundings(
         backend="jax",
         versions={"keras": "3.1", "jax": "0.9"},
@@ -210,12 +210,12 @@ def test_the_tables_tell_what_a_training_elsewhere_ran_on():
 
 
 def test_runs_of_another_plan_do_not_count(recipe):
-    tables = render_study("paper004", plan_study("paper004", quick=True), [make_record(recipe())], "the command")
+    tables = render_study("paper004", plan_study(Part("paper004", quick=True)), [make_record(recipe())], "the command")
     assert "0 of 9 runs are done" in tables
 
 
 def test_tables_replace_what_stands_between_their_markers():
-    marker = format_marker("paper004", quick=True)
+    marker = format_marker(Part("paper004", quick=True))
     page = f"before\n{marker}\nold\n{END}\nafter\n"
     assert replace_tables(page, marker, "new\n") == f"before\n{marker}\nnew\n{END}\nafter\n"
     assert replace_tables(replace_tables(page, marker, "new"), marker, "old") == page
@@ -224,4 +224,4 @@ def test_tables_replace_what_stands_between_their_markers():
 @pytest.mark.parametrize("page", ["nothing", "<!-- reproduce best -->\nno end"])
 def test_a_page_without_markers_is_refused(page):
     with pytest.raises(BuildError, match="the page has no"):
-        replace_tables(page, format_marker("best", quick=False), "tables")
+        replace_tables(page, format_marker(Part("best")), "tables")

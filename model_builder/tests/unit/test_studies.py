@@ -3,25 +3,26 @@ from pathlib import Path
 
 import pytest
 
+from model_builder.arguments import make_parser
 from model_builder.errors import BuildError
 from model_builder.published import PAPER_004_BITS, PAPER_004_GAMMAS, PAPER_004_LEARNING_RATES
 from model_builder.recipe_file import read_recipe
-from model_builder.reproduce.studies import SHORT_EPOCHS, STRONG_LEARNING_RATE, plan_study, select_runs
+from model_builder.reproduce.studies import MAXIMUM_EPOCHS, STRONG_LEARNING_RATE, Part, plan_study, select_runs
 
 ROOT = Path(__file__).parents[3]
-STUDIES = ("paper000", "paper004", "readings", "best", "short")
+STUDIES = ("paper000", "paper004", "readings", "best")
 
 
 @pytest.mark.parametrize(("study", "quick"), list(product(STUDIES, (False, True))))
 def test_names_and_recipes_are_unique_and_every_recipe_is_valid(study, quick):
-    runs = plan_study(study, quick=quick)
+    runs = plan_study(Part(study, quick=quick))
     assert len({run.name for run in runs}) == len({run.recipe.digest for run in runs}) == len(runs) > 0
     for run in runs:
         assert type(run.recipe).model_validate_json(run.recipe.model_dump_json(by_alias=True)) == run.recipe
 
 
 def test_paper_004_in_full_is_its_grid_at_every_rate_once_as_published_and_three_times_honestly():
-    runs = plan_study("paper004", quick=False)
+    runs = plan_study(Part("paper004"))
     grid = set(product(PAPER_004_GAMMAS, PAPER_004_BITS, PAPER_004_LEARNING_RATES))
     found = [
         (
@@ -37,7 +38,7 @@ def test_paper_004_in_full_is_its_grid_at_every_rate_once_as_published_and_three
 
 
 def test_paper_000_in_full_has_six_configurations_as_published():
-    published = [run.recipe for run in plan_study("paper000", quick=False) if not run.recipe.training.validation_images]
+    published = [run.recipe for run in plan_study(Part("paper000")) if not run.recipe.training.validation_images]
     assert {(r.compression.alpha, r.compression.bits) for r in published} == set(product((0, 0.5, 1.25), (32, 8)))
     assert {r.compression.rule for r in published} == {"Floor"}
     training = {
@@ -53,16 +54,49 @@ def test_paper_000_in_full_has_six_configurations_as_published():
     assert training == {("VGG16", 0.05, 0.9, 64, 50)}
 
 
-@pytest.mark.parametrize("study", STUDIES[:-1])
+@pytest.mark.parametrize("study", STUDIES)
 def test_quick_is_the_cnn_alone(study):
-    assert {run.recipe.training.architecture for run in plan_study(study, quick=True)} == {"CNN"}
+    assert {run.recipe.training.architecture for run in plan_study(Part(study, quick=True))} == {"CNN"}
 
 
-def test_short_is_the_best_of_vgg_16_in_fewer_epochs():
-    fewer = {run.recipe.training.epochs for run in plan_study("short", quick=False)}
-    assert fewer == {run.recipe.training.epochs for run in plan_study("short", quick=True)} == {SHORT_EPOCHS}
-    of_best = [run.recipe.compression for run in plan_study("best", quick=False)]
-    assert [run.recipe.compression for run in plan_study("short", quick=False)] == of_best
+@pytest.mark.parametrize(("study", "quick"), list(product(STUDIES, (False, True))))
+def test_other_epochs_change_nothing_else_of_the_runs_but_their_names(study, quick):
+    whole, fewer = (plan_study(Part(study, quick, epochs)) for epochs in (None, 7))
+    assert all("-e7-" in run.name for run in fewer)
+    assert [run.recipe.compression for run in fewer] == [run.recipe.compression for run in whole]
+    assert [run.recipe.training for run in fewer] == [
+        run.recipe.training.model_copy(update={"epochs": 7}) for run in whole
+    ]
+
+
+def test_the_epochs_of_the_study_itself_give_its_own_runs():
+    assert plan_study(Part("best", epochs=160)) == plan_study(Part("best"))
+
+
+@pytest.mark.parametrize("epochs", [-1, 0, MAXIMUM_EPOCHS + 1])
+def test_epochs_that_no_recipe_may_have_are_refused(epochs):
+    with pytest.raises(BuildError, match=f"--epochs {epochs}: a run of a study has 1 to 10,000"):
+        plan_study(Part("best", epochs=epochs))
+
+
+def test_as_many_epochs_as_a_recipe_may_have_make_one():
+    recipe = plan_study(Part("best", epochs=MAXIMUM_EPOCHS))[0].recipe
+    assert type(recipe).model_validate_json(recipe.model_dump_json(by_alias=True)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("part", "arguments"),
+    [
+        (Part("best"), "best"),
+        (Part("best", quick=True), "best --quick"),
+        (Part("best", epochs=4), "best --epochs 4"),
+        (Part("best", True, 4), "best --quick --epochs 4"),
+    ],
+)
+def test_a_part_is_told_as_the_command_takes_it(part, arguments):
+    assert part.arguments == arguments
+    parsed = make_parser().parse_args(["reproduce", *arguments.split(), "-o", "DIR"])
+    assert Part(parsed.study, parsed.quick, parsed.epochs) == part
 
 
 @pytest.mark.parametrize("name", ["vgg16-strong-a0-b32", "vgg16-strong-a125-b8"])
@@ -79,7 +113,7 @@ def test_the_page_has_a_row_for_every_study():
 def test_readings_cover_both_readings_of_both_rules():
     found = {
         (run.recipe.compression.rule, run.recipe.compression.chosen_update, run.recipe.compression.frequency)
-        for run in plan_study("readings", quick=True)
+        for run in plan_study(Part("readings", quick=True))
     }
     assert found == {
         (rule, *reading)
@@ -89,7 +123,7 @@ def test_readings_cover_both_readings_of_both_rules():
 
 
 def test_only_takes_the_runs_that_have_a_pattern():
-    runs = plan_study("paper004", quick=True)
+    runs = plan_study(Part("paper004", quick=True))
     assert [run.name for run in select_runs(runs, ["a0.375-b8"])] == [
         "paper004-cnn-offsetround-a0.375-b8-r0.01-e3-v5000-s0"
     ]
@@ -98,4 +132,4 @@ def test_only_takes_the_runs_that_have_a_pattern():
 
 def test_only_with_a_pattern_that_fits_none_says_what_there_is():
     with pytest.raises(BuildError, match="--only nothing: fits no run; there are paper004-cnn"):
-        select_runs(plan_study("paper004", quick=True), ["nothing"])
+        select_runs(plan_study(Part("paper004", quick=True)), ["nothing"])

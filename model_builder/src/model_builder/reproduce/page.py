@@ -1,13 +1,14 @@
 """Puts a study's tables into a page, between its markers; what stands around them stays."""
 
 from model_builder.errors import BuildError
+from model_builder.reproduce.studies import Part
 
 END = "<!-- end of the tables -->"
 
 
-def format_marker(study: str, *, quick: bool) -> str:
+def format_marker(part: Part) -> str:
     """The line above a study's tables."""
-    return f"<!-- reproduce {study}{' --quick' if quick else ''} -->"
+    return f"<!-- reproduce {part.arguments} -->"
 
 
 def replace_tables(page: str, marker: str, tables: str) -> str:

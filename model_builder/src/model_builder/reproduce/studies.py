@@ -20,7 +20,7 @@ from model_builder.published import (
     Setting,
 )
 
-Study = Literal["paper000", "paper004", "readings", "best", "short"]
+Study = Literal["paper000", "paper004", "readings", "best"]
 
 VALIDATION_IMAGES = 5_000
 """Held out of the 50,000 training images to choose by."""
@@ -35,11 +35,36 @@ QUICK_EPOCHS = 3
 READING_EPOCHS, LONG_READING_EPOCHS = 2, 50
 QUICK_BEST_EPOCHS = 6
 BEST_EPOCHS = 160
+MAXIMUM_EPOCHS = 10_000
+"""That a recipe may have."""
 STRONG_LEARNING_RATE = 0.005
 """For VGG-16 with its two layers of 4,096 units: at 0.05 its loss was above that of guessing after 400 steps."""
-SHORT_EPOCHS = 4
-"""A run took 3,169 s on two cores with AMX, half an hour of it beside others: docs/results/runs.jsonl, the line of
-`model-builder reproduce short -o DIR --only a1.25-b8`."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a study is done.
+
+    Attributes:
+        study: which tables.
+        quick: the CNN for few epochs, which two cores can do.
+        epochs: of every run, 1 to 10,000; None for as many as the study has.
+    """
+
+    study: Study
+    quick: bool = False
+    epochs: int | None = None
+
+    @property
+    def arguments(self) -> str:
+        """As `model-builder reproduce` takes it."""
+        return " ".join(
+            [
+                self.study,
+                *(["--quick"] if self.quick else []),
+                *([] if self.epochs is None else [f"--epochs {self.epochs}"]),
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -55,12 +80,24 @@ class Run:
     recipe: Recipe
 
 
-def plan_study(study: Study, *, quick: bool) -> list[Run]:
-    """The runs of a study, those that tell most first."""
-    runs = _STUDIES[study](quick)
+def plan_study(part: Part) -> list[Run]:
+    """The runs of a study, those that tell most first.
+
+    Raises:
+        BuildError: when the epochs are none that a recipe may have.
+    """
+    runs = _STUDIES[part.study](part.quick)
+    if part.epochs is not None:
+        runs = [_run(part.study, run.recipe.compression, _for_epochs(run.recipe.training, part.epochs)) for run in runs]
     if len({run.name for run in runs}) != len(runs):
-        raise BuildError(f"{study}: two runs have one name; this is a fault of the plan")
+        raise BuildError(f"{part.study}: two runs have one name; this is a fault of the plan")
     return runs
+
+
+def _for_epochs(training: Training, epochs: int) -> Training:
+    if not 1 <= epochs <= MAXIMUM_EPOCHS:
+        raise BuildError(f"--epochs {epochs}: a run of a study has 1 to {MAXIMUM_EPOCHS:,}")
+    return training.model_copy(update={"epochs": epochs})
 
 
 def select_runs(runs: list[Run], patterns: list[str]) -> list[Run]:
@@ -182,7 +219,8 @@ BEST_CHANNEL_SPARSITY = 0.5
 def _plan_best(quick: bool) -> list[Run]:
     """What we would do ourselves: the recipe Strong, masters with the rule Shadow, at the paper's and at fewer bits.
 
-    Nothing is chosen: the last epoch counts, and no image is held out.
+    Nothing is chosen: the last epoch counts, and no image is held out. VGG-16 in bfloat16: slower on
+    processors without instructions for it.
     """
     training = Training(
         architecture="CNN" if quick else "VGG16",
@@ -192,32 +230,12 @@ def _plan_best(quick: bool) -> list[Run]:
         recipe="Strong",
         precision="Float32" if quick else "BFloat16",
     )
-    return _plan_shadow("best", training)
-
-
-def _plan_short(_quick: bool) -> list[Run]:
-    """VGG-16 as our best trains it, where there is no accelerator: for as many epochs as two cores do in an evening.
-
-    In bfloat16, which is slower on processors without instructions for it.
-    """
-    training = Training(
-        architecture="VGG16",
-        dataset="CIFAR10",
-        epochs=SHORT_EPOCHS,
-        learning_rate=STRONG_LEARNING_RATE,
-        recipe="Strong",
-        precision="BFloat16",
-    )
-    return _plan_shadow("short", training)
-
-
-def _plan_shadow(study: Study, training: Training) -> list[Run]:
     plain = [Compression(alpha=alpha, bits=bits, rule="Shadow") for alpha, bits in BEST_SETTINGS]
     structured = [
         Compression(alpha=alpha, bits=bits, rule="Shadow", channel_sparsity=BEST_CHANNEL_SPARSITY)
         for alpha, bits in BEST_CHANNEL_SETTINGS
     ]
-    return [_run(study, compression, training) for compression in (*plain, *structured)]
+    return [_run("best", compression, training) for compression in (*plain, *structured)]
 
 
 def _run(study: Study, compression: Compression, training: Training) -> Run:
@@ -248,5 +266,4 @@ _STUDIES: dict[Study, Callable[[bool], list[Run]]] = {
     "paper004": _plan_paper004,
     "readings": _plan_readings,
     "best": _plan_best,
-    "short": _plan_short,
 }

@@ -14,7 +14,6 @@ _TABLES: dict[Study, Callable[[Sequence[RunRecord], Sequence[DivergedRun]], str]
     "paper004": render_paper004,
     "readings": render_readings,
     "best": render_best,
-    "short": render_best,
 }
 _BACKENDS = {"tensorflow": ("TensorFlow", ("tensorflow", "tensorflow-cpu")), "jax": ("JAX", ("jax",))}
 _NAMES = {"CNN": "The CNN of paper 004", "VGG16": "The VGG-16 of paper 000"}
