@@ -60,6 +60,20 @@ class Scale(NamedTuple):
     step: Tensor
 
 
+class Moments(NamedTuple):
+    """What there is to know of the weights of each output channel, float32, shape (c,).
+
+    Attributes:
+        mean: of its weights.
+        squares: the sum of their squared deviations from it.
+        largest: max|W_k| of it.
+    """
+
+    mean: Tensor
+    squares: Tensor
+    largest: Tensor
+
+
 def compress(
     weights: Tensor,
     compression: Compression,
@@ -89,11 +103,15 @@ def measure(
     alpha: Tensor | None = None,
     mask: Tensor | None = None,
     channels: Tensor | None = None,
+    moments: Moments | None = None,
 ) -> Scale:
-    """The first half of `compress`, with the same arguments: what has to see all weights."""
+    """The first half of `compress`, with the same arguments: what has to see all weights.
+
+    With the moments of the channels, where they are known already.
+    """
     alpha = compression.alpha if alpha is None else alpha
     if channels is not None and mask is None:
-        return _measure_channels(weights, compression, alpha, channels)
+        return _measure_kept(weights, compression, alpha, channels, moments or measure_channels(weights))
     threshold = alpha * ops.std(weights)
     if compression.bits == NOT_QUANTISED:
         return Scale(threshold, ops.cast(1.0, "float32"))
@@ -109,13 +127,17 @@ def measure(
     return Scale(threshold, quantisation_step(largest, compression.bits))
 
 
-def _measure_channels(weights: Tensor, compression: Compression, alpha: Tensor, channels: Tensor) -> Scale:
+def _measure_kept(
+    weights: Tensor, compression: Compression, alpha: Tensor, channels: Tensor, moments: Moments
+) -> Scale:
     """`measure` of Shadow where only some channels are kept."""
-    threshold = alpha * _deviation_of(weights, channels)
+    threshold = alpha * _deviation_of(weights, channels, moments)
     by_channel = ops.where(channels, threshold, math.inf)
     if compression.bits == NOT_QUANTISED:
         return Scale(by_channel, ops.cast(1.0, "float32"))
-    largest = _largest(prune(weights, channels), compression.chosen_granularity == "Channel")
+    largest = ops.where(channels, moments.largest, 0.0)
+    if compression.chosen_granularity != "Channel":
+        largest = ops.max(largest)
     largest = ops.where(largest >= threshold, largest, 0.0)
     return Scale(by_channel, quantisation_step(largest, compression.bits))
 
@@ -134,38 +156,54 @@ def apply_rule(weights: Tensor, scale: Scale, compression: Compression, *, mask:
     return Compressed(ops.clip(codes, -edge, edge), scale.step, _count(ops.abs(codes) > edge), _count(kept))
 
 
-def keep_mask(weights: Tensor, alpha: Tensor, channels: Tensor | None = None) -> Tensor:
+def keep_mask(weights: Tensor, alpha: Tensor, channels: Tensor | None = None, moments: Moments | None = None) -> Tensor:
     """Which weights pruning keeps: |W_k| >= beta_k = alpha sigma_k (paper 000, eq. 2), sigma_k their own deviation.
 
     Where only some channels are kept, of their weights, and by the deviation of theirs.
     """
     if channels is None:
         return ops.abs(weights) >= alpha * ops.std(weights)
-    return ops.logical_and(ops.abs(weights) >= alpha * _deviation_of(weights, channels), channels)
+    deviation = _deviation_of(weights, channels, moments or measure_channels(weights))
+    return ops.logical_and(ops.abs(weights) >= alpha * deviation, channels)
 
 
-def keep_channels(weights: Tensor, sparsity: Tensor) -> Tensor:
+def measure_channels(weights: Tensor) -> Moments:
+    """The moments of each output channel, the last axis: in a few passes over memory that write nothing."""
+    rows = ops.reshape(weights, (-1, weights.shape[-1]))
+    mean = ops.sum(rows, axis=0) / float(rows.shape[0])
+    return Moments(mean, ops.sum(ops.square(rows - mean), axis=0), _largest(rows, by_channel=True))
+
+
+def keep_channels(weights: Tensor, sparsity: Tensor, moments: Moments | None = None) -> Tensor:
     """Which output channels are kept when those with the smallest L2 norms go (He et al. 2018, Soft Filter Pruning).
 
     Args:
         weights: of a kernel, its output channels last.
         sparsity: share of the channels that goes, 0 to 1; rounded to whole channels, of which one always stays.
+        moments: of the channels, where they are known already.
 
     Returns:
         Bool, shape (c,). Of equal norms at the edge all stay.
     """
-    norms = ops.sum(ops.square(weights), axis=tuple(range(len(weights.shape) - 1)))
-    count = int(norms.shape[0])
+    moments = moments or measure_channels(weights)
+    norms = moments.squares + ops.square(moments.mean) * _count_rows(weights)
+    count = int(weights.shape[-1])
     gone = ops.minimum(ops.cast(ops.round(sparsity * count), "int32"), count - 1)
     return norms >= ops.take(ops.sort(norms), gone)
 
 
-def _deviation_of(weights: Tensor, channels: Tensor) -> Tensor:
-    """The standard deviation of the weights of those channels."""
-    kept = ops.cast(channels, "float32")
-    count = ops.sum(kept) * (math.prod(weights.shape) / weights.shape[-1])
-    mean = ops.sum(weights * kept) / count
-    return ops.sqrt(ops.sum(ops.square(weights - mean) * kept) / count)
+def _deviation_of(weights: Tensor, channels: Tensor, moments: Moments) -> Tensor:
+    """The standard deviation of the weights of those channels (Chan et al. 1979: of a whole from that of its parts)."""
+    kept, rows = ops.cast(channels, "float32"), _count_rows(weights)
+    count = ops.sum(kept)
+    mean = ops.sum(moments.mean * kept) / count
+    squares = ops.sum((moments.squares + ops.square(moments.mean - mean) * rows) * kept)
+    return ops.sqrt(squares / (count * rows))
+
+
+def _count_rows(weights: Tensor) -> float:
+    """How many weights an output channel has."""
+    return float(math.prod(weights.shape) // int(weights.shape[-1]))
 
 
 def prune(weights: Tensor, mask: Tensor) -> Tensor:

@@ -16,7 +16,17 @@ from model_artifact.recipe import Compression, Recipe, Training
 from model_builder.augmentation import shift_images
 from model_builder.channels import Channels, plan_channels
 from model_builder.objective import Objective, plan_objective
-from model_builder.rules import Compressed, Scale, apply_rule, keep_channels, keep_mask, measure, prune
+from model_builder.rules import (
+    Compressed,
+    Moments,
+    Scale,
+    apply_rule,
+    keep_channels,
+    keep_mask,
+    measure,
+    measure_channels,
+    prune,
+)
 from model_builder.schedule import Pruning, whole_pruning
 
 Tensor = Any
@@ -49,6 +59,18 @@ class Batch(NamedTuple):
     shifts: Tensor | None
 
 
+class Sight(NamedTuple):
+    """What a step sees of the output channels of a kernel before it compresses it.
+
+    Attributes:
+        kept: which are kept, bool, shape (channels,); None where none of them may go.
+        moments: of each; None where none may go, and once masks are frozen.
+    """
+
+    kept: Tensor | None = None
+    moments: Moments | None = None
+
+
 SMALLEST_FUSED = 1 << 16
 """Weights of a kernel below which one pass over memory gains less than its compilation costs."""
 WEIGHT_DECAY = 5e-4
@@ -57,6 +79,10 @@ WEIGHT_DECAY = 5e-4
 def is_kernel(variable: Any) -> bool:
     """Whether the rule applies: kernels of convolutions and dense layers, not biases nor normalisation."""
     return str(variable.path).endswith("/kernel")
+
+
+def _is_large(weights: Tensor) -> bool:
+    return bool(math.prod(weights.shape) >= SMALLEST_FUSED)
 
 
 def _leave(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,7 +102,8 @@ class Step:
         kernels: which of the trainable variables the rule applies to.
         channels: of each kernel what goes with a channel that is pruned as a whole, None where none can; empty where
             the recipe prunes none.
-        fuse: compiles an elementwise function into one pass over memory, for backends that do not do so themselves.
+        narrow: of each kernel whether its layer computes in bfloat16; empty where none does.
+        fuse: compiles a function into few passes over memory, for backends that do not do so themselves.
     """
 
     network: keras.Model
@@ -85,6 +112,7 @@ class Step:
     training: Training
     kernels: tuple[int, ...]
     channels: tuple[Channels | None, ...] = ()
+    narrow: tuple[bool, ...] = ()
     fuse: Callable[[Callable[..., Any]], Callable[..., Any]] = _leave
 
     @property
@@ -134,13 +162,18 @@ class Step:
         return self._overwrite(after, pruning) if self.overwrites else after
 
     def forward(self, state: State, pruning: Pruning) -> list[Tensor]:
-        """The weights that run forward: C for kernels, W for the rest; zero for what belongs to a pruned channel."""
-        forward = self.silence(state, pruning)
+        """The weights that run forward: C for kernels, W for the rest; zero for what belongs to a pruned channel.
+
+        C is bfloat16 where its layer computes in that, which would round it all the same, in a pass of its own.
+        """
+        sights = self._see_all(state, pruning)
+        forward = self._silence(state, sights)
         for place, index in enumerate(self.kernels):
             if self.overwrites:
                 forward[index] = state["weights"][index] * state["steps"][place]
             elif self.compresses_forward:
-                forward[index] = self._run_rule(self._give_weights, state, place, pruning)
+                give = self._give_bfloat16 if self.narrow and self.narrow[place] else self._give_weights
+                forward[index] = self._run_rule(give, state, place, pruning, sights[place])
         return forward
 
     def silence(self, state: State, pruning: Pruning) -> list[Tensor]:
@@ -148,20 +181,28 @@ class Step:
 
         A kernel of zeros is not enough: its channel would give its bias, which no layer that pads can do without.
         """
+        return self._silence(state, self._see_all(state, pruning))
+
+    def _silence(self, state: State, sights: Sequence[Sight]) -> list[Tensor]:
         weights = list(state["weights"])
-        for place, channels in enumerate(self.channels):
-            kept = self._keep_channels(state, place, pruning)
-            for index in channels.others if channels and kept is not None else ():
-                weights[index] = prune(weights[index], kept)
+        for channels, sight in zip(self.channels, sights, strict=False):
+            for index in channels.others if channels and sight.kept is not None else ():
+                weights[index] = prune(weights[index], sight.kept)
         return weights
 
-    def _keep_channels(self, state: State, place: int, pruning: Pruning) -> Tensor | None:
-        """Which channels of a kernel are kept; None where none of them may go."""
+    def _see_all(self, state: State, pruning: Pruning) -> list[Sight]:
+        return [self._see(state, place, pruning) for place in range(len(self.kernels))]
+
+    def _see(self, state: State, place: int, pruning: Pruning) -> Sight:
+        """The channels of a kernel, and which of them are kept."""
         if not self.channels or self.channels[place] is None:
-            return None
+            return Sight()
         if state["channels"]:
-            return state["channels"][place]
-        return keep_channels(state["weights"][self.kernels[place]], pruning.channels)
+            return Sight(state["channels"][place])
+        weights = state["weights"][self.kernels[place]]
+        look = self.fuse(measure_channels) if _is_large(weights) else measure_channels
+        moments = Moments(*look(weights))
+        return Sight(keep_channels(weights, pruning.channels, moments), moments)
 
     def deployed(self, state: State, pruning: Pruning) -> list[Compressed]:
         """What every kernel is when training ends here."""
@@ -176,13 +217,12 @@ class Step:
     def freeze(self, state: State, pruning: Pruning) -> State:
         """Keep from now on the zeros that the rule makes now."""
         kernels = [state["weights"][index] for index in self.kernels]
-        kept = [self._keep_channels(state, place, pruning) for place in range(len(kernels))]
-        pairs = zip(kernels, kept, strict=True)
-        masks = [keep_mask(weights, pruning.alpha, channels) for weights, channels in pairs]
+        sights = self._see_all(state, pruning)
+        pairs = list(zip(kernels, sights, strict=True))
+        masks = [keep_mask(weights, pruning.alpha, *sight) for weights, sight in pairs]
         if not self.channels:
             return {**state, "masks": masks}
-        every = [ops.ones(weights.shape[-1:], "bool") for weights in kernels]
-        frozen = [whole if channels is None else channels for whole, channels in zip(every, kept, strict=True)]
+        frozen = [ops.ones(weights.shape[-1:], "bool") if seen.kept is None else seen.kept for weights, seen in pairs]
         return {**state, "masks": masks, "channels": frozen}
 
     def overwrite_floats(self, state: State, pruning: Pruning) -> State:
@@ -192,18 +232,24 @@ class Step:
             weights[index] = self._run_rule(self._give_weights, state, place, pruning)
         return {**state, "weights": weights}
 
-    def _run_rule(self, give: Callable[..., Any], state: State, place: int, pruning: Pruning) -> Any:
+    def _run_rule(
+        self, give: Callable[..., Any], state: State, place: int, pruning: Pruning, sight: Sight | None = None
+    ) -> Any:
         """What `give` makes of a kernel, its scale and its frozen mask, if it has one."""
         weights = state["weights"][self.kernels[place]]
-        mask = state["masks"][place] if state["masks"] else None
-        channels = self._keep_channels(state, place, pruning) if mask is None else None
-        scale = measure(weights, self.compression, alpha=pruning.alpha, mask=mask, channels=channels)
-        masks = () if mask is None else (mask,)
-        fused = self.fuse(give) if math.prod(weights.shape) >= SMALLEST_FUSED else give
-        return fused(weights, *scale, *masks)
+        fused = self.fuse(give) if _is_large(weights) else give
+        if state["masks"]:
+            mask = state["masks"][place]
+            return fused(weights, *measure(weights, self.compression, alpha=pruning.alpha, mask=mask), mask)
+        seen = self._see(state, place, pruning) if sight is None else sight
+        scale = measure(weights, self.compression, alpha=pruning.alpha, channels=seen.kept, moments=seen.moments)
+        return fused(weights, *scale)
 
     def _give_weights(self, weights: Tensor, threshold: Tensor, step: Tensor, mask: Tensor | None = None) -> Tensor:
         return apply_rule(weights, Scale(threshold, step), self.compression, mask=mask).weights
+
+    def _give_bfloat16(self, weights: Tensor, threshold: Tensor, step: Tensor, mask: Tensor | None = None) -> Tensor:
+        return ops.cast(self._give_weights(weights, threshold, step, mask), "bfloat16")
 
     def _give_all(
         self, weights: Tensor, threshold: Tensor, step: Tensor, mask: Tensor | None = None
@@ -221,21 +267,37 @@ class Step:
         return {**state, "weights": weights, "steps": [k.step for k in made], "sums": [*state["sums"][:3], kept]}
 
     def _loss(self, forward: list[Tensor], fixed: list[Tensor], pixels: Tensor, labels: Tensor) -> tuple[Tensor, Any]:
-        answers, fixed = self.network.stateless_call(forward, fixed, pixels, training=True)
+        answers, fixed = self._answer(forward, fixed, pixels)
         answers = ops.cast(answers, "float32")
-        return self.objective.loss(answers, labels), (list(fixed), self.objective.count(answers, labels))
+        return self.objective.loss(answers, labels), (fixed, self.objective.count(answers, labels))
+
+    def _answer(self, forward: list[Tensor], fixed: list[Tensor], pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """As Keras' `stateless_call` while training, which would widen bfloat16 to what its variables are."""
+        trainable, others = self.network.trainable_variables, self.network.non_trainable_variables
+        with keras.StatelessScope(list(zip(others, fixed, strict=True))) as scope:
+            scope.state_mapping.update({id(part): value for part, value in zip(trainable, forward, strict=True)})
+            answers = self.network.call(pixels, training=True)
+            return answers, [scope.get_current_value(variable) for variable in others]
 
     def _descend(self, state: State, gradients: list[Tensor], rate: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Set v <- m v - rate g, and W <- W + v, or W + m v - rate g for Nesterov."""
-        momentum, strong = self.training.momentum, self.training.recipe == "Strong"
         weights, velocity = list(state["weights"]), list(state["velocity"])
         for index, gradient in enumerate(gradients):
             weight = self._float_weight(state, index)
-            decayed = gradient + WEIGHT_DECAY * weight if strong and index in self.kernels else gradient
-            velocity[index] = momentum * velocity[index] - rate * decayed
-            move = momentum * velocity[index] - rate * decayed if strong else velocity[index]
-            weights[index] = weight + move
+            move = self._move_decayed if index in self.kernels and self.training.recipe == "Strong" else self._move
+            moved = self.fuse(move) if _is_large(weight) else move
+            weights[index], velocity[index] = moved(weight, velocity[index], gradient, rate)
         return weights, velocity
+
+    def _move_decayed(self, weight: Tensor, velocity: Tensor, gradient: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+        return self._move(weight, velocity, ops.cast(gradient, "float32") + WEIGHT_DECAY * weight, rate)
+
+    def _move(self, weight: Tensor, velocity: Tensor, gradient: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+        """The weight and its velocity after a step."""
+        momentum, slope = self.training.momentum, rate * ops.cast(gradient, "float32")
+        faster = momentum * velocity - slope
+        move = momentum * faster - slope if self.training.recipe == "Strong" else faster
+        return weight + move, faster
 
     def _float_weight(self, state: State, index: int) -> Tensor:
         if self.overwrites and index in self.kernels:
@@ -248,4 +310,9 @@ def plan_step(network: keras.Model, recipe: Recipe) -> Step:
     kernels = tuple(index for index, variable in enumerate(network.trainable_variables) if is_kernel(variable))
     objective = plan_objective(recipe, int(network.outputs[0].shape[-1]))
     channels = plan_channels(network, kernels) if recipe.compression.channel_sparsity is not None else ()
-    return Step(network, objective, recipe.compression, recipe.training, kernels, channels)
+    layers = {layer.kernel.path: layer for layer in network.layers if hasattr(layer, "kernel")}
+    narrow = tuple(
+        layers[path].compute_dtype == "bfloat16" if path in layers else False
+        for path in (network.trainable_variables[index].path for index in kernels)
+    )
+    return Step(network, objective, recipe.compression, recipe.training, kernels, channels, narrow)

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import keras
 import numpy as np
 import pytest
 
@@ -64,3 +67,40 @@ def test_the_network_lends_its_order_and_keeps_its_weights(make):
     engine.run(steps_of([0]))
     for value, variable in zip(before, engine.step.network.trainable_variables, strict=True):
         np.testing.assert_array_equal(value, np.asarray(variable.value))
+
+
+@pytest.fixture
+def mixed(tiny_images):
+    """Makes engines for a network whose first layers compute in bfloat16, and the last in float32."""
+
+    def make_for(recipe, **fields):
+        keras.utils.set_random_seed(0)
+        image = keras.Input((8, 8, 1))
+        values = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image))
+        for units in (1025, 65):
+            values = keras.layers.Dense(units, activation="relu", dtype="mixed_bfloat16")(values)
+        network = keras.Model(image, keras.layers.Dense(10)(values))
+        step = replace(plan_step(network, recipe), **fields)
+        return make_engine(step, tiny_images.training_images, tiny_images.training_labels)
+
+    return make_for
+
+
+@pytest.mark.parametrize("rule", [{}, {"channel_sparsity": 0.5}])
+def test_what_runs_forward_is_as_narrow_as_its_layer_computes(rule, mixed, recipe):
+    engine = mixed(recipe(rule={"rule": "Shadow", **rule}))
+    forward = engine.step.forward(engine.state, WHOLE)
+    made = [keras.backend.standardize_dtype(forward[index].dtype) for index in engine.step.kernels]
+    assert made == ["bfloat16", "bfloat16", "float32"]
+    for index, kernel in zip(engine.step.kernels, engine.deploy(WHOLE), strict=True):
+        expected = keras.ops.cast(kernel.weights, forward[index].dtype)
+        np.testing.assert_array_equal(*(np.asarray(keras.ops.cast(w, "float32")) for w in (forward[index], expected)))
+
+
+def test_a_layer_learns_the_same_from_what_it_would_have_made_narrow_itself(mixed, recipe):
+    narrow, wide = mixed(recipe(rule={"rule": "Shadow"})), mixed(recipe(rule={"rule": "Shadow"}), narrow=())
+    for engine in (narrow, wide):
+        engine.run(steps_of([0, 1, 2, 3]))
+    assert np.hstack(narrow.read_sums()) == pytest.approx(np.hstack(wide.read_sums()), rel=1e-3)
+    for one, other in zip(narrow.read_state()["weights"], wide.read_state()["weights"], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)

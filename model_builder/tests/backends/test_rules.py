@@ -5,7 +5,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from model_artifact.recipe import Compression
-from model_builder.rules import compress, count_bits, keep_channels, keep_mask, largest_code, quantisation_step
+from model_builder.rules import (
+    compress,
+    count_bits,
+    keep_channels,
+    keep_mask,
+    largest_code,
+    measure_channels,
+    quantisation_step,
+)
 
 
 def floor_rule(weights, alpha, bits):
@@ -265,6 +273,18 @@ def loudest_reference(weights, sparsity):
     norms = np.square(weights.reshape(-1, weights.shape[-1])).sum(axis=0)
     gone = min(int(np.rint(np.float32(sparsity) * norms.size)), norms.size - 1)
     return norms >= np.sort(norms)[gone] * (1 - 1e-6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(KERNELS, st.sampled_from([0.0, 3.0, 100.0]))
+def test_the_moments_of_channels_are_theirs_also_far_from_zero(weights, offset):
+    weights = weights + np.float32(offset)
+    columns = weights.reshape(-1, weights.shape[-1]).astype(np.float64)
+    moments = measure_channels(weights)
+    np.testing.assert_allclose(np.asarray(moments.mean), columns.mean(axis=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(moments.largest), np.abs(columns).max(axis=0))
+    squares = np.square(columns - columns.mean(axis=0)).sum(axis=0)
+    np.testing.assert_allclose(np.asarray(moments.squares), squares, rtol=1e-3, atol=1e-7 * (1 + offset) ** 2)
 
 
 @settings(deadline=None, max_examples=40)
