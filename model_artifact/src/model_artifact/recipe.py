@@ -33,6 +33,7 @@ NOT_QUANTISED = 32
 LARGEST_BITS = 16
 LARGEST_INTEGER_BITS = 8
 """Bits of a weight that integer kernels take."""
+MAXIMUM_EPOCHS = 10_000
 SHADOW_RAMP = 0.5
 SHADOW_FREEZE = 0.25
 METRICS: dict[Task, tuple[Metric, ...]] = {
@@ -220,7 +221,7 @@ class Training(Contract):
     """One of the known data sets; absent where data are given."""
     data: Annotated[FileReference | None, Field(exclude_if=is_absent)] = None
     """An .npz file with x_train, y_train, x_test and y_test, in place of a data set."""
-    epochs: Annotated[int, Field(ge=0, le=10_000)] = 50
+    epochs: Annotated[int, Field(ge=0, le=MAXIMUM_EPOCHS)] = 50
     """Passes over the training images; 0 leaves the initial weights, and the result says that it is untrained."""
     # Left out of every document where it is absent: content digests that older versions gave must stay as they are.
     maximum_steps: Annotated[int | None, Field(ge=1, exclude_if=is_absent)] = None

@@ -81,10 +81,6 @@ def is_kernel(variable: Any) -> bool:
     return str(variable.path).endswith("/kernel")
 
 
-def _is_large(weights: Tensor) -> bool:
-    return bool(math.prod(weights.shape) >= SMALLEST_FUSED)
-
-
 def _leave(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
@@ -102,7 +98,7 @@ class Step:
         kernels: which of the trainable variables the rule applies to.
         channels: of each kernel what goes with a channel that is pruned as a whole, None where none can; empty where
             the recipe prunes none.
-        narrow: of each kernel whether its layer computes in bfloat16; empty where none does.
+        narrow: which of the kernels have a layer that computes in bfloat16, as the kernels are told.
         fuse: compiles a function into few passes over memory, for backends that do not do so themselves.
     """
 
@@ -112,7 +108,7 @@ class Step:
     training: Training
     kernels: tuple[int, ...]
     channels: tuple[Channels | None, ...] = ()
-    narrow: tuple[bool, ...] = ()
+    narrow: frozenset[int] = frozenset()
     fuse: Callable[[Callable[..., Any]], Callable[..., Any]] = _leave
 
     @property
@@ -172,7 +168,7 @@ class Step:
             if self.overwrites:
                 forward[index] = state["weights"][index] * state["steps"][place]
             elif self.compresses_forward:
-                give = self._give_bfloat16 if self.narrow and self.narrow[place] else self._give_weights
+                give = self._give_bfloat16 if index in self.narrow else self._give_weights
                 forward[index] = self._run_rule(give, state, place, pruning, sights[place])
         return forward
 
@@ -200,8 +196,7 @@ class Step:
         if state["channels"]:
             return Sight(state["channels"][place])
         weights = state["weights"][self.kernels[place]]
-        look = self.fuse(measure_channels) if _is_large(weights) else measure_channels
-        moments = Moments(*look(weights))
+        moments = Moments(*self._fused(measure_channels, weights)(weights))
         return Sight(keep_channels(weights, pruning.channels, moments), moments)
 
     def deployed(self, state: State, pruning: Pruning) -> list[Compressed]:
@@ -237,13 +232,17 @@ class Step:
     ) -> Any:
         """What `give` makes of a kernel, its scale and its frozen mask, if it has one."""
         weights = state["weights"][self.kernels[place]]
-        fused = self.fuse(give) if _is_large(weights) else give
+        fused = self._fused(give, weights)
         if state["masks"]:
             mask = state["masks"][place]
             return fused(weights, *measure(weights, self.compression, alpha=pruning.alpha, mask=mask), mask)
         seen = self._see(state, place, pruning) if sight is None else sight
         scale = measure(weights, self.compression, alpha=pruning.alpha, channels=seen.kept, moments=seen.moments)
         return fused(weights, *scale)
+
+    def _fused(self, function: Callable[..., Any], weights: Tensor) -> Callable[..., Any]:
+        """The function in few passes over memory, where there are enough weights to gain by it."""
+        return self.fuse(function) if math.prod(weights.shape) >= SMALLEST_FUSED else function
 
     def _give_weights(self, weights: Tensor, threshold: Tensor, step: Tensor, mask: Tensor | None = None) -> Tensor:
         return apply_rule(weights, Scale(threshold, step), self.compression, mask=mask).weights
@@ -285,8 +284,7 @@ class Step:
         for index, gradient in enumerate(gradients):
             weight = self._float_weight(state, index)
             move = self._move_decayed if index in self.kernels and self.training.recipe == "Strong" else self._move
-            moved = self.fuse(move) if _is_large(weight) else move
-            weights[index], velocity[index] = moved(weight, velocity[index], gradient, rate)
+            weights[index], velocity[index] = self._fused(move, weight)(weight, velocity[index], gradient, rate)
         return weights, velocity
 
     def _move_decayed(self, weight: Tensor, velocity: Tensor, gradient: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
@@ -310,9 +308,8 @@ def plan_step(network: keras.Model, recipe: Recipe) -> Step:
     kernels = tuple(index for index, variable in enumerate(network.trainable_variables) if is_kernel(variable))
     objective = plan_objective(recipe, int(network.outputs[0].shape[-1]))
     channels = plan_channels(network, kernels) if recipe.compression.channel_sparsity is not None else ()
-    layers = {layer.kernel.path: layer for layer in network.layers if hasattr(layer, "kernel")}
-    narrow = tuple(
-        layers[path].compute_dtype == "bfloat16" if path in layers else False
-        for path in (network.trainable_variables[index].path for index in kernels)
-    )
-    return Step(network, objective, recipe.compression, recipe.training, kernels, channels, narrow)
+    narrow = {
+        layer.kernel.path for layer in network.layers if hasattr(layer, "kernel") and layer.compute_dtype == "bfloat16"
+    }
+    in_bfloat16 = frozenset(index for index in kernels if network.trainable_variables[index].path in narrow)
+    return Step(network, objective, recipe.compression, recipe.training, kernels, channels, in_bfloat16)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-from model_artifact.recipe import Compression, Recipe, Rule, Training, Update
+from model_artifact.recipe import MAXIMUM_EPOCHS, Compression, Recipe, Rule, Training, Update
 from model_builder.errors import BuildError
 from model_builder.published import (
     PAPER_000_ALPHAS,
@@ -35,8 +35,6 @@ QUICK_EPOCHS = 3
 READING_EPOCHS, LONG_READING_EPOCHS = 2, 50
 QUICK_BEST_EPOCHS = 6
 BEST_EPOCHS = 160
-MAXIMUM_EPOCHS = 10_000
-"""That a recipe may have."""
 STRONG_LEARNING_RATE = 0.005
 """For VGG-16 with its two layers of 4,096 units: at 0.05 its loss was above that of guessing after 400 steps."""
 
@@ -58,13 +56,8 @@ class Part:
     @property
     def arguments(self) -> str:
         """As `model-builder reproduce` takes it."""
-        return " ".join(
-            [
-                self.study,
-                *(["--quick"] if self.quick else []),
-                *([] if self.epochs is None else [f"--epochs {self.epochs}"]),
-            ]
-        )
+        epochs = [] if self.epochs is None else [f"--epochs {self.epochs}"]
+        return " ".join([self.study, *(["--quick"] if self.quick else []), *epochs])
 
 
 @dataclass(frozen=True)
