@@ -209,6 +209,20 @@ def test_the_tables_tell_what_a_training_elsewhere_ran_on():
     )
 
 
+def test_our_best_has_a_row_for_each_compression_against_the_float_network():
+    runs = plan_study(Part("best", quick=True))
+    records = [make_record(run.recipe, deployed=60.0 - place) for place, run in enumerate(runs) if place != 2]
+    rows = render_study("best", runs, records, "the command").splitlines()[-len(runs) :]
+    assert [[cell.strip() for cell in row.split("|")[1:7]] for row in rows] == [
+        ["0", "32", "none", "none", "60.00 %", "+0.00"],
+        ["1.25", "8", "tensor", "none", "59.00 %", "-1.00"],
+        ["1.75", "4", "tensor", "none", "*not run*", "*not run*"],
+        ["1.75", "4", "channel", "none", "57.00 %", "-3.00"],
+        ["1.25", "8", "tensor", "50 %", "56.00 %", "-4.00"],
+        ["1.75", "4", "tensor", "50 %", "55.00 %", "-5.00"],
+    ]
+
+
 def test_runs_of_another_plan_do_not_count(recipe):
     tables = render_study("paper004", plan_study(Part("paper004", quick=True)), [make_record(recipe())], "the command")
     assert "0 of 9 runs are done" in tables

@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from model_artifact.recipe import MAXIMUM_EPOCHS
 from model_builder.arguments import make_parser
 from model_builder.errors import BuildError
 from model_builder.published import PAPER_004_BITS, PAPER_004_GAMMAS, PAPER_004_LEARNING_RATES
 from model_builder.recipe_file import read_recipe
-from model_builder.reproduce.studies import MAXIMUM_EPOCHS, STRONG_LEARNING_RATE, Part, plan_study, select_runs
+from model_builder.reproduce.studies import STRONG_LEARNING_RATE, Part, plan_study, select_runs
 
 ROOT = Path(__file__).parents[3]
 STUDIES = ("paper000", "paper004", "readings", "best")

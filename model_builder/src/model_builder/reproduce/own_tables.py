@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from model_artifact.recipe import NOT_QUANTISED, Compression, Rule
 from model_builder.published import PAPER_000_ACCURACY_PERCENT, PAPER_000_SPARSITY_PERCENT, PAPER_004_GRID, Setting
 from model_builder.reproduce.choosing import Choice
-from model_builder.reproduce.paper_tables import Cells, fill_cells
 from model_builder.reproduce.records import AnyKind, DivergedRun, RunRecord
 from model_builder.reproduce.rows import (
     NOT_RUN,
@@ -16,9 +15,7 @@ from model_builder.reproduce.rows import (
     tell_diverged,
 )
 from model_builder.reproduce.studies import (
-    BEST_CHANNEL_SETTINGS,
-    BEST_CHANNEL_SPARSITY,
-    BEST_SETTINGS,
+    BEST_COMPRESSIONS,
     QUICK_LEARNING_RATE,
     RATE_SETTING,
     READING_RATES,
@@ -100,10 +97,11 @@ def _format_paper(setting: Setting) -> str:
 
 
 def render_best(records: Sequence[RunRecord], diverged: Sequence[DivergedRun] = ()) -> str:
-    """Our best at each (alpha, bits), against our own float network of the same recipe."""
+    """Our best of each compression, against our own float network of the same recipe."""
     head = (
         "alpha",
         "b",
+        "one step for each",
         "channels pruned",
         "deployed",
         "against (0, 32)",
@@ -113,32 +111,33 @@ def render_best(records: Sequence[RunRecord], diverged: Sequence[DivergedRun] = 
         "bits a weight",
         "ratio to float32",
     )
-    plain, structured = (
-        fill_cells(_with_channel_sparsity(records, share), _with_channel_sparsity(diverged, share))
-        for share in (None, BEST_CHANNEL_SPARSITY)
+    done = {record.recipe.compression: record for record in records}
+    gone = {run.recipe.compression: run for run in diverged}
+    whole = done.get(BEST_COMPRESSIONS[0])
+    rows = []
+    for compression in BEST_COMPRESSIONS:
+        cells = (*_name_best(compression), *_render_best_cells(done.get(compression), whole))
+        rows.append(tell_diverged(cells, [gone[compression]]) if compression in gone else cells)
+    return format_table(head, rows)
+
+
+def _name_best(compression: Compression) -> tuple[str, ...]:
+    share = compression.channel_sparsity
+    return (
+        f"{compression.alpha:g}",
+        str(compression.bits),
+        "none" if compression.bits == NOT_QUANTISED else compression.chosen_granularity.lower(),
+        "none" if share is None else f"{100 * share:g} %",
     )
-    whole = (*plain.get((0.0, NOT_QUANTISED)), None)[0]
-    rows = [_render_best_row(setting, plain, "none", whole) for setting in BEST_SETTINGS]
-    share = f"{100 * BEST_CHANNEL_SPARSITY:g} %"
-    return format_table(
-        head, rows + [_render_best_row(each, structured, share, whole) for each in BEST_CHANNEL_SETTINGS]
-    )
 
 
-def _with_channel_sparsity(runs: Sequence[AnyKind], share: float | None) -> list[AnyKind]:
-    return [run for run in runs if run.recipe.compression.channel_sparsity == share]
-
-
-def _render_best_row(setting: Setting, cells: Cells, pruned: str, whole: RunRecord | None) -> tuple[str, ...]:
-    record = (*cells.get(setting), None)[0]
+def _render_best_cells(record: RunRecord | None, whole: RunRecord | None) -> tuple[str, ...]:
     if record is None or record.quality is None:
-        return cells.row(setting, pruned, *[NOT_RUN] * 7)
+        return (NOT_RUN,) * 7
     against = None
     if whole is not None and whole.quality is not None:
         against = record.quality.deployed - whole.quality.deployed
-    return cells.row(
-        setting,
-        pruned,
+    return (
         format_percent(record.quality.deployed),
         format_points(against),
         format_percent(record.zeros_percent),
