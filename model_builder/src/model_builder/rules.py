@@ -110,15 +110,14 @@ def measure(
     With the moments of the channels, where they are known already.
     """
     alpha = compression.alpha if alpha is None else alpha
-    if channels is not None and mask is None:
-        return _measure_kept(weights, compression, alpha, channels, moments or measure_channels(weights))
+    if compression.rule == "Shadow" and mask is not None:
+        return _measure_frozen(weights, compression, mask)
+    if channels is not None or moments is not None:
+        return _measure_by_moments(weights, compression, alpha, channels, moments or measure_channels(weights))
     threshold = alpha * ops.std(weights)
     if compression.bits == NOT_QUANTISED:
         return Scale(threshold, ops.cast(1.0, "float32"))
-    by_channel = compression.chosen_granularity == "Channel"
-    if compression.rule == "Shadow" and mask is not None:
-        return Scale(threshold, quantisation_step(_largest(prune(weights, mask), by_channel), compression.bits))
-    largest = _largest(weights, by_channel)
+    largest = _largest(weights, compression.chosen_granularity == "Channel")
     if compression.rule == "Floor":
         return Scale(threshold, quantisation_step(largest, compression.bits))
     largest = ops.where(largest >= threshold, largest, 0.0)  # of what is kept
@@ -127,15 +126,25 @@ def measure(
     return Scale(threshold, quantisation_step(largest, compression.bits))
 
 
-def _measure_kept(
-    weights: Tensor, compression: Compression, alpha: Tensor, channels: Tensor, moments: Moments
+def _measure_frozen(weights: Tensor, compression: Compression, mask: Tensor) -> Scale:
+    """`measure` of Shadow where the mask says what is kept, so that there is no threshold."""
+    none = ops.cast(0.0, "float32")
+    if compression.bits == NOT_QUANTISED:
+        return Scale(none, ops.cast(1.0, "float32"))
+    largest = _largest(prune(weights, mask), compression.chosen_granularity == "Channel")
+    return Scale(none, quantisation_step(largest, compression.bits))
+
+
+def _measure_by_moments(
+    weights: Tensor, compression: Compression, alpha: Tensor, channels: Tensor | None, moments: Moments
 ) -> Scale:
-    """`measure` of Shadow where only some channels are kept."""
-    threshold = alpha * _deviation_of(weights, channels, moments)
-    by_channel = ops.where(channels, threshold, math.inf)
+    """`measure` of Shadow from what its output channels are, of which only some may be kept."""
+    kept = ops.ones(weights.shape[-1:], "bool") if channels is None else channels
+    threshold = alpha * _deviation_of(weights, kept, moments)
+    by_channel = ops.where(kept, threshold, math.inf)
     if compression.bits == NOT_QUANTISED:
         return Scale(by_channel, ops.cast(1.0, "float32"))
-    largest = ops.where(channels, moments.largest, 0.0)
+    largest = ops.where(kept, moments.largest, 0.0)
     if compression.chosen_granularity != "Channel":
         largest = ops.max(largest)
     largest = ops.where(largest >= threshold, largest, 0.0)

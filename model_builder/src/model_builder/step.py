@@ -64,7 +64,7 @@ class Sight(NamedTuple):
 
     Attributes:
         kept: which are kept, bool, shape (channels,); None where none of them may go.
-        moments: of each; None where none may go, and once masks are frozen.
+        moments: of each; None where none may go and the tensor has one quantisation step, and once masks are frozen.
     """
 
     kept: Tensor | None = None
@@ -191,13 +191,14 @@ class Step:
 
     def _see(self, state: State, place: int, pruning: Pruning) -> Sight:
         """The channels of a kernel, and which of them are kept."""
-        if not self.channels or self.channels[place] is None:
+        some_go = bool(self.channels) and self.channels[place] is not None
+        if state["masks"]:
+            return Sight(state["channels"][place] if some_go else None)
+        if not some_go and self.compression.chosen_granularity != "Channel":
             return Sight()
-        if state["channels"]:
-            return Sight(state["channels"][place])
         weights = state["weights"][self.kernels[place]]
         moments = Moments(*self._fused(measure_channels, weights)(weights))
-        return Sight(keep_channels(weights, pruning.channels, moments), moments)
+        return Sight(keep_channels(weights, pruning.channels, moments) if some_go else None, moments)
 
     def deployed(self, state: State, pruning: Pruning) -> list[Compressed]:
         """What every kernel is when training ends here."""
@@ -235,10 +236,13 @@ class Step:
         fused = self._fused(give, weights)
         if state["masks"]:
             mask = state["masks"][place]
-            return fused(weights, *measure(weights, self.compression, alpha=pruning.alpha, mask=mask), mask)
+            return fused(weights, *self._fused(self._measure_frozen, weights)(weights, mask), mask)
         seen = self._see(state, place, pruning) if sight is None else sight
         scale = measure(weights, self.compression, alpha=pruning.alpha, channels=seen.kept, moments=seen.moments)
         return fused(weights, *scale)
+
+    def _measure_frozen(self, weights: Tensor, mask: Tensor) -> Scale:
+        return measure(weights, self.compression, mask=mask)
 
     def _fused(self, function: Callable[..., Any], weights: Tensor) -> Callable[..., Any]:
         """The function in few passes over memory, where there are enough weights to gain by it."""

@@ -11,6 +11,7 @@ from model_builder.rules import (
     keep_channels,
     keep_mask,
     largest_code,
+    measure,
     measure_channels,
     quantisation_step,
 )
@@ -285,6 +286,22 @@ def test_the_moments_of_channels_are_theirs_also_far_from_zero(weights, offset):
     np.testing.assert_allclose(np.asarray(moments.largest), np.abs(columns).max(axis=0))
     squares = np.square(columns - columns.mean(axis=0)).sum(axis=0)
     np.testing.assert_allclose(np.asarray(moments.squares), squares, rtol=1e-3, atol=1e-7 * (1 + offset) ** 2)
+
+
+@settings(deadline=None, max_examples=40)
+@given(KERNELS, st.sampled_from([0.0, 0.5, 1.25]), st.sampled_from([4, 8, 32]), st.booleans())
+def test_what_is_measured_by_moments_is_what_is_measured_without(weights, alpha, bits, by_channel):
+    granularity = "Channel" if by_channel else "Tensor"
+    compression = Compression(alpha=alpha, bits=bits, rule="Shadow", granularity=granularity)
+    plain, found = measure(weights, compression), measure(weights, compression, moments=measure_channels(weights))
+    columns = weights.reshape(-1, weights.shape[-1])
+    edges = np.abs(columns).max(axis=0) if by_channel else np.abs(columns).max()
+    unsure = np.isclose(edges, alpha * np.std(weights), rtol=1e-4, atol=1e-6)  # the largest is on the threshold
+    assume(not np.any(unsure))
+    np.testing.assert_allclose(
+        found.threshold, np.broadcast_to(plain.threshold, columns.shape[-1:]), rtol=1e-4, atol=1e-6
+    )
+    np.testing.assert_allclose(found.step, plain.step, rtol=1e-6)
 
 
 @settings(deadline=None, max_examples=40)
