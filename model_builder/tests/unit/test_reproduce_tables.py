@@ -223,6 +223,17 @@ def test_our_best_has_a_row_for_each_compression_against_the_float_network():
     ]
 
 
+def test_readings_with_weight_decay_stand_apart_from_those_without():
+    runs = plan_study(Part("readings", quick=True))
+    chosen = [run for run in runs if run.recipe.training.learning_rate == 0.05]
+    records = [make_record(run.recipe, make_epoch(1, 50.0 + place, 50.0 + place)) for place, run in enumerate(chosen)]
+    rows = [row.split("|")[1:-1] for row in render_study("readings", runs, records, "the command").splitlines()]
+    by_rate = [[cell.strip()[:7] for cell in row] for row in rows if len(row) == 5 and row[3].strip() == "0.05"]
+    decayed = [[cell.strip()[:7] for cell in row] for row in rows if len(row) == 8 and row[3].strip() == "0.05"]
+    assert by_rate == [["OffsetR", "0.375", "8", "0.05", "50.00 %"]]
+    assert decayed == [["OffsetR", "0.375", "8", "0.05", "30", "004: 84", "51.00 %", "52.00 %"]]
+
+
 def test_runs_of_another_plan_do_not_count(recipe):
     tables = render_study("paper004", plan_study(Part("paper004", quick=True)), [make_record(recipe())], "the command")
     assert "0 of 9 runs are done" in tables

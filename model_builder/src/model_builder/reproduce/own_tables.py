@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from model_artifact.recipe import NOT_QUANTISED, Compression, Rule
+from model_artifact.recipe import NOT_QUANTISED, Compression, Rule, TrainingRecipe
 from model_builder.published import PAPER_000_ACCURACY_PERCENT, PAPER_000_SPARSITY_PERCENT, PAPER_004_GRID, Setting
 from model_builder.reproduce.choosing import Choice
 from model_builder.reproduce.records import AnyKind, DivergedRun, RunRecord
@@ -16,6 +16,8 @@ from model_builder.reproduce.rows import (
 )
 from model_builder.reproduce.studies import (
     BEST_COMPRESSIONS,
+    DECAY_RATE,
+    DECAY_SETTING,
     QUICK_LEARNING_RATE,
     RATE_SETTING,
     READING_RATES,
@@ -27,22 +29,61 @@ _READINGS = ("Masters", "InPlace", "once an epoch")
 
 def render_readings(records: Sequence[RunRecord], diverged: Sequence[DivergedRun] = ()) -> str:
     """Accuracy after the last epoch and density from the first to the last, by rule, setting and reading."""
-    head = ("rule", "alpha", "b", "paper", *_READINGS)
-    rows = []
-    for rule, (alpha, bits) in READING_SETTINGS:
-        found = _split_by_reading(records, rule, (alpha, bits))
-        gone = _split_by_reading(diverged, rule, (alpha, bits))
-        cells = [_format_reading(found.get(reading), gone.get(reading)) for reading in _READINGS]
-        rows.append((rule, f"{alpha:g}", str(bits), _format_paper((alpha, bits)), *cells))
-    return f"**By reading**\n\n{format_table(head, rows)}\n\n**By learning rate**\n\n{_render_rates(records, diverged)}"
+    done, gone = _of_recipe(records, "Published"), _of_recipe(diverged, "Published")
+    decayed, gone_decayed = _of_recipe(records, "Strong"), _of_recipe(diverged, "Strong")
+    parts = [
+        ("By reading", _render_by_reading(done, gone)),
+        ("By learning rate", _render_rates(done, gone)),
+        ("With weight decay (recipe Strong)", _render_decay(decayed, gone_decayed)),
+    ]
+    return "\n\n".join(f"**{title}**\n\n{table}" for title, table in parts)
 
 
-def _split_by_reading(runs: Sequence[AnyKind], rule: Rule, setting: Setting) -> dict[str, AnyKind]:
-    """The runs of a rule and a setting at the one rate, by how they read the rule."""
+def _of_recipe(runs: Sequence[AnyKind], recipe: TrainingRecipe) -> list[AnyKind]:
+    return [run for run in runs if run.recipe.training.recipe == recipe]
+
+
+def _render_by_reading(records: Sequence[RunRecord], diverged: Sequence[DivergedRun]) -> str:
+    rows = [
+        (rule, f"{setting[0]:g}", str(setting[1]), _format_paper(setting), *cells)
+        for rule, setting in READING_SETTINGS
+        for cells in [_format_readings(records, diverged, rule, setting, QUICK_LEARNING_RATE)]
+    ]
+    return format_table(("rule", "alpha", "b", "paper", *_READINGS), rows)
+
+
+def _format_readings(
+    records: Sequence[RunRecord], diverged: Sequence[DivergedRun], rule: Rule, setting: Setting, rate: float
+) -> list[str]:
+    """A cell for each of `_READINGS`."""
+    found = _split_by_reading(records, rule, setting, rate)
+    gone = _split_by_reading(diverged, rule, setting, rate)
+    return [_format_reading(found.get(reading), gone.get(reading)) for reading in _READINGS]
+
+
+def _render_decay(records: Sequence[RunRecord], diverged: Sequence[DivergedRun]) -> str:
+    """Both readings at one setting, with the epochs that they were given."""
+    epochs = sorted({run.recipe.training.epochs for runs in (records, diverged) for run in runs})
+    masters, in_place, _ = _format_readings(records, diverged, "OffsetRound", DECAY_SETTING, DECAY_RATE)
+    row = (
+        "OffsetRound",
+        f"{DECAY_SETTING[0]:g}",
+        str(DECAY_SETTING[1]),
+        f"{DECAY_RATE:g}",
+        ", ".join(map(str, epochs)) or NOT_RUN,
+        _format_paper(DECAY_SETTING),
+        masters,
+        in_place,
+    )
+    return format_table(("rule", "alpha", "b", "learning rate", "epochs", "paper", *_READINGS[:2]), [row])
+
+
+def _split_by_reading(runs: Sequence[AnyKind], rule: Rule, setting: Setting, rate: float) -> dict[str, AnyKind]:
+    """The runs of a rule and a setting at a learning rate, by how they read the rule."""
     return {
         name_reading(run.recipe.compression): run
         for run in runs
-        if run.recipe.training.learning_rate == QUICK_LEARNING_RATE and _is_at(run.recipe.compression, rule, setting)
+        if run.recipe.training.learning_rate == rate and _is_at(run.recipe.compression, rule, setting)
     }
 
 
