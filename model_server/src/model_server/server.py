@@ -30,10 +30,11 @@ _LEAVE_SECONDS = 1.0
 
 
 def hear_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set.
+    """An event that SIGTERM and SIGINT set. Call it from the main thread.
 
-    On a thread of its own: what a handler interrupts may be the event's own `wait`, which holds the lock that `set`
-    would wait for.
+    A thread of its own waits for the byte that Python's handler in C writes at once. A handler in Python would not do:
+    it runs in the main thread, which does not run while it waits for the event. What wakes it is the signal itself, but
+    not when that comes just before the wait begins, nor when another thread receives it.
     """
     stop = threading.Event()
     reader, writer = os.pipe()
@@ -43,8 +44,10 @@ def hear_signals() -> threading.Event:
         stop.set()
 
     threading.Thread(target=listen, name="signals", daemon=True).start()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os.write(writer, b"."))
+        signal.signal(number, lambda *_: None)
     return stop
 
 

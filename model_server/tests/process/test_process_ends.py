@@ -103,3 +103,19 @@ with stop._cond:
 raise SystemExit(0 if stop.wait(20) else 1)
 """
     assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_does_not_wake_the_main_thread_is_heard(number):
+    """As one that comes between Python's last look for signals and the wait, which a test cannot time."""
+    program = f"""
+import signal, threading, time
+from model_server.server import hear_signals
+stop = hear_signals()
+def receive():
+    time.sleep(0.5)
+    signal.pthread_kill(threading.get_ident(), {number:d})
+threading.Thread(target=receive).start()
+raise SystemExit(0 if stop.wait(10) else 1)
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
