@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -35,6 +36,12 @@ def import_image(places: Places, archive: Path) -> None:
         raise ClusterError(f"{archive} could not be imported: {done.stderr.strip()}")
 
 
+def forget_half_imports(places: Places) -> None:
+    """Remove what imports had written when containerd ended under them. It must not run."""
+    content = places.state / "containerd" / "root" / "io.containerd.content.v1.content"
+    shutil.rmtree(content / "ingest", ignore_errors=True)
+
+
 def pause_archive(places: Places) -> Path:
     """The sandbox image: the static program `pause` and nothing else."""
     target = places.state / "pause.tar"
@@ -53,15 +60,18 @@ def write_archive(target: Path, name: str, programs: dict[str, bytes], entrypoin
         entrypoint: what a container runs.
     """
     layer = _tar(programs, 0o755)
+    digest = hashlib.sha256(layer).hexdigest()
+    # Containerd goes on with a half-imported file of the same name, whichever archive that came from.
+    layer_name = f"{digest}.tar"
     config = {
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine],
         "os": "linux",
         "config": {"Entrypoint": entrypoint, "User": "65534:65534"},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
     }
-    listing = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    listing = [{"Config": "config.json", "RepoTags": [name], "Layers": [layer_name]}]
     documents = {"config.json": json.dumps(config).encode(), "manifest.json": json.dumps(listing).encode()}
-    target.write_bytes(_tar({"layer.tar": layer, **documents}, 0o644))
+    target.write_bytes(_tar({layer_name: layer, **documents}, 0o644))
 
 
 def _tar(files: dict[str, bytes], mode: int) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cluster.components import render_files, render_node_commands
-from cluster.images import import_image, pause_archive
+from cluster.images import forget_half_imports, import_image, pause_archive
 from cluster.network import make_namespace, remove_namespace
 from cluster.pki import format_kubeconfig, write_certificates
 from cluster.places import NODE_NAME, VOLUMES, Places
@@ -46,6 +46,8 @@ class Node:
         make_namespace(self.places)
         begun = time.monotonic()
         for name, command in render_node_commands(self.places).items():
+            if name == "containerd" and self.processes.pid(name) is None:
+                forget_half_imports(self.places)
             if self.processes.start(name, command):
                 progress(f"started {name}")
             self._after_start(name)

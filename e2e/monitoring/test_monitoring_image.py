@@ -1,6 +1,7 @@
 """The image of Prometheus: what it holds, and that this is enough."""
 
 import io
+import json
 import subprocess
 import tarfile
 
@@ -28,7 +29,9 @@ scrape_configs:
 def image_root(prometheus_image, tmp_path):
     """The image's only layer, unpacked."""
     with tarfile.open(prometheus_image.archive) as archive:
-        layer = archive.extractfile("layer.tar").read()
+        (manifest,) = json.load(archive.extractfile("manifest.json"))
+        (name,) = manifest["Layers"]
+        layer = archive.extractfile(name).read()
     root = tmp_path / "root"
     with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
         assert tar.getnames() == ["bin/prometheus"]

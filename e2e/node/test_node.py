@@ -253,6 +253,38 @@ def test_killed_components_are_noticed_and_healed(node, half):
     node.wait_until(node.node.problems, lambda seen: seen == [], 60, f"after {killed} were killed")
 
 
+def leave_half_imported(node, archive):
+    """Have containerd read half of the archive, and end the reader."""
+    places = node.node.places
+    command = ["ctr", f"--address={places.containerd_socket}", "--namespace=k8s.io", "images", "import", "-"]
+    half = archive.read_bytes()[: archive.stat().st_size // 2]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as reader:
+        reader.stdin.write(half)
+        reader.stdin.flush()
+        node.wait_until(lambda: list(half_imports(node)), bool, 20, "a half-imported layer")
+        reader.kill()
+
+
+def half_imports(node):
+    """What containerd has begun to write and not ended."""
+    return (node.node.places.state / "containerd/root/io.containerd.content.v1.content").glob("ingest/*")
+
+
+@pytest.mark.timeout(300)
+def test_an_import_that_was_cut_off_keeps_neither_another_image_nor_the_node_from_it(node, tmp_path):
+    large, small = tmp_path / "large.tar", tmp_path / "small.tar"
+    write_archive(large, "localhost/large:test", {"program": os.urandom(32_000_000)}, ["/program"])
+    write_archive(small, "localhost/small:test", {"program": b"small"}, ["/program"])
+    leave_half_imported(node, large)
+    import_image(node.node.places, small)
+    assert list(half_imports(node)) != []
+    os.kill(node.node.component_pids()["containerd"], signal.SIGKILL)
+    node.wait_until(lambda: node.node.component_pids()["containerd"], lambda seen: seen is None, 10, "containerd gone")
+    node.node.up(lambda _: None)
+    assert list(half_imports(node)) == []
+    import_image(node.node.places, large)
+
+
 @pytest.mark.timeout(300)
 def test_a_second_node_lives_beside_the_first_and_leaves_nothing(node, binaries, busybox_archive, tmp_path):
     second = Node(Places(tmp_path / "second", binaries))
