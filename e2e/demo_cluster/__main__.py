@@ -80,15 +80,13 @@ def run(state: Path) -> int:
     provisioning = Provisioning(OUT / "provisioning.log")
     with timed(stages, "local chain"):
         say("the local chain first; programs and images for the node are built beside it")
-        if run_local_chain("--first-table") != 0:
-            raise ClusterError("the local chain failed; its own words stand above")
+        data = run_first_table()
     with timed(stages, "programs and images"):
         provisioning.wait()
     installation = Installation(Node(Places(state.resolve(), binaries_folder())), NAMESPACE, OUT / "volumes")
     with timed(stages, "node"):
         installation.node.up(say)
         installation.load_images(provisioning.images)
-    data = find_cifar10()
     with timed(stages, "chart"):
         install(installation, provisioning.images, data)
     examples = choose_examples(data is not None)
@@ -104,11 +102,28 @@ def run(state: Path) -> int:
     return 0 if finished else 1
 
 
+def run_first_table() -> Path | None:
+    """The local chain's trained pair; the folder of its CIFAR-10, None where it was of the digits.
+
+    A CNN that was trained before is used again without its data; a cluster cannot build it without.
+
+    Raises:
+        ClusterError: when the chain failed.
+    """
+    for options in ((), ("--digits",)):
+        if run_local_chain("--first-table", *options) != 0:
+            raise ClusterError("the local chain failed; its own words stand above")
+        names = [row["name"] for row in json.loads((LOCAL / "results.json").read_text())["rows"]]
+        if "cnn-a125-b8" not in names:
+            return None
+        if data := find_cifar10():
+            return data
+        say(f"the cluster cannot build this pair: its CIFAR-10 is gone ({DATA_VARIABLE} names its folder)")
+    return None
+
+
 def find_cifar10() -> Path | None:
-    """The folder of CIFAR-10 that the local chain used; None when it went on with the digits."""
-    names = [row["name"] for row in json.loads((LOCAL / "results.json").read_text())["rows"]]
-    if "cnn-a125-b8" not in names:
-        return None
+    """The folder of CIFAR-10, where it is on this machine."""
     given = os.environ.get(DATA_VARIABLE)
     candidates = [Path(given) / FOLDER, Path(given)] if given else [cache_folder() / FOLDER]
     return next((folder for folder in candidates if (folder / "test_batch.bin").exists()), None)
