@@ -16,7 +16,7 @@ from monitoring.image import write_image
 from monitoring.loopback_exporter import loopback_exporter
 from monitoring.running import running_prometheus
 
-from model_operator.measurement import KpiReader
+from model_operator.measurement import LATE_SECONDS, KpiReader
 from model_operator.prometheus import ApiPrometheus
 from model_operator.serving_pod import Served
 from model_server.metrics import FINE_EDGES_SECONDS, SERVING_EDGES_MICROSECONDS
@@ -152,8 +152,9 @@ def scraping(helm, tmp_path_factory):
         program = write_image(tell_on_stderr).programs / "prometheus"
         running = running_prometheus([program], folder / "prometheus.yml", folder / "data")
         prometheus = stack.enter_context(running)
-        # By then every series has more than a window of samples.
-        prometheus.wait_for_series("count_over_time(up[60s]) > 13", lambda found: len(found) == len(jobs), 60)
+        # By then every series has more than the samples of a window that ended so long ago.
+        enough = f"count_over_time(up[60s]) > {WINDOW_SECONDS + LATE_SECONDS + 1}"
+        prometheus.wait_for_series(enough, lambda found: len(found) == len(jobs), 90)
         yield prometheus
 
 

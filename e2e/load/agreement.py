@@ -1,6 +1,6 @@
 """Whether the client, Prometheus and the operator say the same of a run, each within what it can know. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,8 @@ WAY_MILLISECONDS = 10.0
 """Between client and server: connection, network, the generator's own time, waiting for a processor."""
 MOMENT_SECONDS = 5.0
 """The operator tells to the second when it began to ask, and asks one figure after the other."""
-KUBELET_LAGS_SECONDS = (10.0, 20.0)
-"""The kubelet looks every ten seconds and is scraped as often: what the operator asks for ended so long ago."""
 KUBELET_PERCENT = 10.0
-"""Besides; its figures lie at either side of a window's edges."""
+"""It looks every ten seconds or so; at the edges of a window one of them more or less is in it."""
 _OF_ANY_WINDOW = ("requests", "memoryMebibytes")
 
 
@@ -79,7 +77,6 @@ def judge_operator(
     prometheus: PrometheusKpis,
     known: Sequence[Agreement],
     peak_rate: float,
-    before: Sequence[PrometheusKpis] = (),
 ) -> list[Agreement]:
     """The operator's status and Prometheus over the operator's own window, by the same queries.
 
@@ -90,21 +87,14 @@ def judge_operator(
             does not know all of it. All three must agree then. CPU and p95 are judged only there: at the edges of a
             run they change faster than the kubelet tells, and with every second.
         peak_rate: the most requests in a second of the run.
-        before: Prometheus over that window moved back by `KUBELET_LAGS_SECONDS`, which holds what the kubelet had told
-            when the operator asked.
     """
     of_client = {each.kpi: each for each in known}
-    memory = _list_known(each.working_set_mebibytes for each in before)
-    cpu = _list_known(each.cpu_millicores for each in before)
-    # The requests are the server's own, told at once; only the processor time is the kubelet's.
-    per_request = prometheus.cpu_milliseconds_per_request or 0.0
-    shared = [per_request * each / prometheus.cpu_millicores for each in cpu] if prometheus.cpu_millicores else []
     rules = {
         "requests": (prometheus.requests, _judge_moment(peak_rate)),
         "p95LatencyMilliseconds": (prometheus.p95_latency_milliseconds, _P95_RULE),
-        "memoryMebibytes": (prometheus.working_set_mebibytes, _judge_kubelet(memory)),
-        "cpuMillicores": (prometheus.cpu_millicores, _judge_kubelet(cpu)),
-        "cpuMillisecondsPerRequest": (prometheus.cpu_milliseconds_per_request, _judge_kubelet(shared)),
+        "memoryMebibytes": (prometheus.working_set_mebibytes, _KUBELET_RULE),
+        "cpuMillicores": (prometheus.cpu_millicores, _KUBELET_RULE),
+        "cpuMillisecondsPerRequest": (prometheus.cpu_milliseconds_per_request, _KUBELET_RULE),
     }
     return [
         _judge_same(kpi, float(operator[kpi]), counted, rule, of_client.get(kpi))
@@ -115,21 +105,15 @@ def judge_operator(
 
 @dataclass(frozen=True)
 class _Rule:
-    """How far two figures may be apart: in percent of the larger one, and besides that.
-
-    Attributes:
-        others: what may stand in place of the second figure, as may all that lies between.
-    """
+    """How far two figures may be apart: in percent of the larger one, and besides that."""
 
     percent: float
     besides: float
     why: str
-    others: tuple[float, ...] = ()
 
     def allows(self, told: float, counted: float) -> bool:
         """Whether the figure that was told is near enough."""
-        nearest = sorted((told, min((counted, *self.others)), max((counted, *self.others))))[1]
-        return abs(told - nearest) <= self.besides + self.percent / 100 * max(abs(told), abs(nearest))
+        return abs(told - counted) <= self.besides + self.percent / 100 * max(abs(told), abs(counted))
 
 
 def _judge_moment(peak_rate: float) -> _Rule:
@@ -142,17 +126,7 @@ def _judge_moment(peak_rate: float) -> _Rule:
 _P95_RULE = _Rule(
     100 * BUCKET_GROWTH - 100, 0.0, "within a bucket, since some requests more or less may move it so far"
 )
-
-
-def _judge_kubelet(before: Sequence[float]) -> _Rule:
-    lags = " or ".join(f"{seconds:g}" for seconds in KUBELET_LAGS_SECONDS)
-    told = ", ".join(f"{each:.4g}" for each in before)
-    why = f"within {KUBELET_PERCENT:g} % of it, or of what it was {lags} s before ({told}): the kubelet tells late"
-    return _Rule(KUBELET_PERCENT, 0.0, why, tuple(before))
-
-
-def _list_known(figures: Iterable[float | None]) -> list[float]:
-    return [each for each in figures if each is not None]
+_KUBELET_RULE = _Rule(KUBELET_PERCENT, 0.0, f"within {KUBELET_PERCENT:g} %, since the kubelet looks now and then")
 
 
 def _judge_same(kpi: str, told: float, counted: float, rule: _Rule, client: Agreement | None) -> Agreement:

@@ -19,9 +19,6 @@ from model_operator.prometheus import Sample
 from model_operator.queries import KpiQueries, render_queries
 from model_operator.serving_pod import Served
 
-ALL_FIGURES = tuple(KpiQueries.__dataclass_fields__)
-KUBELET_FIGURES = ("cpu_seconds", "memory_bytes")
-
 
 class Asking(Protocol):
     """kubectl."""
@@ -62,10 +59,6 @@ class Window:
         """Its length, as the queries take it."""
         return max(1, round(self.end_unix - self.begin_unix))
 
-    def move(self, seconds: float) -> "Window":
-        """The same length, so much later."""
-        return Window(self.begin_unix + seconds, self.end_unix + seconds)
-
     def holds(self, other: "Window") -> bool:
         """Whether the other one lies within it."""
         return self.begin_unix <= other.begin_unix and other.end_unix <= self.end_unix
@@ -75,15 +68,12 @@ class Window:
         return max(0.0, min(self.end_unix, other.end_unix) - max(self.begin_unix, other.begin_unix))
 
 
-def read_kpis(
-    client: Asking, place: PrometheusPlace, served: Served, window: Window, figures: Sequence[str] = ALL_FIGURES
-) -> PrometheusKpis:
+def read_kpis(client: Asking, place: PrometheusPlace, served: Served, window: Window) -> PrometheusKpis:
     """What Prometheus says of a model's pods over the window; it must be over for some seconds.
 
-    The kubelet's figures come with the time at which it took them, up to a scrape's interval later. What is not among
-    `figures` is not asked for, and None.
+    The kubelet's figures come with the time at which it took them, up to a scrape's interval later.
     """
-    reading = read_reading(client, place, served.namespace, window, figures)
+    reading = read_reading(client, place, served.namespace, window)
     kpis = parse_kpis(reading, served)
     return PrometheusKpis(
         p95_latency_milliseconds=kpis.p95_latency_milliseconds,
@@ -95,18 +85,14 @@ def read_kpis(
     )
 
 
-def read_reading(
-    client: Asking, place: PrometheusPlace, namespace: str, window: Window, figures: Sequence[str] = ALL_FIGURES
-) -> Reading:
-    """The answers to the operator's queries for these figures; of the others no samples."""
+def read_reading(client: Asking, place: PrometheusPlace, namespace: str, window: Window) -> Reading:
+    """The answers to the operator's queries."""
     asked = render_queries(namespace, names.SERVER_CONTAINER, window.seconds)
     answers = {
         figure: parse_answer(client.kubectl("get", "--raw", place.render_path(getattr(asked, figure), window.end_unix)))
-        for figure in figures
+        for figure in KpiQueries.__dataclass_fields__
     }
-    return Reading(
-        window.seconds, datetime.fromtimestamp(window.end_unix, UTC), **(dict.fromkeys(ALL_FIGURES, ()) | answers)
-    )
+    return Reading(window.seconds, datetime.fromtimestamp(window.end_unix, UTC), **answers)
 
 
 def parse_answer(text: str) -> list[Sample]:

@@ -10,12 +10,11 @@ from typing import Any, Self
 
 from cluster.processes import ClusterError
 
-from load.agreement import KUBELET_LAGS_SECONDS, ClientView, judge_operator, judge_run
+from load.agreement import ClientView, judge_operator, judge_run
 from load.configurations import Planned
 from load.deploying import Scene, read_address, read_ready, read_served
 from load.generating import GeneratorRun, Target, judge_generator, judge_lateness, share_percent
 from load.kpis import (
-    KUBELET_FIGURES,
     OperatorKpis,
     Window,
     choose_status,
@@ -237,9 +236,7 @@ def listen(subject: Subject, served: Served, seen: Seen, patience: Patience) -> 
     beside = read_kpis(scene.client, scene.prometheus, served, status.window)
     part = view(seen.samples, window, status.window)
     known = judge_run(part, beside, status.window, scrape) if window.holds(status.window) else []
-    moved = [status.window.move(-seconds) for seconds in KUBELET_LAGS_SECONDS]
-    before = [read_kpis(scene.client, scene.prometheus, served, each, KUBELET_FIGURES) for each in moved]
-    agreement += judge_operator(status.stated, beside, known, seen.peak_rate, before)
+    agreement += judge_operator(status.stated, beside, known, seen.peak_rate)
     return Told(prometheus, dict(status.stated), agreement)
 
 

@@ -1,7 +1,6 @@
 """What the cluster says: over which window it is asked, and when client, Prometheus and operator agree."""
 
 import json
-from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 
 from load.agreement import ClientView, judge_operator, judge_run
 from load.kpis import (
-    KUBELET_FIGURES,
     OperatorKpis,
     PrometheusPlace,
     Window,
@@ -17,13 +15,11 @@ from load.kpis import (
     complete_by_client,
     parse_answer,
     parse_status,
-    read_kpis,
     read_reading,
 )
 from load.measuring import view
 from load.results import PrometheusKpis
 from load.samples import make_samples
-from model_operator.serving_pod import Served
 
 PLACE = PrometheusPlace("modelpress-system", "modelpress-prometheus:9090", 5.0)
 MEASURED = PrometheusKpis(
@@ -63,16 +59,6 @@ def test_prometheus_is_asked_the_operators_queries_over_exactly_the_run():
         )
         assert parse_qs(asked.query)["time"] == ["1120.000"]
         assert "[120s]" in parse_qs(asked.query)["query"][0]
-
-
-def test_only_the_figures_that_are_wanted_are_asked_for():
-    client = Answering()
-    served = Served("load", "m", "1", datetime.fromtimestamp(0, UTC))
-    kpis = read_kpis(client, PLACE, served, RUN, KUBELET_FIGURES)
-    assert len(client.paths) == 2
-    assert kpis.cpu_millicores == pytest.approx(1000 * 7 / 120)
-    assert kpis.working_set_mebibytes == pytest.approx(7 / 2**20)
-    assert (kpis.requests, kpis.p95_latency_milliseconds) == (None, None)
 
 
 def test_values_that_are_no_number_are_absent():
@@ -171,21 +157,6 @@ def test_operator_and_prometheus_agree_over_the_operators_window():
 def test_an_operator_that_says_something_else_disagrees(kpi, value):
     found = judge_operator({**STATED, kpi: value}, MEASURED, KNOWN, 10.0)
     assert [each.kpi for each in found if not each.within] == [kpi]
-
-
-def test_the_operator_may_know_what_the_kubelet_had_told_only():
-    """Under a load that rises it has less of it than Prometheus has afterwards."""
-    rising = MEASURED.model_copy(update={"cpu_millicores": 80.0, "cpu_milliseconds_per_request": 8.0})
-    earlier = [rising.model_copy(update={"cpu_millicores": each}) for each in (60.0, 44.0)]
-
-    def disagreed(before, **stated):
-        found = judge_operator(STATED | stated, rising, KNOWN, 10.0, before)
-        return [each.kpi for each in found if not each.within]
-
-    assert disagreed([]) == ["cpuMillicores", "cpuMillisecondsPerRequest"]
-    assert disagreed(earlier) == []
-    assert disagreed(earlier, cpuMillicores=39.0) == ["cpuMillicores"]
-    assert disagreed(earlier, cpuMillicores=88.0, cpuMillisecondsPerRequest=9.5) == ["cpuMillisecondsPerRequest"]
 
 
 def test_all_three_must_agree_where_the_client_knows_the_window():

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from model_operator.measurement import KpiReader
+from model_operator.measurement import LATE_SECONDS, KpiReader
 from model_operator.observation import Kpis
 from model_operator.prometheus import Sample
 from model_operator.serving_pod import Served
@@ -167,7 +167,10 @@ def list_series():
 
 
 class PrometheusAtOneTime:
-    """Answers as of the time that the series are told about, however long the tests take."""
+    """Answers as of the time when the windows end that the series are told about, however long the tests take.
+
+    Nothing was scraped since that end.
+    """
 
     def __init__(self, running, now):
         self.running = running
@@ -188,7 +191,7 @@ def prometheus(prometheus_image, tmp_path_factory):
     config = folder / "prometheus.yml"
     config.write_text("scrape_configs: []\n")
     with running_prometheus([prometheus_image.programs / "prometheus"], config, folder / "data") as running:
-        yield PrometheusAtOneTime(running, now)
+        yield PrometheusAtOneTime(running, now + LATE_SECONDS)
 
 
 @pytest.fixture
@@ -227,6 +230,12 @@ def test_all_figures_are_the_true_ones(read):
     assert kpis.error_percent == near(100 / 11)
     assert kpis.p95_is_fine
     assert kpis.p95_latency_milliseconds == pytest.approx(1000 * LATENCY_SECONDS, rel=0.2)
+
+
+def test_what_is_scraped_late_is_missing_in_no_window(read):
+    kpis = read("usual", 60)
+    assert (kpis.pods, kpis.requests, kpis.cpu_millicores) == (2, near(10 * 60 * 2), near(100))
+    assert kpis.measured_at <= datetime.now(UTC) - timedelta(seconds=LATE_SECONDS)
 
 
 @pytest.mark.parametrize("namespace", ["twice", "exported", "podwise", "noisy", "restarted", "seldom"])

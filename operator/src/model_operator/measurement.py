@@ -21,6 +21,9 @@ from model_operator.serving_pod import Served
 from model_operator.telemetry import Telemetry
 
 SHORTEST_WINDOW_SECONDS: Final = 60
+LATE_SECONDS: Final = 20
+"""So long before the question a window ends. The kubelet looks at a container every 10 to 15 s and tells with the time
+of that look: of a window that ends now the last part is missing, and Prometheus makes up for half a scrape of it."""
 MOST_READINGS: Final = 1000
 READING_THREADS: Final = 4
 _WINDOW_STEPS_MINUTES: Final = (1, 1.5, 2, 3, 4, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 1440)
@@ -123,9 +126,10 @@ class KpiReader:
     ) -> KpiProblem | Callable[[Served], Kpis]:
         if self._prometheus is None:
             return KpiProblem("PrometheusNotConfigured", "the operator was given no Prometheus: set prometheusUrl")
-        window_seconds = plan_window_seconds(wanted_seconds, there, now)
+        ends_at = _end_window(now)
+        window_seconds = plan_window_seconds(wanted_seconds, there, ends_at)
         if window_seconds is None:
-            return lambda _: Kpis(SHORTEST_WINDOW_SECONDS, now, pods=0)
+            return lambda _: Kpis(SHORTEST_WINDOW_SECONDS, ends_at, pods=0)
         namespace = there[0].namespace
         if self._begin(namespace, window_seconds, now):
             begun = time.monotonic()
@@ -135,7 +139,7 @@ class KpiReader:
             problem = self._problem(namespace, window_seconds, now)
         if reading is not None:
             return lambda each: parse_kpis(reading, each)
-        return problem or (lambda _: Kpis(window_seconds, now, pods=0, unread=True))
+        return problem or (lambda _: Kpis(window_seconds, ends_at, pods=0, unread=True))
 
     def _begin(self, namespace: str, window_seconds: int, now: datetime) -> bool:
         """Note who is asked for; True where it is to be read now, by the caller."""
@@ -176,7 +180,7 @@ class KpiReader:
             for window, group in self._groups.get(namespace, {}).items()
             if window <= window_seconds
             and group.reading is not None
-            and now - group.reading.measured_at < _MOST_AGE * self._keep
+            and _end_window(now) - group.reading.measured_at < _MOST_AGE * self._keep
         ]
         return max(readings, key=lambda reading: reading.window_seconds, default=None)
 
@@ -224,7 +228,7 @@ class KpiReader:
                     group.tried_at, group.reading = tried_at or group.tried_at, reading or group.reading
 
     def _ask(self, prometheus: Prometheus, namespace: str, window_seconds: int, now: datetime) -> Reading:
-        asked = render_queries(namespace, names.SERVER_CONTAINER, window_seconds)
+        asked = render_queries(namespace, names.SERVER_CONTAINER, window_seconds, LATE_SECONDS)
 
         def ask(figure: str) -> Sequence[Sample]:
             begun = time.monotonic()
@@ -238,7 +242,12 @@ class KpiReader:
 
         figures = {figure: ask(figure) for figure in KpiQueries.__dataclass_fields__}
         self._telemetry.kpi_last_read.set_to_current_time()
-        return Reading(window_seconds, now, **figures)
+        return Reading(window_seconds, _end_window(now), **figures)
+
+
+def _end_window(now: datetime) -> datetime:
+    """When the window ends that is asked for now."""
+    return now - timedelta(seconds=LATE_SECONDS)
 
 
 def parse_window_seconds(window: str) -> int:
@@ -246,12 +255,12 @@ def parse_window_seconds(window: str) -> int:
     return int(window[:-1]) * _UNIT_SECONDS[window[-1]]
 
 
-def plan_window_seconds(wanted_seconds: int, served: Sequence[Served], now: datetime) -> int | None:
+def plan_window_seconds(wanted_seconds: int, served: Sequence[Served], ends_at: datetime) -> int | None:
     """The wanted window, or the longest usual one for which all of these were served; None where that is too short.
 
     Prometheus divides by the whole window, also by the part in which a pod was not there yet.
     """
-    youngest = min(int((now - each.since).total_seconds()) for each in served)
+    youngest = min(int((ends_at - each.since).total_seconds()) for each in served)
     if youngest < SHORTEST_WINDOW_SECONDS:
         return None
     if wanted_seconds <= youngest:

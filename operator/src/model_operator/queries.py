@@ -52,32 +52,36 @@ class KpiQueries:
 
 @dataclass(frozen=True)
 class _Window:
-    """The last `seconds` before now, and the two ranges at its ends in which a scrape must lie."""
+    """So many seconds that ended so long ago, and the two ranges at its ends in which a scrape must lie."""
 
     seconds: int
+    ago_seconds: int
 
     @property
     def whole(self) -> str:
-        return f"[{self.seconds}s]"
+        return self._range(self.seconds)
 
     @property
     def first(self) -> str:
         length = self._end_seconds()
-        offset = self.seconds - length
-        return f"[{length}s] offset {offset}s" if offset else f"[{length}s]"
+        return self._range(length, self.seconds - length)
 
     @property
     def last(self) -> str:
-        return f"[{min(self._end_seconds(), _MOST_LAST_SECONDS)}s]"
+        return self._range(min(self._end_seconds(), _MOST_LAST_SECONDS))
+
+    def _range(self, length: int, before_end: int = 0) -> str:
+        offset = self.ago_seconds + before_end
+        return f"[{length}s] offset {offset}s" if offset else f"[{length}s]"
 
     def _end_seconds(self) -> int:
         """A quarter of the window: scrapes may be so far apart; never so short that usual ones fall beside it."""
         return min(self.seconds, max(_LEAST_END_SECONDS, self.seconds // 4))
 
 
-def render_queries(namespace: str, server_container: str, window_seconds: int) -> KpiQueries:
-    """The queries for all pods of a namespace over the window that ends now."""
-    window = _Window(window_seconds)
+def render_queries(namespace: str, server_container: str, window_seconds: int, ago_seconds: int = 0) -> KpiQueries:
+    """The queries for all pods of a namespace over the window that ended so long before the time they are asked for."""
+    window = _Window(window_seconds, ago_seconds)
     return KpiQueries(
         p95_milliseconds=_render_p95(namespace, window),
         requests=_render_requests(namespace, window),

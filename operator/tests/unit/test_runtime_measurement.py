@@ -8,6 +8,7 @@ from operator_fakes import FakePrometheus, measured
 
 from model_operator.errors import PrometheusError
 from model_operator.measurement import (
+    LATE_SECONDS,
     MOST_READINGS,
     READING_THREADS,
     KpiReader,
@@ -36,6 +37,9 @@ FIGURES = {
 EACH = ("p95_milliseconds", "requests", "errors", "cpu_seconds", "memory_bytes")
 
 
+ENDED = NOW - timedelta(seconds=LATE_SECONDS)
+
+
 def later(seconds):
     return NOW + timedelta(seconds=seconds)
 
@@ -53,7 +57,7 @@ def parse(served=SERVED, **changes):
 def test_figures_are_means_of_a_pod_and_sums_of_requests():
     assert parse() == Kpis(
         window_seconds=300,
-        measured_at=NOW,
+        measured_at=ENDED,
         pods=2,
         requests=3000.0,
         tried_requests=3060.0,
@@ -71,11 +75,11 @@ def test_figures_are_means_of_a_pod_and_sums_of_requests():
 
 def test_other_pods_of_the_namespace_are_somebody_elses():
     names = ("m-6d4cf56db6-extra-aaaaa", "m-6d4cf56db6", "m-6d4cf56db-aaaaa", "am-6d4cf56db6-aaaaa", "")
-    assert read(FakePrometheus(measured(*names, **FIGURES))) == (Kpis(300, NOW, pods=0),)
+    assert read(FakePrometheus(measured(*names, **FIGURES))) == (Kpis(300, ENDED, pods=0),)
 
 
 def test_no_data_is_none_and_never_zero():
-    assert read(FakePrometheus()) == (Kpis(window_seconds=300, measured_at=NOW, pods=0),)
+    assert read(FakePrometheus()) == (Kpis(window_seconds=300, measured_at=ENDED, pods=0),)
 
 
 def test_without_an_error_series_nothing_is_said_about_errors():
@@ -140,17 +144,17 @@ def test_what_serves_nothing_has_no_kpis_and_is_not_asked_for():
     reader = KpiReader(prometheus, 15)
     assert reader.read([None, None], 300, NOW) == (None, None)
     assert prometheus.asked == []
-    assert reader.read([None, SERVED], 300, NOW) == (None, Kpis(300, NOW, pods=0))
+    assert reader.read([None, SERVED], 300, NOW) == (None, Kpis(300, ENDED, pods=0))
 
 
 def test_models_of_a_namespace_share_a_reading_for_an_interval():
     prometheus = FakePrometheus(measured(*PODS, **FIGURES))
     reader = KpiReader(prometheus, keep_seconds=15)
     for seconds in (0, 5, 14):
-        assert reader.read([SERVED], 300, later(seconds))[0].measured_at == NOW
-        assert reader.read([OTHER], 300, later(seconds))[0].measured_at == NOW
+        assert reader.read([SERVED], 300, later(seconds))[0].measured_at == ENDED
+        assert reader.read([OTHER], 300, later(seconds))[0].measured_at == ENDED
     assert len(prometheus.asked) == len(EACH)
-    assert reader.read([SERVED], 300, later(15))[0].measured_at == later(15)
+    assert reader.read([SERVED], 300, later(15))[0].measured_at == later(15 - LATE_SECONDS)
     assert len(prometheus.asked) == 2 * len(EACH)
 
 
@@ -162,6 +166,7 @@ def test_another_window_or_namespace_is_another_question():
     reader.read([Served("other", "m", "6d4cf56db6", SERVED.since)], 300, NOW)
     assert len(prometheus.asked) == 3 * len(EACH)
     asked = [('namespace="press"' in query, "[300s]" in query) for query in prometheus.asked]
+    assert all(f"s] offset {LATE_SECONDS}s" in query for query in prometheus.asked)
     assert [asked.count(each) for each in ((True, True), (True, False), (False, True))] == [5, 5, 5]
 
 
@@ -184,7 +189,7 @@ class Later:
 def test_nothing_is_said_before_the_first_reading_is_there():
     start = Later()
     reader = KpiReader(FakePrometheus(measured(*PODS, **FIGURES)), 15, start=start)
-    unread = Kpis(300, NOW, pods=0, unread=True)
+    unread = Kpis(300, ENDED, pods=0, unread=True)
     assert reader.read([SERVED], 300, NOW) == (unread,)
     assert reader.read([SERVED, OTHER], 300, NOW) == (unread, unread)
     assert len(start.waiting) == 1
@@ -196,7 +201,7 @@ def test_nothing_is_said_before_the_first_reading_is_there():
 def test_while_a_window_grows_the_last_shorter_reading_is_told():
     start = Later()
     reader = KpiReader(FakePrometheus(measured(*PODS, **FIGURES)), 15, start=start)
-    young = Served("press", "m", "6d4cf56db6", NOW - timedelta(seconds=89))
+    young = Served("press", "m", "6d4cf56db6", ENDED - timedelta(seconds=89))
     reader.read([young], 300, NOW)
     start.go()
     assert reader.read([young], 300, later(1))[0].window_seconds == 60
@@ -215,7 +220,7 @@ def test_a_reading_outlives_a_failure_and_is_given_up_after_three_intervals():
     assert reader.read([SERVED], 300, later(45)) == (KpiProblem("PrometheusUnavailable", "nobody is there"),)
     prometheus.error = None
     assert reader.read([SERVED], 300, later(59)) == (KpiProblem("PrometheusUnavailable", "nobody is there"),)
-    assert reader.read([SERVED], 300, later(60))[0].measured_at == later(60)
+    assert reader.read([SERVED], 300, later(60))[0].measured_at == later(60 - LATE_SECONDS)
 
 
 def test_one_silence_is_told_to_all_namespaces_without_asking_again_for_an_interval():
@@ -295,7 +300,7 @@ def test_a_reading_is_as_old_as_its_questions(monkeypatch):
     now = time.monotonic()
     monkeypatch.setattr("model_operator.measurement.time.monotonic", lambda: now + 20)
     start.go()
-    assert reader.read([SERVED], 300, later(21))[0].measured_at == later(20)
+    assert reader.read([SERVED], 300, later(21))[0].measured_at == later(20 - LATE_SECONDS)
 
 
 def test_a_fault_of_ours_is_told_and_hinders_no_later_reading(caplog):
@@ -306,7 +311,7 @@ def test_a_fault_of_ours_is_told_and_hinders_no_later_reading(caplog):
     assert reader.read([SERVED], 300, NOW) == (KpiProblem("PrometheusUnavailable", words),)
     assert "the KPIs of namespace press could not be read" in caplog.text
     prometheus.error = None
-    assert reader.read([SERVED], 300, later(15))[0] == Kpis(300, later(15), pods=0)
+    assert reader.read([SERVED], 300, later(15))[0] == Kpis(300, later(15 - LATE_SECONDS), pods=0)
 
 
 def test_what_nobody_asks_for_is_forgotten():
@@ -407,8 +412,8 @@ def test_without_a_prometheus_the_remedy_is_told():
 
 def test_before_a_window_can_be_measured_there_is_no_figure():
     prometheus = FakePrometheus(measured(*PODS, **FIGURES))
-    young = Served("press", "m", "6d4cf56db6", NOW - timedelta(seconds=59))
-    assert read(prometheus, SERVED, young) == (Kpis(60, NOW, pods=0), Kpis(60, NOW, pods=0))
+    young = Served("press", "m", "6d4cf56db6", ENDED - timedelta(seconds=59))
+    assert read(prometheus, SERVED, young) == (Kpis(60, ENDED, pods=0), Kpis(60, ENDED, pods=0))
     assert prometheus.asked == []
 
 

@@ -9,7 +9,7 @@ from model_artifact.summary import ArtifactSummary, BuildProgress, format_docume
 from model_operator import names
 from model_operator.api.v1alpha1 import parse_model
 from model_operator.errors import ClusterError
-from model_operator.measurement import KpiReader
+from model_operator.measurement import LATE_SECONDS, KpiReader
 from model_operator.observation import Baseline, Claim, KpiProblem, Kpis, Record
 from model_operator.observe import Sources, observe, observe_invalid
 from model_operator.settings import Settings
@@ -320,7 +320,7 @@ def test_a_missing_prometheus_is_told_where_something_is_served(look, kube, body
 def test_a_baseline_is_measured_over_the_same_window(look, kube, body):
     body["spec"]["baseline"] = {"name": "plain"}
     put_served(kube, body)
-    put_server_pod(kube, "plain", template="h2", ready_seconds=100)
+    put_server_pod(kube, "plain", template="h2", ready_seconds=90 + LATE_SECONDS)
     put_baseline(kube, conditions=[{"type": "Ready", "status": "True"}], artifact={"sizeBytes": 40})
     observation = look(FakePrometheus(measured("small-h1-abcde", "plain-h2-abcde", requests=900.0)))
     assert (observation.kpis.window_seconds, observation.kpis.requests_per_second) == (300, 3.0)
@@ -334,7 +334,7 @@ def test_a_baseline_is_measured_over_the_same_window(look, kube, body):
         artifact={"sizeBytes": 40},
         kpis=Kpis(
             window_seconds=90,
-            measured_at=NOW,
+            measured_at=NOW - timedelta(seconds=LATE_SECONDS),
             pods=1,
             requests=900.0,
             requests_per_second=10.0,
