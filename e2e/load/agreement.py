@@ -16,7 +16,7 @@ WAY_MILLISECONDS = 10.0
 MOMENT_SECONDS = 5.0
 """The operator tells to the second when it began to ask, and asks one figure after the other."""
 KUBELET_PERCENT = 10.0
-"""It looks every ten seconds or so; at the edges of a window one of them more or less is in it."""
+"""It looks every 10 to 20 s: of a minute there are three to five looks, and one more or less at its edge tells."""
 _OF_ANY_WINDOW = ("requests", "memoryMebibytes")
 
 
@@ -77,6 +77,7 @@ def judge_operator(
     prometheus: PrometheusKpis,
     known: Sequence[Agreement],
     peak_rate: float,
+    a_second_later: PrometheusKpis | None = None,
 ) -> list[Agreement]:
     """The operator's status and Prometheus over the operator's own window, by the same queries.
 
@@ -87,14 +88,19 @@ def judge_operator(
             does not know all of it. All three must agree then. CPU and p95 are judged only there: at the edges of a
             run they change faster than the kubelet tells, and with every second.
         peak_rate: the most requests in a second of the run.
+        a_second_later: Prometheus over the window that ended a second later: the operator's ended within that second.
     """
     of_client = {each.kpi: each for each in known}
+    later = a_second_later or prometheus
     rules = {
         "requests": (prometheus.requests, _judge_moment(peak_rate)),
         "p95LatencyMilliseconds": (prometheus.p95_latency_milliseconds, _P95_RULE),
-        "memoryMebibytes": (prometheus.working_set_mebibytes, _KUBELET_RULE),
-        "cpuMillicores": (prometheus.cpu_millicores, _KUBELET_RULE),
-        "cpuMillisecondsPerRequest": (prometheus.cpu_milliseconds_per_request, _KUBELET_RULE),
+        "memoryMebibytes": (prometheus.working_set_mebibytes, _judge_kubelet(later.working_set_mebibytes)),
+        "cpuMillicores": (prometheus.cpu_millicores, _judge_kubelet(later.cpu_millicores)),
+        "cpuMillisecondsPerRequest": (
+            prometheus.cpu_milliseconds_per_request,
+            _judge_kubelet(later.cpu_milliseconds_per_request),
+        ),
     }
     return [
         _judge_same(kpi, float(operator[kpi]), counted, rule, of_client.get(kpi))
@@ -105,15 +111,22 @@ def judge_operator(
 
 @dataclass(frozen=True)
 class _Rule:
-    """How far two figures may be apart: in percent of the larger one, and besides that."""
+    """How far two figures may be apart: in percent of the larger one, and besides that.
+
+    Attributes:
+        other: what may stand in place of the second figure, as may all that lies between; None for nothing.
+    """
 
     percent: float
     besides: float
     why: str
+    other: float | None = None
 
     def allows(self, told: float, counted: float) -> bool:
         """Whether the figure that was told is near enough."""
-        return abs(told - counted) <= self.besides + self.percent / 100 * max(abs(told), abs(counted))
+        other = counted if self.other is None else self.other
+        nearest = sorted((told, min(counted, other), max(counted, other)))[1]
+        return abs(told - nearest) <= self.besides + self.percent / 100 * max(abs(told), abs(nearest))
 
 
 def _judge_moment(peak_rate: float) -> _Rule:
@@ -126,7 +139,15 @@ def _judge_moment(peak_rate: float) -> _Rule:
 _P95_RULE = _Rule(
     100 * BUCKET_GROWTH - 100, 0.0, "within a bucket, since some requests more or less may move it so far"
 )
-_KUBELET_RULE = _Rule(KUBELET_PERCENT, 0.0, f"within {KUBELET_PERCENT:g} %, since the kubelet looks now and then")
+
+
+def _judge_kubelet(later: float | None) -> _Rule:
+    told = "nothing" if later is None else f"{later:.4g}"
+    why = (
+        f"within {KUBELET_PERCENT:g} % of it, or of what it was a second later ({told}), since the window's end is told"
+        " to the second and the kubelet looks every 10 to 20 s"
+    )
+    return _Rule(KUBELET_PERCENT, 0.0, why, later)
 
 
 def _judge_same(kpi: str, told: float, counted: float, rule: _Rule, client: Agreement | None) -> Agreement:

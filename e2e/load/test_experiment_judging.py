@@ -159,6 +159,22 @@ def test_an_operator_that_says_something_else_disagrees(kpi, value):
     assert [each.kpi for each in found if not each.within] == [kpi]
 
 
+def test_the_operators_window_ended_within_the_second_that_it_tells():
+    """A look of the kubelet's within that second is in its window and not in ours."""
+    later = MEASURED.model_copy(update={"cpu_millicores": 60.0, "cpu_milliseconds_per_request": 6.0})
+
+    def disagreed(**stated):
+        found = judge_operator(STATED | stated, MEASURED, KNOWN, 10.0, later)
+        return [each.kpi for each in found if not each.within]
+
+    assert disagreed(cpuMillicores=59.0, cpuMillisecondsPerRequest=5.9) == []
+    assert disagreed(cpuMillicores=44.0) == ["cpuMillicores"]
+    assert disagreed(cpuMillicores=67.0, cpuMillisecondsPerRequest=6.7) == [
+        "cpuMillicores",
+        "cpuMillisecondsPerRequest",
+    ]
+
+
 def test_all_three_must_agree_where_the_client_knows_the_window():
     known = judge_run(ClientView(2000, 4.4), MEASURED, RUN, 5.0)
     by_kpi = {each.kpi: each for each in judge_operator(STATED, MEASURED, known, 10.0)}

@@ -22,7 +22,7 @@ from model_operator.telemetry import Telemetry
 
 SHORTEST_WINDOW_SECONDS: Final = 60
 LATE_SECONDS: Final = 20
-"""So long before the question a window ends. The kubelet looks at a container every 10 to 15 s and tells with the time
+"""So long before the question a window ends. The kubelet looks at a container every 10 to 20 s and tells with the time
 of that look: of a window that ends now the last part is missing, and Prometheus makes up for half a scrape of it."""
 MOST_READINGS: Final = 1000
 READING_THREADS: Final = 4
