@@ -234,6 +234,17 @@ def test_readings_with_weight_decay_stand_apart_from_those_without():
     assert decayed == [["OffsetR", "0.375", "8", "0.05", "30", "004: 84", "51.00 %", "52.00 %"]]
 
 
+def test_readings_in_place_tell_how_many_weights_are_left_after_which_epoch():
+    runs = plan_study(Part("readings", quick=True))
+    run = next(run for run in runs if run.recipe.compression.bits == 32)
+    curve = [
+        make_epoch(epoch, 80.0 if epoch == 5 else 70.0, None, kept=100.0 - 10 * epoch) for epoch in (1, 2, 3, 4, 5, 6)
+    ]
+    tables = render_study("readings", runs, [make_record(run.recipe, *curve)], "the command")
+    left = "90.0 % | 80.0 % | 50.0 % | *not run* | *not run* | *not run* | *not run*"
+    assert f"| 0.375 | 32 | 0.01 | 004: 84.42 % (6.58 %) | 80.00 % (50.00 %), 5 | {left} |" in tables
+
+
 def test_runs_of_another_plan_do_not_count(recipe):
     tables = render_study("paper004", plan_study(Part("paper004", quick=True)), [make_record(recipe())], "the command")
     assert "0 of 9 runs are done" in tables

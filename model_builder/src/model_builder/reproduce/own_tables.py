@@ -18,6 +18,7 @@ from model_builder.reproduce.studies import (
     BEST_COMPRESSIONS,
     DECAY_RATE,
     DECAY_SETTING,
+    LASTING_SETTINGS,
     QUICK_LEARNING_RATE,
     RATE_SETTING,
     READING_RATES,
@@ -25,6 +26,7 @@ from model_builder.reproduce.studies import (
 )
 
 _READINGS = ("Masters", "InPlace", "once an epoch")
+_LASTING_EPOCHS = (1, 2, 5, 10, 20, 40, 60)
 
 
 def render_readings(records: Sequence[RunRecord], diverged: Sequence[DivergedRun] = ()) -> str:
@@ -35,6 +37,7 @@ def render_readings(records: Sequence[RunRecord], diverged: Sequence[DivergedRun
         ("By reading", _render_by_reading(done, gone)),
         ("By learning rate", _render_rates(done, gone)),
         ("With weight decay (recipe Strong)", _render_decay(decayed, gone_decayed)),
+        ("In place, from epoch to epoch", _render_lasting(done, gone)),
     ]
     return "\n\n".join(f"**{title}**\n\n{table}" for title, table in parts)
 
@@ -76,6 +79,27 @@ def _render_decay(records: Sequence[RunRecord], diverged: Sequence[DivergedRun])
         in_place,
     )
     return format_table(("rule", "alpha", "b", "learning rate", "epochs", "paper", *_READINGS[:2]), [row])
+
+
+def _render_lasting(records: Sequence[RunRecord], diverged: Sequence[DivergedRun]) -> str:
+    """OffsetRound in place: the epoch that the paper would choose, and how many weights were left after which."""
+    head = ("alpha", "b", "learning rate", "paper", "best by test, and its epoch")
+    rows = []
+    for setting in LASTING_SETTINGS:
+        found = _split_by_reading(records, "OffsetRound", setting, QUICK_LEARNING_RATE).get("InPlace")
+        gone = _split_by_reading(diverged, "OffsetRound", setting, QUICK_LEARNING_RATE).get("InPlace")
+        start = (f"{setting[0]:g}", str(setting[1]), f"{QUICK_LEARNING_RATE:g}", _format_paper(setting))
+        rows.append(tell_diverged((*start, *_format_lasting(found)), [gone] if gone else []))
+    return format_table((*head, *(f"left after {epoch}" for epoch in _LASTING_EPOCHS)), rows)
+
+
+def _format_lasting(record: RunRecord | None) -> list[str]:
+    if record is None:
+        return [NOT_RUN] * (1 + len(_LASTING_EPOCHS))
+    chosen = max(record.curve, key=lambda epoch: epoch.test_quality)
+    left = {epoch.epoch: Choice(record, epoch).density_percent for epoch in record.curve}
+    best = f"{chosen.test_quality:.2f} % ({left[chosen.epoch]:.2f} %), {chosen.epoch}"
+    return [best, *(f"{left[epoch]:.1f} %" if epoch in left else NOT_RUN for epoch in _LASTING_EPOCHS)]
 
 
 def _split_by_reading(runs: Sequence[AnyKind], rule: Rule, setting: Setting, rate: float) -> dict[str, AnyKind]:

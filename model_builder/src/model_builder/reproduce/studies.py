@@ -34,6 +34,7 @@ QUICK_LEARNING_RATE = 0.01
 QUICK_EPOCHS = 3
 READING_EPOCHS, LONG_READING_EPOCHS = 2, 50
 DECAY_READING_EPOCHS = 30
+LASTING_READING_EPOCHS = 60
 QUICK_BEST_EPOCHS = 6
 BEST_EPOCHS = 160
 STRONG_LEARNING_RATE = 0.005
@@ -174,6 +175,9 @@ DECAY_SETTING: Setting = (0.375, 8)
 DECAY_RATE = 0.05
 """With the recipe Strong: whether weight decay, which paper 004 names and does not say that it used, leaves as few
 weights. Thirty epochs at this rate, which rises and falls, make what no gradient holds about twenty times smaller."""
+LASTING_SETTINGS: tuple[Setting, ...] = ((0.375, 32), (0.375, 16), (0.0, 16))
+"""In place, whether the weights that are left become as few as the paper's when the training goes on: it had up to 200
+epochs. With so many bits nothing but pruning takes a weight."""
 _READINGS: dict[Rule, tuple[Update, Update]] = {
     "OffsetRound": ("InPlace", "Masters"),
     "Floor": ("Masters", "InPlace"),
@@ -184,7 +188,7 @@ _READINGS: dict[Rule, tuple[Update, Update]] = {
 def _plan_readings(quick: bool) -> list[Run]:
     """Both readings of both rules, and once an epoch, at settings where the papers' results tell them apart.
 
-    At one of them with more rates, and with weight decay.
+    At one of them with more rates, and with weight decay; at others in place for many epochs.
 
     Nothing is chosen: the last epoch counts, and no image is held out.
     """
@@ -222,7 +226,12 @@ def _plan_readings(quick: bool) -> list[Run]:
         )
         for update in get_args(Update)
     ]
-    return [*(_run("readings", compression, training) for compression in compressions), *at_rates, *with_decay]
+    lasting = training.model_copy(update={"epochs": LASTING_READING_EPOCHS if quick else PAPER_004_EPOCHS})
+    long = [
+        _run("readings", Compression(alpha=alpha, bits=bits, rule="OffsetRound", update="InPlace"), lasting)
+        for alpha, bits in LASTING_SETTINGS
+    ]
+    return [*(_run("readings", compression, training) for compression in compressions), *at_rates, *with_decay, *long]
 
 
 BEST_COMPRESSIONS: tuple[Compression, ...] = (
