@@ -22,8 +22,10 @@ from demo_cluster.__main__ import NAMESPACE, OUT, REQUESTS_PER_SECOND
 from demo_cluster.installation import SYSTEM_NAMESPACE
 from demo_cluster.loading import Load, write_body, write_noise
 from load.kpis import PrometheusPlace, parse_answer
+from load.scenes import PROMETHEUS_SERVICE
+from numpy.typing import NDArray
 
-PROMETHEUS = PrometheusPlace(SYSTEM_NAMESPACE, "modelpress-prometheus:9090")
+PROMETHEUS = PrometheusPlace(SYSTEM_NAMESPACE, PROMETHEUS_SERVICE)
 WINDOW_SECONDS = 60
 AGO_SECONDS = (0, 5, 10, 15, 20, 25)
 EVERY_SECONDS = 3
@@ -95,10 +97,14 @@ def print_ratios(pairs: Sequence[tuple[Answers, Answers]]) -> None:
             if later.get(key):
                 ratios[key[1]].append(value / later[key])
     for ago in map(str, AGO_SECONDS):
-        found = np.array(ratios[ago] or [np.nan])
-        far = int((abs(found - 1) > FAR).sum())
-        quantiles = json.dumps([round(float(each), 3) for each in np.quantile(found, (0, 0.05, 0.5, 0.95, 1))])
-        print(f"ended {ago} s before: n={found.size} least, 5 %, half, 95 %, most {quantiles}; {far} over 5 % off")
+        print(f"ended {ago} s before: {format_spread(np.array(ratios[ago] or [np.nan]), FAR)}")
+
+
+def format_spread(ratios: NDArray[np.float64], far: float) -> str:
+    """How many there are, five quantiles, and how many are further from 1 than `far`."""
+    quantiles = json.dumps([round(float(each), 3) for each in np.quantile(ratios, (0, 0.05, 0.5, 0.95, 1))])
+    beyond = int((abs(ratios - 1) > far).sum())
+    return f"n={ratios.size} least, 5 %, half, 95 %, most {quantiles}; {beyond} over {100 * far:g} % off"
 
 
 if __name__ == "__main__":

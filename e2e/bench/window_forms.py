@@ -14,13 +14,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
-from bench.window_end import PROMETHEUS
+from bench.window_end import PROMETHEUS, format_spread
 from cluster.client import Client
 from cluster.places import Places
 from cluster.toolchain import binaries_folder
+from load.scenes import NAMESPACE
 from numpy.typing import NDArray
 
-NAMESPACE = "modelpress-load"
 SECONDS = 60
 FIRST_SECONDS = SECONDS + 5
 HEIGHT = 0.97
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for form, render in {"increase": render_increase, "difference": render_difference}.items():
         found = [measure(client, run, render(render_pods(run))) for run in runs]
         for part, place in (("at its height", 0), ("all of it", 1)):
-            print(tell(form, part, np.concatenate([each[place] for each in found])))
+            print(f"{form}, {part}: {format_spread(np.concatenate([each[place] for each in found]), FAR)}")
     return 0
 
 
@@ -83,13 +83,6 @@ def ask(client: Client, query: str, run: Mapping[str, Any]) -> NDArray[np.float6
     path = f"{service}/proxy/api/v1/query_range?{urlencode({'query': query, **window})}"
     (series,) = json.loads(client.kubectl("get", "--raw", path))["data"]["result"]
     return np.array([float(value) for _, value in series["values"]])
-
-
-def tell(form: str, part: str, ratios: NDArray[np.float64]) -> str:
-    """Its spread."""
-    quantiles = json.dumps([round(float(each), 3) for each in np.quantile(ratios, (0, 0.05, 0.5, 0.95, 1))])
-    far = int((abs(ratios - 1) > FAR).sum())
-    return f"{form}, {part}: n={ratios.size} least, 5 %, half, 95 %, most {quantiles}; {far} over {100 * FAR:g} % off"
 
 
 if __name__ == "__main__":

@@ -110,16 +110,24 @@ def run_first_table() -> Path | None:
     Raises:
         ClusterError: when the chain failed.
     """
-    for options in ((), ("--digits",)):
-        if run_local_chain("--first-table", *options) != 0:
-            raise ClusterError("the local chain failed; its own words stand above")
-        names = [row["name"] for row in json.loads((LOCAL / "results.json").read_text())["rows"]]
-        if "cnn-a125-b8" not in names:
-            return None
-        if data := find_cifar10():
-            return data
+    if "cnn-a125-b8" not in run_trained_pair():
+        return None
+    data = find_cifar10()
+    if data is None:
         say(f"the cluster cannot build this pair: its CIFAR-10 is gone ({DATA_VARIABLE} names its folder)")
-    return None
+        run_trained_pair("--digits")
+    return data
+
+
+def run_trained_pair(*options: str) -> list[str]:
+    """The local chain's trained pair: the names of its models.
+
+    Raises:
+        ClusterError: when the chain failed.
+    """
+    if run_local_chain("--first-table", *options) != 0:
+        raise ClusterError("the local chain failed; its own words stand above")
+    return [row["name"] for row in json.loads((LOCAL / "results.json").read_text())["rows"]]
 
 
 def find_cifar10() -> Path | None:

@@ -14,7 +14,7 @@ EXTENDED_INTERVALS = 1.1
 WAY_MILLISECONDS = 10.0
 """Between client and server: connection, network, the generator's own time, waiting for a processor."""
 MOMENT_SECONDS = 5.0
-"""The operator tells to the second when it began to ask, and asks one figure after the other."""
+"""The operator tells to the second when its window ended, and asks one figure after the other."""
 KUBELET_PERCENT = 10.0
 """It looks every 10 to 20 s: of a minute there are three to five looks, and one more or less at its edge tells."""
 _OF_ANY_WINDOW = ("requests", "memoryMebibytes")

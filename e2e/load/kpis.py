@@ -59,6 +59,10 @@ class Window:
         """Its length, as the queries take it."""
         return max(1, round(self.end_unix - self.begin_unix))
 
+    def move(self, seconds: float) -> "Window":
+        """The same length, so much later."""
+        return Window(self.begin_unix + seconds, self.end_unix + seconds)
+
     def holds(self, other: "Window") -> bool:
         """Whether the other one lies within it."""
         return self.begin_unix <= other.begin_unix and other.end_unix <= self.end_unix

@@ -236,8 +236,7 @@ def listen(subject: Subject, served: Served, seen: Seen, patience: Patience) -> 
     beside = read_kpis(scene.client, scene.prometheus, served, status.window)
     part = view(seen.samples, window, status.window)
     known = judge_run(part, beside, status.window, scrape) if window.holds(status.window) else []
-    moved = Window(status.window.begin_unix + 1, status.window.end_unix + 1)
-    later = read_kpis(scene.client, scene.prometheus, served, moved)
+    later = read_kpis(scene.client, scene.prometheus, served, status.window.move(1))
     agreement += judge_operator(status.stated, beside, known, seen.peak_rate, later)
     return Told(prometheus, dict(status.stated), agreement)
 

@@ -1,6 +1,7 @@
 """What the cluster says: over which window it is asked, and when client, Prometheus and operator agree."""
 
 import json
+from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -15,11 +16,13 @@ from load.kpis import (
     complete_by_client,
     parse_answer,
     parse_status,
+    read_kpis,
     read_reading,
 )
 from load.measuring import view
 from load.results import PrometheusKpis
 from load.samples import make_samples
+from model_operator.serving_pod import Served
 
 PLACE = PrometheusPlace("modelpress-system", "modelpress-prometheus:9090", 5.0)
 MEASURED = PrometheusKpis(
@@ -59,6 +62,13 @@ def test_prometheus_is_asked_the_operators_queries_over_exactly_the_run():
         )
         assert parse_qs(asked.query)["time"] == ["1120.000"]
         assert "[120s]" in parse_qs(asked.query)["query"][0]
+
+
+def test_the_figures_of_a_run_are_made_of_the_answers():
+    served = Served("load", "m", "1", datetime.fromtimestamp(0, UTC))
+    kpis = read_kpis(Answering(), PLACE, served, RUN)
+    assert kpis.cpu_millicores == pytest.approx(1000 * 7 / 120)
+    assert kpis.working_set_mebibytes == pytest.approx(7 / 2**20)
 
 
 def test_values_that_are_no_number_are_absent():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from model_artifact.recipe import NOT_QUANTISED, Compression, Rule, TrainingRecipe
 from model_builder.published import PAPER_000_ACCURACY_PERCENT, PAPER_000_SPARSITY_PERCENT, PAPER_004_GRID, Setting
-from model_builder.reproduce.choosing import Choice
+from model_builder.reproduce.choosing import Choice, choose_by_test
 from model_builder.reproduce.records import AnyKind, DivergedRun, RunRecord
 from model_builder.reproduce.rows import (
     NOT_RUN,
@@ -94,11 +94,11 @@ def _render_lasting(records: Sequence[RunRecord], diverged: Sequence[DivergedRun
 
 
 def _format_lasting(record: RunRecord | None) -> list[str]:
-    if record is None:
+    chosen = choose_by_test([] if record is None else [record])
+    if record is None or chosen is None:
         return [NOT_RUN] * (1 + len(_LASTING_EPOCHS))
-    chosen = max(record.curve, key=lambda epoch: epoch.test_quality)
     left = {epoch.epoch: Choice(record, epoch).density_percent for epoch in record.curve}
-    best = f"{chosen.test_quality:.2f} % ({left[chosen.epoch]:.2f} %), {chosen.epoch}"
+    best = f"{chosen.epoch.test_quality:.2f} % ({chosen.density_percent:.2f} %), {chosen.epoch.epoch}"
     return [best, *(f"{left[epoch]:.1f} %" if epoch in left else NOT_RUN for epoch in _LASTING_EPOCHS)]
 
 

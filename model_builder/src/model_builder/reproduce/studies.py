@@ -177,7 +177,7 @@ DECAY_RATE = 0.05
 weights. Thirty epochs at this rate, which rises and falls, make what no gradient holds about twenty times smaller."""
 LASTING_SETTINGS: tuple[Setting, ...] = ((0.375, 32), (0.375, 16), (0.0, 16))
 """In place, whether the weights that are left become as few as the paper's when the training goes on: it had up to 200
-epochs. With so many bits nothing but pruning takes a weight."""
+epochs. With so many bits hardly anything but pruning takes a weight; at gamma 0 nothing is pruned."""
 _READINGS: dict[Rule, tuple[Update, Update]] = {
     "OffsetRound": ("InPlace", "Masters"),
     "Floor": ("Masters", "InPlace"),
