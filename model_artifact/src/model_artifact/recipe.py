@@ -234,7 +234,8 @@ class Training(Contract):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     recipe: Annotated[TrainingRecipe, Field(exclude_if=_equals("Published"))] = "Published"
     """Published: as in the papers. Strong: batch normalisation in every network, random crop and flip, label smoothing
-    0.1, weight decay 5e-4 on kernels, Nesterov momentum, and a learning rate that rises linearly and falls to zero."""
+    0.1, weight decay 5e-4 on kernels, Nesterov momentum, and a learning rate that rises linearly and falls to zero, and
+    is lower for a last layer with more than 128 inputs."""
     precision: Annotated[Precision, Field(exclude_if=_equals("Float32"))] = "Float32"
     """Of the arithmetic of forward and backward pass; masters, rules and normalisation stay float32."""
     validation_images: Annotated[int, Field(ge=0, exclude_if=_equals(0))] = 0

@@ -16,6 +16,7 @@ from model_artifact.recipe import Compression, Recipe, Training
 from model_builder.augmentation import shift_images
 from model_builder.channels import Channels, plan_channels
 from model_builder.objective import Objective, plan_objective
+from model_builder.output_rate import plan_rate_shares
 from model_builder.rules import (
     Compressed,
     Moments,
@@ -99,6 +100,7 @@ class Step:
         channels: of each kernel what goes with a channel that is pruned as a whole, None where none can; empty where
             the recipe prunes none.
         narrow: which of the kernels have a layer that computes in bfloat16, as the kernels are told.
+        rate_shares: the share of the learning rate that each of the trainable variables has; empty where it is one.
         fuse: compiles a function into few passes over memory, for backends that do not do so themselves.
     """
 
@@ -109,6 +111,7 @@ class Step:
     kernels: tuple[int, ...]
     channels: tuple[Channels | None, ...] = ()
     narrow: frozenset[int] = frozenset()
+    rate_shares: tuple[float, ...] = ()
     fuse: Callable[[Callable[..., Any]], Callable[..., Any]] = _leave
 
     @property
@@ -288,7 +291,8 @@ class Step:
         for index, gradient in enumerate(gradients):
             weight = self._float_weight(state, index)
             move = self._move_decayed if index in self.kernels and self.training.recipe == "Strong" else self._move
-            weights[index], velocity[index] = self._fused(move, weight)(weight, velocity[index], gradient, rate)
+            own = rate * self.rate_shares[index] if self.rate_shares else rate
+            weights[index], velocity[index] = self._fused(move, weight)(weight, velocity[index], gradient, own)
         return weights, velocity
 
     def _move_decayed(self, weight: Tensor, velocity: Tensor, gradient: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
@@ -316,4 +320,5 @@ def plan_step(network: keras.Model, recipe: Recipe) -> Step:
         layer.kernel.path for layer in network.layers if hasattr(layer, "kernel") and layer.compute_dtype == "bfloat16"
     }
     in_bfloat16 = frozenset(index for index in kernels if network.trainable_variables[index].path in narrow)
-    return Step(network, objective, recipe.compression, recipe.training, kernels, channels, in_bfloat16)
+    shares = plan_rate_shares(network, recipe.training)
+    return Step(network, objective, recipe.compression, recipe.training, kernels, channels, in_bfloat16, shares)

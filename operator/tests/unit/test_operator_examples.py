@@ -61,8 +61,8 @@ EXAMPLES = [
     (
         "vgg16-strong-a125-b8-c50",
         {"alpha": 1.25, "bits": 8, "rule": "Shadow", "channelSparsity": 0.5},
-        VGG16 | {"recipe": "Strong", "precision": "BFloat16", "epochs": 160, "batchSize": 128, "learningRate": 0.005},
-        "sha256:9c0ebd8c20050ad69d2729077fa780e970b5d40075a0fad4dfba0e4b78603b36",
+        VGG16 | {"recipe": "Strong", "precision": "BFloat16", "epochs": 160, "batchSize": 128, "learningRate": 0.02},
+        "sha256:04c51b35e9326e4bcf12a105e1555bdc66c0c4a1d6c15151b754eb9e157552d9",
     ),
 ]
 TRAINED = [name for name, *_ in EXAMPLES]
