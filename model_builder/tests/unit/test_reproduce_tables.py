@@ -234,15 +234,19 @@ def test_readings_with_weight_decay_stand_apart_from_those_without():
     assert decayed == [["OffsetR", "0.375", "8", "0.05", "30", "004: 84", "51.00 %", "52.00 %"]]
 
 
-def test_readings_in_place_tell_how_many_weights_are_left_after_which_epoch():
+@pytest.mark.parametrize(("alpha", "bits", "kept"), [(0.375, 32, None), (0.0, 16, 100.0)])
+def test_readings_in_place_tell_how_many_weights_are_not_zero_after_which_epoch(alpha, bits, kept):
+    """At gamma 0 pruning keeps all of them."""
     runs = plan_study(Part("readings", quick=True))
-    run = next(run for run in runs if run.recipe.compression.bits == 32)
+    run = next(run for run in runs if (run.recipe.compression.alpha, run.recipe.compression.bits) == (alpha, bits))
     curve = [
-        make_epoch(epoch, 80.0 if epoch == 5 else 70.0, None, kept=100.0 - 10 * epoch) for epoch in (1, 2, 3, 4, 5, 6)
+        make_epoch(epoch, 80.0 if epoch == 5 else 70.0, None, zeros=10.0 * epoch, kept=kept)
+        for epoch in (1, 2, 3, 4, 5, 6)
     ]
     tables = render_study("readings", runs, [make_record(run.recipe, *curve)], "the command")
+    best = f"80.00 % ({50.0 if kept is None else kept:.2f} %), 5"
     left = "90.0 % | 80.0 % | 50.0 % | *not run* | *not run* | *not run* | *not run*"
-    assert f"| 0.375 | 32 | 0.01 | 004: 84.42 % (6.58 %) | 80.00 % (50.00 %), 5 | {left} |" in tables
+    assert f"| {best} | {left} |" in next(row for row in tables.splitlines() if row.startswith(f"| {alpha:g} | {bits} "))
 
 
 def test_runs_of_another_plan_do_not_count(recipe):

@@ -82,7 +82,10 @@ def _render_decay(records: Sequence[RunRecord], diverged: Sequence[DivergedRun])
 
 
 def _render_lasting(records: Sequence[RunRecord], diverged: Sequence[DivergedRun]) -> str:
-    """OffsetRound in place: the epoch that the paper would choose, and how many weights were left after which."""
+    """OffsetRound in place: the epoch that the paper would choose, and how many weights were not zero after which.
+
+    Zeros by rounding count, too: at gamma 0 pruning leaves every weight.
+    """
     head = ("alpha", "b", "learning rate", "paper", "best by test, and its epoch")
     rows = []
     for setting in LASTING_SETTINGS:
@@ -90,14 +93,14 @@ def _render_lasting(records: Sequence[RunRecord], diverged: Sequence[DivergedRun
         gone = _split_by_reading(diverged, "OffsetRound", setting, QUICK_LEARNING_RATE).get("InPlace")
         start = (f"{setting[0]:g}", str(setting[1]), f"{QUICK_LEARNING_RATE:g}", _format_paper(setting))
         rows.append(tell_diverged((*start, *_format_lasting(found)), [gone] if gone else []))
-    return format_table((*head, *(f"left after {epoch}" for epoch in _LASTING_EPOCHS)), rows)
+    return format_table((*head, *(f"not zero after {epoch}" for epoch in _LASTING_EPOCHS)), rows)
 
 
 def _format_lasting(record: RunRecord | None) -> list[str]:
     chosen = choose_by_test([] if record is None else [record])
     if record is None or chosen is None:
         return [NOT_RUN] * (1 + len(_LASTING_EPOCHS))
-    left = {epoch.epoch: Choice(record, epoch).density_percent for epoch in record.curve}
+    left = {epoch.epoch: 100 - epoch.zeros_percent for epoch in record.curve}
     best = f"{chosen.epoch.test_quality:.2f} % ({chosen.density_percent:.2f} %), {chosen.epoch.epoch}"
     return [best, *(f"{left[epoch]:.1f} %" if epoch in left else NOT_RUN for epoch in _LASTING_EPOCHS)]
 
