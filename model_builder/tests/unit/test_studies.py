@@ -55,6 +55,13 @@ def test_paper_000_in_full_has_six_configurations_as_published():
     assert training == {("VGG16", 0.05, 0.9, 64, 50)}
 
 
+@pytest.mark.parametrize("study", ["paper000", "paper004"])
+def test_quick_has_every_cell_with_one_seed_before_another(study):
+    found = [(run.recipe.compression, run.recipe.training.seed) for run in plan_study(Part(study, quick=True))]
+    cells = [compression for compression, seed in found if seed == 0]
+    assert found == [(cell, seed) for seed in (0, 1, 2) for cell in cells]
+
+
 @pytest.mark.parametrize("study", STUDIES)
 def test_quick_is_the_cnn_alone(study):
     assert {run.recipe.training.architecture for run in plan_study(Part(study, quick=True))} == {"CNN"}
@@ -126,7 +133,7 @@ def test_readings_cover_both_readings_of_both_rules():
 def test_only_takes_the_runs_that_have_a_pattern():
     runs = plan_study(Part("paper004", quick=True))
     assert [run.name for run in select_runs(runs, ["a0.375-b8"])] == [
-        "paper004-cnn-offsetround-a0.375-b8-r0.01-e3-v5000-s0"
+        f"paper004-cnn-offsetround-a0.375-b8-r0.01-e3-v5000-s{seed}" for seed in (0, 1, 2)
     ]
     assert select_runs(runs, []) == runs
 

@@ -115,10 +115,8 @@ def _plan_paper000(quick: bool) -> list[Run]:
     settings = sorted(product(PAPER_000_ALPHAS, PAPER_000_BITS), key=lambda setting: setting[0] == PAPER_000_ALPHAS[1])
     compressions = [Compression(alpha=alpha, bits=bits, rule="Floor") for alpha, bits in settings]
     if quick:
-        training = Training(
-            architecture="CNN", dataset="CIFAR10", epochs=QUICK_EPOCHS, validation_images=VALIDATION_IMAGES, keep="Best"
-        )
-        return [_run("paper000", compression, training) for compression in compressions]
+        cnn = Training(architecture="CNN", dataset="CIFAR10", epochs=QUICK_EPOCHS)
+        return [_run("paper000", compression, _held_out(cnn, seed)) for seed in SEEDS for compression in compressions]
     vgg = Training(architecture="VGG16", dataset="CIFAR10", epochs=PAPER_000_EPOCHS)
     theirs = [_run("paper000", compression, vgg) for compression in compressions]
     return theirs + [
@@ -140,7 +138,7 @@ def _plan_paper004(quick: bool) -> list[Run]:
     cnn = Training(architecture="CNN", dataset="CIFAR10", epochs=epochs, patience=patience, keep="Best")
     held_out = [
         _run("paper004", Compression(alpha=gamma, bits=bits, rule="OffsetRound"), _at_rate(_held_out(cnn, seed), rate))
-        for seed in (SEEDS[:1] if quick else SEEDS)
+        for seed in SEEDS
         for gamma, bits, rate in settings
     ]
     if quick:
