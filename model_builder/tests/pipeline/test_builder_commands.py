@@ -212,7 +212,7 @@ def wait_for_epoch(log, seconds=90):
 
 def test_reproduce_lists_its_runs_and_prints_tables_without_running(tmp_path, capsys):
     assert main(["reproduce", "paper004", "--quick", "--list", "-o", str(tmp_path)]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 9
+    assert len(capsys.readouterr().out.splitlines()) == 27
     assert main(["reproduce", "paper004", "--quick", "--markdown", "-o", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("`model-builder reproduce paper004 --quick -o DIR`")
     assert list(tmp_path.iterdir()) == []
