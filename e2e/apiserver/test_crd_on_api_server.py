@@ -183,6 +183,7 @@ def test_every_field_of_a_build_is_kept_as_it_is(kubectl):
             "ramp": 0.75,
             "freeze": 0.25,
             "channelSparsity": 0.5,
+            "firstAndLastLayers": "Dense",
         },
         "source__training__recipe": "Strong",
         "source__training__precision": "BFloat16",
@@ -229,6 +230,10 @@ def test_what_kubernetes_defines_is_kept_as_it_is(kubectl):
 
 
 # Fields of `model`, and the sentence in which both the API server and the types refuse them.
+SHADOW_ONLY = (
+    "granularity must be left out, and so must ramp, freeze, channelSparsity and firstAndLastLayers, where rule is not"
+    " Shadow"
+)
 BROKEN_RULES = [
     ({"compression__alpha": -1}, "alpha must be at least 0 and less than 5; 0 prunes nothing"),
     ({"compression__alpha": 5}, "alpha must be at least 0 and less than 5; 0 prunes nothing"),
@@ -285,14 +290,9 @@ BROKEN_RULES = [
         {"source__training": {"architecture": "VGG16", "dataset": "Digits"}},
         "dataset must have images that the architecture takes; VGG16 needs 32x32 images: use CIFAR10",
     ),
-    (
-        {"compression__granularity": "Channel"},
-        "granularity must be left out, and so must ramp, freeze and channelSparsity, where rule is not Shadow",
-    ),
-    (
-        {"compression__channelSparsity": 0.1},
-        "granularity must be left out, and so must ramp, freeze and channelSparsity, where rule is not Shadow",
-    ),
+    ({"compression__granularity": "Channel"}, SHADOW_ONLY),
+    ({"compression__channelSparsity": 0.1}, SHADOW_ONLY),
+    ({"compression__firstAndLastLayers": "Dense"}, SHADOW_ONLY),
     (
         {"compression__rule": "Shadow", "compression__update": "InPlace"},
         "update must not be InPlace, nor frequency Epoch, where rule is Shadow, which keeps masters; leave both out",
@@ -371,6 +371,10 @@ def test_the_server_and_the_types_refuse_in_the_same_words(fields, sentence, ref
             'architecture: Unsupported value: "ResNet50": supported values: "CNN", "SmallCNN", "VGG16"',
         ),
         ({"source__training__dataset": "MNIST"}, 'Unsupported value: "MNIST": supported values: "CIFAR10", "Digits"'),
+        (
+            {"compression__rule": "Shadow", "compression__firstAndLastLayers": "Whole"},
+            'Unsupported value: "Whole": supported values: "Compressed", "Dense"',
+        ),
         ({"serving": {"engine": "TPU"}}, 'Unsupported value: "TPU": supported values: "LiteRT", "OpenVINO"'),
         ({"rollout__strategy": "Canary"}, 'Unsupported value: "Canary": supported values: "Rolling", "Recreate"'),
         ({"source__training__epochs": -1}, "spec.source.training.epochs in body should be greater than or equal to 0"),

@@ -19,6 +19,7 @@ Rule = Literal["Floor", "OffsetRound", "Shadow"]
 Update = Literal["Masters", "InPlace"]
 Frequency = Literal["Step", "Epoch"]
 Granularity = Literal["Tensor", "Channel"]
+EndLayers = Literal["Compressed", "Dense"]
 TrainingRecipe = Literal["Published", "Strong"]
 Precision = Literal["Float32", "BFloat16"]
 Keep = Literal["Last", "Best"]
@@ -33,6 +34,8 @@ NOT_QUANTISED = 32
 LARGEST_BITS = 16
 LARGEST_INTEGER_BITS = 8
 """Bits of a weight that integer kernels take."""
+DENSE_BITS = 8
+"""Bits at least of a weight of a layer that is left dense."""
 MAXIMUM_EPOCHS = 10_000
 SHADOW_RAMP = 0.5
 SHADOW_FREEZE = 0.25
@@ -111,19 +114,26 @@ class Compression(Contract):
     """Shadow only: share of the output channels of each hidden layer, units of dense ones among them, that become zero
     as a whole, rising as alpha does: those whose weights have the smallest L2 norm (He et al. 2018, soft filter
     pruning). Absent: none."""
+    first_and_last_layers: Annotated[EndLayers | None, Field(exclude_if=is_absent)] = None
+    """Shadow only: Dense leaves the weights of the network's first and last layer unpruned, and gives them 8 bits where
+    bits are fewer. Absent: Compressed, as all others."""
 
     @model_validator(mode="after")
     def _check_rule(self) -> Self:
         if self.rule == "Shadow":
             self._check_shadow()
-        elif any(part is not None for part in (self.granularity, self.ramp, self.freeze, self.channel_sparsity)):
+        elif any(part is not None for part in self._only_for_shadow):
             raise ValueError(
-                "granularity, ramp, freeze and channelSparsity belong to the rule Shadow; leave them out for"
-                f" {self.rule}"
+                "granularity, ramp, freeze, channelSparsity and firstAndLastLayers belong to the rule Shadow; leave"
+                f" them out for {self.rule}"
             )
         if self.frequency == "Epoch" and self.update == "Masters":
             raise ValueError("frequency Epoch overwrites the weights; leave update out, or set it to InPlace")
         return self
+
+    @property
+    def _only_for_shadow(self) -> tuple[Any, ...]:
+        return self.granularity, self.ramp, self.freeze, self.channel_sparsity, self.first_and_last_layers
 
     def _check_shadow(self) -> None:
         if self.update == "InPlace" or self.frequency == "Epoch":
@@ -153,6 +163,22 @@ class Compression(Contract):
         return self.granularity or "Tensor"
 
     @property
+    def chosen_first_and_last_layers(self) -> EndLayers:
+        """Whether the first and the last layer are pruned."""
+        return self.first_and_last_layers or "Compressed"
+
+    def for_layer(self, place: int, layers: int) -> "Compression":
+        """What is done to the weights of one layer.
+
+        Args:
+            place: of the layer among those whose weights are compressed, in the network's order, from 0.
+            layers: how many there are.
+        """
+        if self.chosen_first_and_last_layers == "Compressed" or 0 < place < layers - 1:
+            return self
+        return self.model_copy(update={"alpha": 0.0, "bits": max(self.bits, DENSE_BITS)})
+
+    @property
     def chosen_ramp(self) -> float:
         """Share of the training in which alpha rises; 0 for the published rules."""
         return 0.0 if self.rule != "Shadow" else SHADOW_RAMP if self.ramp is None else self.ramp
@@ -172,6 +198,7 @@ class Compression(Contract):
 _RULE_DEFAULTS = {
     "update": "chosen_update",
     "granularity": "chosen_granularity",
+    "first_and_last_layers": "chosen_first_and_last_layers",
     "ramp": "chosen_ramp",
     "freeze": "chosen_freeze",
 }

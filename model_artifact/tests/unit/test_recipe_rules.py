@@ -31,6 +31,7 @@ def text_of(training=None, **compression):
         ({"rule": "OffsetRound", "update": "InPlace"}, {"rule": "OffsetRound"}),
         ({"rule": "Shadow", "update": "Masters", "granularity": "Tensor"}, {"rule": "Shadow"}),
         ({"rule": "Shadow", "ramp": 0.5, "freeze": 0.25}, {"rule": "Shadow"}),
+        ({"rule": "Shadow", "first_and_last_layers": "Compressed"}, {"rule": "Shadow"}),
         ({"frequency": "Epoch", "update": "InPlace"}, {"frequency": "Epoch"}),
         ({"frequency": "Step"}, {}),
     ],
@@ -48,6 +49,7 @@ def test_stating_what_a_rule_has_by_default_is_the_same_recipe(stated, left_out)
         {"rule": "Shadow", "freeze": 0.0},
         {"rule": "Shadow", "granularity": "Channel"},
         {"rule": "Shadow", "channel_sparsity": 0.5},
+        {"rule": "Shadow", "first_and_last_layers": "Dense"},
         {"update": "InPlace"},
         {"rule": "OffsetRound", "update": "Masters"},
         {"frequency": "Epoch"},
@@ -85,6 +87,15 @@ def test_each_rule_has_a_place_for_the_gradient(fields, update):
     assert Compression(alpha=1, bits=8, **fields).chosen_update == update
 
 
+@pytest.mark.parametrize(("bits", "dense"), [(2, 8), (8, 8), (12, 12), (32, 32)])
+def test_dense_ends_are_not_pruned_and_have_eight_bits_at_least(bits, dense):
+    rule = Compression(alpha=1.25, bits=bits, rule="Shadow", first_and_last_layers="Dense")
+    found = [rule.for_layer(place, 4) for place in range(4)]
+    assert [(each.alpha, each.bits) for each in found] == [(0, dense), (1.25, bits), (1.25, bits), (0, dense)]
+    plain = Compression(alpha=1.25, bits=bits, rule="Shadow")
+    assert {plain.for_layer(place, 4) for place in range(4)} == {plain}
+
+
 def test_shares_of_published_rules_are_zero():
     floor, shadow = Compression(alpha=1, bits=8), Compression(alpha=1, bits=8, rule="Shadow")
     assert (floor.chosen_ramp, floor.chosen_freeze) == (0, 0)
@@ -96,8 +107,10 @@ def test_shares_of_published_rules_are_zero():
     [
         (
             text_of(granularity="Channel"),
-            "ramp, freeze and channelSparsity belong to the rule Shadow; leave them out for Floor",
+            "freeze, channelSparsity and firstAndLastLayers belong to the rule Shadow; leave them out for Floor",
         ),
+        (text_of(firstAndLastLayers="Dense"), "belong to the rule Shadow; leave them out for Floor"),
+        (text_of(rule="Shadow", firstAndLastLayers="dense"), "Input should be 'Compressed' or 'Dense'"),
         (text_of(channelSparsity=0.5), "belong to the rule Shadow; leave them out for Floor"),
         (text_of(rule="Shadow", channelSparsity=0), "compression.channelSparsity: Input should be greater than 0"),
         (text_of(rule="Shadow", channelSparsity=1), "compression.channelSparsity: Input should be less than 1"),

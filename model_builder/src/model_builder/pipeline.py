@@ -183,6 +183,8 @@ def _describe(recipe: Recipe, model: CompressedTraining, data: LabelledImages | 
     rule = f"alpha {compression.alpha:g}, bits {compression.bits}, rule {compression.rule}"
     if compression.channel_sparsity is not None:
         rule += f", {100 * compression.channel_sparsity:g} % of the channels pruned"
+    if compression.chosen_first_and_last_layers == "Dense":
+        rule += ", first and last layer dense"
     images = f"{data.facts.training_images:,} images of {data.facts.name}" if data else "no data: 0 epochs, untrained"
     return f"{network}; {rule}; {images}"
 

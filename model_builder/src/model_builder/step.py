@@ -7,6 +7,7 @@ W or onto C itself, which the rule then overwrites (paper 000 and 004, figure 1)
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -84,6 +85,28 @@ def is_kernel(variable: Any) -> bool:
 
 def _leave(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
+
+
+def _measure_frozen(rule: Compression, weights: Tensor, mask: Tensor) -> Scale:
+    return measure(weights, rule, mask=mask)
+
+
+def _give_weights(
+    rule: Compression, weights: Tensor, threshold: Tensor, step: Tensor, mask: Tensor | None = None
+) -> Tensor:
+    return apply_rule(weights, Scale(threshold, step), rule, mask=mask).weights
+
+
+def _give_bfloat16(
+    rule: Compression, weights: Tensor, threshold: Tensor, step: Tensor, mask: Tensor | None = None
+) -> Tensor:
+    return ops.cast(_give_weights(rule, weights, threshold, step, mask), "bfloat16")
+
+
+def _give_all(
+    rule: Compression, weights: Tensor, threshold: Tensor, step: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    return tuple(apply_rule(weights, Scale(threshold, step), rule, mask=mask))
 
 
 @dataclass(frozen=True)
@@ -171,7 +194,7 @@ class Step:
             if self.overwrites:
                 forward[index] = state["weights"][index] * state["steps"][place]
             elif self.compresses_forward:
-                give = self._give_bfloat16 if index in self.narrow else self._give_weights
+                give = _give_bfloat16 if index in self.narrow else _give_weights
                 forward[index] = self._run_rule(give, state, place, pruning, sights[place])
         return forward
 
@@ -206,9 +229,7 @@ class Step:
     def deployed(self, state: State, pruning: Pruning) -> list[Compressed]:
         """What every kernel is when training ends here."""
         if not self.overwrites:
-            return [
-                Compressed(*self._run_rule(self._give_all, state, place, pruning)) for place in range(len(self.kernels))
-            ]
+            return [Compressed(*self._run_rule(_give_all, state, place, pruning)) for place in range(len(self.kernels))]
         nothing = ops.zeros((), "int32")
         pairs = zip((state["weights"][index] for index in self.kernels), state["steps"], strict=True)
         return [Compressed(codes, step, nothing, ops.count_nonzero(codes)) for codes, step in pairs]
@@ -218,7 +239,8 @@ class Step:
         kernels = [state["weights"][index] for index in self.kernels]
         sights = self._see_all(state, pruning)
         pairs = list(zip(kernels, sights, strict=True))
-        masks = [keep_mask(weights, pruning.alpha, *sight) for weights, sight in pairs]
+        alphas = [self._alpha(place, pruning) for place in range(len(kernels))]
+        masks = [keep_mask(weights, alpha, *sight) for alpha, (weights, sight) in zip(alphas, pairs, strict=True)]
         if not self.channels:
             return {**state, "masks": masks}
         frozen = [ops.ones(weights.shape[-1:], "bool") if seen.kept is None else seen.kept for weights, seen in pairs]
@@ -228,44 +250,36 @@ class Step:
         """W <- C, once: what the papers call compression once an epoch."""
         weights = list(state["weights"])
         for place, index in enumerate(self.kernels):
-            weights[index] = self._run_rule(self._give_weights, state, place, pruning)
+            weights[index] = self._run_rule(_give_weights, state, place, pruning)
         return {**state, "weights": weights}
 
     def _run_rule(
         self, give: Callable[..., Any], state: State, place: int, pruning: Pruning, sight: Sight | None = None
     ) -> Any:
         """What `give` makes of a kernel, its scale and its frozen mask, if it has one."""
-        weights = state["weights"][self.kernels[place]]
-        fused = self._fused(give, weights)
+        weights, rule = state["weights"][self.kernels[place]], self._rule(place)
+        fused = self._fused(partial(give, rule), weights)
         if state["masks"]:
             mask = state["masks"][place]
-            return fused(weights, *self._fused(self._measure_frozen, weights)(weights, mask), mask)
+            return fused(weights, *self._fused(partial(_measure_frozen, rule), weights)(weights, mask), mask)
         seen = self._see(state, place, pruning) if sight is None else sight
-        scale = measure(weights, self.compression, alpha=pruning.alpha, channels=seen.kept, moments=seen.moments)
-        return fused(weights, *scale)
+        alpha = self._alpha(place, pruning)
+        return fused(weights, *measure(weights, rule, alpha=alpha, channels=seen.kept, moments=seen.moments))
 
-    def _measure_frozen(self, weights: Tensor, mask: Tensor) -> Scale:
-        return measure(weights, self.compression, mask=mask)
+    def _rule(self, place: int) -> Compression:
+        """What is done to a kernel."""
+        return self.compression.for_layer(place, len(self.kernels))
+
+    def _alpha(self, place: int, pruning: Pruning) -> Tensor:
+        """How hard a kernel is pruned now; 0 for one that the rule leaves dense."""
+        return pruning.alpha if self._rule(place).alpha > 0 else 0.0
 
     def _fused(self, function: Callable[..., Any], weights: Tensor) -> Callable[..., Any]:
         """The function in few passes over memory, where there are enough weights to gain by it."""
         return self.fuse(function) if math.prod(weights.shape) >= SMALLEST_FUSED else function
 
-    def _give_weights(self, weights: Tensor, threshold: Tensor, step: Tensor, mask: Tensor | None = None) -> Tensor:
-        return apply_rule(weights, Scale(threshold, step), self.compression, mask=mask).weights
-
-    def _give_bfloat16(self, weights: Tensor, threshold: Tensor, step: Tensor, mask: Tensor | None = None) -> Tensor:
-        return ops.cast(self._give_weights(weights, threshold, step, mask), "bfloat16")
-
-    def _give_all(
-        self, weights: Tensor, threshold: Tensor, step: Tensor, mask: Tensor | None = None
-    ) -> tuple[Tensor, ...]:
-        return tuple(apply_rule(weights, Scale(threshold, step), self.compression, mask=mask))
-
     def _overwrite(self, state: State, pruning: Pruning) -> State:
-        made = [
-            Compressed(*self._run_rule(self._give_all, state, place, pruning)) for place in range(len(self.kernels))
-        ]
+        made = [Compressed(*self._run_rule(_give_all, state, place, pruning)) for place in range(len(self.kernels))]
         weights = list(state["weights"])
         for index, kernel in zip(self.kernels, made, strict=True):
             weights[index] = kernel.codes

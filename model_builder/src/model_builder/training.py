@@ -44,10 +44,10 @@ class CompressedTraining(keras.Model):  # type: ignore[misc]
         sparsity = self.compression.channel_sparsity
         prunable = [None] * len(places) if sparsity is None else plan_channels(self, places)
         made = {}
-        for place, channels in zip(places, prunable, strict=True):
+        for layer, (place, channels) in enumerate(zip(places, prunable, strict=True)):
             kernel = self.trainable_variables[place]
             kept = None if channels is None else keep_channels(kernel.value, sparsity)
-            made[kernel.path] = compress(kernel.value, self.compression, channels=kept)
+            made[kernel.path] = compress(kernel.value, self.compression.for_layer(layer, len(places)), channels=kept)
         return made
 
 

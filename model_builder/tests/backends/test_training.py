@@ -86,6 +86,24 @@ def test_a_frozen_mask_keeps_its_zeros_and_the_end_has_the_whole_alpha(recipe, t
     assert other[3].kept_percent != kept_at_freeze
 
 
+@pytest.mark.parametrize("more", [{}, {"granularity": "Channel"}, {"channel_sparsity": 0.5}])
+def test_dense_ends_keep_their_weights_and_eight_bits_to_the_last_step(more, recipe, tiny_images):
+    rule = {"rule": "Shadow", "first_and_last_layers": "Dense", **more}
+    chosen = recipe(alpha=1.5, bits=3, rule=rule, epochs=4, batch_size=16, learning_rate=0.05)
+    model = build_model(chosen, SHAPE, 10)
+    fresh = [np.asarray(kernel.codes) for kernel in model.compressed_kernels().values()]
+    train(model, chosen, tiny_images, lambda _: None)
+    trained = [np.asarray(kernel.codes) for kernel in model.compressed_kernels().values()]
+    for first, *middle, last in (fresh, trained):
+        assert all(np.max(np.abs(codes)) <= 3 for codes in middle)
+        assert all(np.mean(codes == 0) > 0.7 for codes in middle)
+        kept = first[..., np.any(first, axis=tuple(range(first.ndim - 1)))]  # whole channels may go all the same
+        assert kept.shape[-1] == first.shape[-1] // (2 if "channel_sparsity" in more else 1)
+        for codes in (kept, last):
+            assert np.max(np.abs(codes)) == 127
+            assert np.mean(codes == 0) < 0.1
+
+
 def test_masters_stay_float_while_what_runs_is_pruned(recipe, tiny_images):
     model = build_model(recipe(), SHAPE, 10)
     curve = train(model, recipe(epochs=2, batch_size=16, learning_rate=0.01), tiny_images, lambda _: None)

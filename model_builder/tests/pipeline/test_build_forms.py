@@ -63,6 +63,21 @@ def test_channels_that_are_pruned_as_a_whole_are_not_in_what_is_deployed(tmp_pat
     assert made.quality.deployed == pytest.approx(made.curve[-1].test_quality, abs=1.5)  # activations are rounded
 
 
+def test_dense_ends_have_eight_bits_in_what_is_deployed(tmp_path):
+    training = {"architecture": "SmallCNN", "dataset": "Digits", "epochs": 4, "recipe": "Strong"}
+    compression = {"alpha": 1.5, "bits": 3, "rule": "Shadow", "firstAndLastLayers": "Dense"}
+    facts, made = build(tmp_path, compression, training=training)
+    assert [layer.bits for layer in made.layers] == [8, *[None] * (len(made.layers) - 2), 8]
+    _, *hidden, last = (layer.name for layer in made.layers)
+    weights = read_weights((tmp_path / "out" / "model.tflite").read_bytes())
+    edges = {tensor.name: int(np.abs(tensor.codes.astype(int)).max()) for tensor in weights}
+    assert edges[last] == 127
+    assert max(edges[name] for name in hidden) <= 3
+    assert made.layers[0].zeros < 0.1 * np.prod(made.layers[0].shape)
+    assert {tensor.dtype for tensor in facts.tensors} == {"int8"}
+    assert made.quality.deployed == pytest.approx(made.curve[-1].test_quality, abs=1.5)  # activations are rounded
+
+
 def test_codes_over_eight_bits_are_stored_and_counted(tmp_path):
     facts, made = build(tmp_path, {"alpha": 0.5, "bits": 8, "rule": "OffsetRound", "update": "Masters"})
     wider = [layer.bits for layer in made.layers]

@@ -231,13 +231,17 @@ def test_our_best_has_a_row_for_each_compression_against_the_float_network():
     runs = plan_study(Part("best", quick=True))
     records = [make_record(run.recipe, deployed=60.0 - place) for place, run in enumerate(runs) if place != 2]
     rows = render_study("best", runs, records, "the command").splitlines()[-len(runs) :]
-    assert [[cell.strip() for cell in row.split("|")[1:7]] for row in rows] == [
-        ["0", "32", "none", "none", "60.00 %", "+0.00"],
-        ["1.25", "8", "tensor", "none", "59.00 %", "-1.00"],
-        ["1.75", "4", "tensor", "none", "*not run*", "*not run*"],
-        ["1.75", "4", "channel", "none", "57.00 %", "-3.00"],
-        ["1.25", "8", "tensor", "50 %", "56.00 %", "-4.00"],
-        ["1.75", "4", "tensor", "50 %", "55.00 %", "-5.00"],
+    assert [[cell.strip() for cell in row.split("|")[1:8]] for row in rows] == [
+        ["0", "32", "none", "none", "as all", "60.00 %", "+0.00"],
+        ["1.25", "8", "tensor", "none", "as all", "59.00 %", "-1.00"],
+        ["1.75", "4", "tensor", "none", "as all", "*not run*", "*not run*"],
+        ["1.75", "4", "channel", "none", "as all", "57.00 %", "-3.00"],
+        ["1.25", "8", "tensor", "50 %", "as all", "56.00 %", "-4.00"],
+        ["1.75", "4", "tensor", "50 %", "as all", "55.00 %", "-5.00"],
+        ["1.75", "32", "none", "none", "as all", "54.00 %", "-6.00"],
+        ["1.25", "8", "tensor", "none", "dense", "53.00 %", "-7.00"],
+        ["1.75", "4", "tensor", "none", "dense", "52.00 %", "-8.00"],
+        ["1.25", "8", "tensor", "50 %", "dense", "51.00 %", "-9.00"],
     ]
 
 

@@ -121,6 +121,7 @@ def test_only_fields_that_are_obeyed_exist():
     }  # fmt: skip
     assert fields("spec.compression") == {
         "alpha", "bits", "rule", "update", "frequency", "granularity", "ramp", "freeze", "channelSparsity",
+        "firstAndLastLayers",
     }  # fmt: skip
     assert fields("spec.source") == {"training", "model", "artifact"}
     assert fields("spec.source.training") == LEARNING | {"task", "architecture", "dataset", "precision"}
@@ -275,6 +276,7 @@ def test_choices_are_enums():
         "spec.compression.update": ["Masters", "InPlace"],
         "spec.compression.frequency": ["Step", "Epoch"],
         "spec.compression.granularity": ["Tensor", "Channel"],
+        "spec.compression.firstAndLastLayers": ["Compressed", "Dense"],
         **{
             f"spec.source.{part}.{name}": choices
             for part in ("training", "model")
@@ -350,7 +352,7 @@ def test_the_rules_are_these():
             "spec.compression",
             (
                 "self.rule == 'Shadow' || (!has(self.granularity) && !has(self.ramp) && !has(self.freeze)"
-                " && !has(self.channelSparsity))"
+                " && !has(self.channelSparsity) && !has(self.firstAndLastLayers))"
             ),
         ),
         (

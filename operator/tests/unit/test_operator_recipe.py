@@ -68,6 +68,7 @@ def test_every_field_reaches_the_recipe(body):
             "ramp": 0.25,
             "freeze": 0.5,
             "channelSparsity": 0.25,
+            "firstAndLastLayers": "Dense",
         },
         "training": {
             "architecture": "CNN",

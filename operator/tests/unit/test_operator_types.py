@@ -50,7 +50,7 @@ def test_required_fields_are_enough_and_the_rest_has_the_defaults(body):
             "bits": 8,
             "rule": "Floor",
             "frequency": "Step",
-            **dict.fromkeys(("update", "granularity", "ramp", "freeze", "channelSparsity")),
+            **dict.fromkeys(("update", "granularity", "ramp", "freeze", "channelSparsity", "firstAndLastLayers")),
         },
         "source": {
             "training": {

@@ -18,7 +18,10 @@ IMAGES = "dataset must have images that the architecture takes; VGG16 needs 32x3
 ENGINE = "engine must be left out where image is TensorFlow Serving's, which has one of its own; name modelpress-server"
 INTEGER_WEIGHTS = "serving.precision must not be Int8 where compression.bits is more than 8; set it to Auto"
 SHADOW = {"alpha": 1, "bits": 8, "rule": "Shadow"}
-SHADOW_ONLY = "granularity must be left out, and so must ramp, freeze and channelSparsity, where rule is not Shadow"
+SHADOW_ONLY = (
+    "granularity must be left out, and so must ramp, freeze, channelSparsity and firstAndLastLayers, where rule is not"
+    " Shadow"
+)
 SHADOW_MASTERS = (
     "update must not be InPlace, nor frequency Epoch, where rule is Shadow, which keeps masters; leave both out"
 )
@@ -204,6 +207,7 @@ def test_an_amount_is_written_as_in_a_pod(body, amount, good):
             f"spec.compression: {SHADOW_ONLY}",
         ),
         ({"compression": {"alpha": 1, "bits": 8, "channelSparsity": 0.5}}, f"spec.compression: {SHADOW_ONLY}"),
+        ({"compression": {"alpha": 1, "bits": 8, "firstAndLastLayers": "Dense"}}, f"spec.compression: {SHADOW_ONLY}"),
         ({"compression": SHADOW | {"update": "InPlace"}}, f"spec.compression: {SHADOW_MASTERS}"),
         ({"compression": SHADOW | {"frequency": "Epoch"}}, f"spec.compression: {SHADOW_MASTERS}"),
         (

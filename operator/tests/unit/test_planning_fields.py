@@ -41,6 +41,7 @@ EFFECTS = {
     "compression.ramp": (0.25, BUILD, SHADOW),
     "compression.freeze": (0.1, BUILD, SHADOW),
     "compression.channelSparsity": (0.5, BUILD, SHADOW),
+    "compression.firstAndLastLayers": ("Dense", BUILD, SHADOW),
     "store.uri": ("s3://models/team", NOTHING, {}),
     "build.resources.requests": ({"cpu": "2"}, NOTHING, {}),
     "build.resources.limits": ({"memory": "12Gi"}, NOTHING, {}),

@@ -69,14 +69,15 @@ class Subject:
 
     @property
     def setting(self) -> str:
-        """Alpha, bits and rule, and the share of channels that is pruned as a whole, where there is one."""
+        """Alpha, bits and rule, the share of channels that is pruned as a whole, and whether the ends are dense."""
         rule = self.made.recipe.compression
         if not rule.compresses:
             return "uncompressed"
         channels = (
             "" if rule.channel_sparsity is None else f", channels \N{MINUS SIGN}{100 * rule.channel_sparsity:g} %"
         )
-        return f"alpha {rule.alpha:g}, b {rule.bits}, {rule.rule}{channels}"
+        ends = ", ends dense" if rule.chosen_first_and_last_layers == "Dense" else ""
+        return f"alpha {rule.alpha:g}, b {rule.bits}, {rule.rule}{channels}{ends}"
 
     @property
     def comparable(self) -> bool:

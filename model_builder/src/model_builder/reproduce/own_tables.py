@@ -171,6 +171,7 @@ def render_best(records: Sequence[RunRecord], diverged: Sequence[DivergedRun] = 
         "b",
         "one step for each",
         "channels pruned",
+        "first and last layer",
         "deployed",
         "against (0, 32)",
         "zeros",
@@ -196,6 +197,7 @@ def _name_best(compression: Compression) -> tuple[str, ...]:
         str(compression.bits),
         "none" if compression.bits == NOT_QUANTISED else compression.chosen_granularity.lower(),
         "none" if share is None else f"{100 * share:g} %",
+        "as all" if compression.chosen_first_and_last_layers == "Compressed" else "dense",
     )
 
 

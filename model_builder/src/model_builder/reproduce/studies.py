@@ -239,9 +239,14 @@ BEST_COMPRESSIONS: tuple[Compression, ...] = (
     Compression(alpha=1.75, bits=4, rule="Shadow", granularity="Channel"),
     Compression(alpha=1.25, bits=8, rule="Shadow", channel_sparsity=0.5),
     Compression(alpha=1.75, bits=4, rule="Shadow", channel_sparsity=0.5),
+    Compression(alpha=1.75, bits=32, rule="Shadow"),
+    Compression(alpha=1.25, bits=8, rule="Shadow", first_and_last_layers="Dense"),
+    Compression(alpha=1.75, bits=4, rule="Shadow", first_and_last_layers="Dense"),
+    Compression(alpha=1.25, bits=8, rule="Shadow", channel_sparsity=0.5, first_and_last_layers="Dense"),
 )
 """The paper's and fewer bits. With few of them a step for each output channel is finer than one for the tensor; with
-half of each hidden layer's channels pruned as a whole a network is faster on any processor."""
+half of each hidden layer's channels pruned as a whole a network is faster on any processor; the first and the last
+layer have few weights and much to lose. What is pruned alone, at 32 bits, says what the bits cost."""
 
 
 def _plan_best(quick: bool) -> list[Run]:
@@ -272,6 +277,7 @@ def _run(study: Study, compression: Compression, training: Training) -> Run:
         f"b{compression.bits}",
         *(["by-channel"] if compression.chosen_granularity == "Channel" else []),
         *([] if compression.channel_sparsity is None else [f"c{compression.channel_sparsity:g}"]),
+        *(["dense-ends"] if compression.chosen_first_and_last_layers == "Dense" else []),
         f"r{training.learning_rate:g}",
         f"e{training.epochs}",
         f"v{training.validation_images}",

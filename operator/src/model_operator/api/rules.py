@@ -100,11 +100,12 @@ BITS = ApiRule(
 )
 SHADOW_ONLY = ApiRule(
     "self.rule == 'Shadow' || (!has(self.granularity) && !has(self.ramp) && !has(self.freeze)"
-    " && !has(self.channelSparsity))",
-    "granularity must be left out, and so must ramp, freeze and channelSparsity, where rule is not Shadow",
+    " && !has(self.channelSparsity) && !has(self.firstAndLastLayers))",
+    "granularity must be left out, and so must ramp, freeze, channelSparsity and firstAndLastLayers, where rule is not"
+    " Shadow",
     lambda part: (
         part.rule == "Shadow"
-        or (part.granularity, part.ramp, part.freeze, part.channel_sparsity) == (None, None, None, None)
+        or (part.granularity, part.ramp, part.freeze, part.channel_sparsity, part.first_and_last_layers) == (None,) * 5
     ),
 )
 SHADOW_MASTERS = ApiRule(

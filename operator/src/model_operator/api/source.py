@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from model_artifact.recipe import (
     Architecture,
     Dataset,
+    EndLayers,
     Frequency,
     Granularity,
     Keep,
@@ -69,6 +70,9 @@ class Compression(ApiObject):
     channel_sparsity: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
     """With Shadow: share of each hidden layer's channels and units that are pruned as a whole, and taken out of what is
     served, which makes it faster on any processor. Absent: none."""
+    first_and_last_layers: EndLayers | None = None
+    """With Shadow: Dense leaves the weights of the network's first and last layer unpruned, and gives them 8 bits where
+    bits are fewer: few bytes, much accuracy. Absent: Compressed, as all others."""
 
 
 class Learning(ApiObject):
