@@ -212,6 +212,7 @@ def render_summary(facts: ArtifactFacts, path: str) -> ArtifactSummary:
         bits=recipe.compression.bits if recipe else None,
         rule=recipe.compression.rule if recipe else None,
         channel_sparsity=recipe.compression.channel_sparsity if recipe else None,
+        first_and_last_layers=recipe.compression.first_and_last_layers if recipe else None,
         trained=made.trained if made else False,
         quality=_summarise_quality(facts.quality) if facts.quality else None,
         dataset=made.dataset.name if made and made.dataset else None,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from model_artifact.errors import ArtifactError
-from model_artifact.recipe import Contract, Metric, Rule, canonical_json
+from model_artifact.recipe import Contract, EndLayers, Metric, Rule, canonical_json
 
 LARGEST_SUMMARY_BYTES = 3 * 1024
 _LARGEST_MESSAGE = 1500
@@ -58,6 +58,8 @@ class ArtifactSummary(Handover):
     rule: Rule | None = None
     channel_sparsity: float | None = None
     """Share of each hidden layer's channels that were pruned as a whole."""
+    first_and_last_layers: EndLayers | None = None
+    """Dense where they were not pruned."""
     trained: bool = False
     """False when the training that the recipe asks for was not done in full."""
     quality: QualitySummary | None = None

@@ -48,8 +48,9 @@ def format_wanted(body: Object) -> str:
         stored = "not quantised" if bits == 32 else f"{bits} bits"
         pruned = compression.get("channelSparsity")
         channels = f", {format_number(100 * pruned)} % of the channels pruned" if pruned else ""
+        ends = ", first and last layer dense" if compression.get("firstAndLastLayers") == "Dense" else ""
         rule = compression.get("rule", "Floor")
-        parts.append(f"alpha {format_number(compression.get('alpha'))}, {stored}, {rule}{channels}")
+        parts.append(f"alpha {format_number(compression.get('alpha'))}, {stored}, {rule}{channels}{ends}")
     training, model, artifact = (source.get(kind) or {} for kind in ("training", "model", "artifact"))
     if training:
         parts.append(

@@ -30,9 +30,9 @@ EXAMPLES = [
     ),
     (
         "cnn-strong-a125-b8",
-        {"alpha": 1.25, "bits": 8, "rule": "Shadow"},
+        {"alpha": 1.25, "bits": 8, "rule": "Shadow", "firstAndLastLayers": "Dense"},
         {"architecture": "CNN", "dataset": "CIFAR10", "epochs": 30, "recipe": "Strong"},
-        "sha256:55fa12db87e4cf47f06198ff66f3c5bf38e97d805885d03562a51938af8be675",
+        "sha256:e71ebfd7af8eabf1f02f9b72bf1fdff95cc1592884df5f28f2d0689db60794ee",
     ),
     (
         "digits-a0-b32",

@@ -267,15 +267,16 @@ def test_a_given_artifact_is_rolled_out_and_its_facts_come_from_a_pod(body):
     cluster.run()
     assert cluster.condition("ArtifactReady") == ("True", "Verified")
     assert "artifact" not in cluster.status
-    compression = {"alpha": 1.25, "bits": 8, "rule": "Shadow", "channel_sparsity": 0.5}
-    update = {"digest": DIGEST, "recipe_digest": None, **compression}
+    compression = {"alpha": 1.25, "bits": 8, "rule": "Shadow"}
+    less = {"channel_sparsity": 0.5, "first_and_last_layers": "Dense"}
+    update = {"digest": DIGEST, "recipe_digest": None, **compression, **less}
     summary = make_summary(DIGEST).model_copy(update=update)
     pod = replace(cluster.observe().pods[0], unpack_message=format_document(summary))
     told = plan_with(cluster, pods=(pod,)).status
     assert told["artifact"]["uri"] == "pvc://shared/models/small.zip"
     assert told["artifact"]["sizeBytes"] == 1000
     assert "build" not in told
-    assert told["compression"] == {"alpha": 1.25, "bits": 8, "rule": "Shadow", "channelSparsity": 0.5}
+    assert told["compression"] == compression | {"channelSparsity": 0.5, "firstAndLastLayers": "Dense"}
     # Pods that come later, or none at all, take nothing of it away; what is of another artifact does not stay.
     for part in ("artifact", "compression"):
         assert plan_with(cluster, pods=(), status=told).status[part] == told[part]

@@ -97,6 +97,12 @@ def test_channels_that_are_pruned_as_a_whole_are_told():
     assert ["channels", "pruned", "0.5", "-"] in rows
 
 
+def test_layers_that_are_left_dense_are_told():
+    spared = {"alpha": 1.75, "bits": 4, "rule": "Shadow", "firstAndLastLayers": "Dense"}
+    found = model("spared", spec={"compression": spared, "source": {"model": {"uri": "s3://b/mine.keras"}}})
+    assert "alpha 1.75, 4 bits, Shadow, first and last layer dense; of s3://b" in tree(ModelFacts(found))
+
+
 def test_a_given_artifact_tells_how_it_is_compressed():
     told = {"alpha": 1.25, "bits": 8, "rule": "Shadow", "channelSparsity": 0.5}
     artifact = {"uri": "file://vgg16.zip", "digest": "sha256:" + 64 * "a"}

@@ -116,6 +116,8 @@ class CompressionStatus(StatusObject):
     """How a weight became a code."""
     channel_sparsity: float | None = None
     """Share of each hidden layer's channels that are pruned as a whole; absent: none."""
+    first_and_last_layers: str | None = None
+    """Dense where they are not pruned; absent: Compressed."""
 
 
 class ArtifactStatus(StatusObject):

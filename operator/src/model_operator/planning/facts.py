@@ -71,7 +71,11 @@ def render_compression(
     told = model.spec.compression or (artifact.summary if artifact is not None else None)
     if told is not None:
         found = CompressionStatus(
-            alpha=told.alpha, bits=told.bits, rule=told.rule, channel_sparsity=told.channel_sparsity
+            alpha=told.alpha,
+            bits=told.bits,
+            rule=told.rule,
+            channel_sparsity=told.channel_sparsity,
+            first_and_last_layers=told.first_and_last_layers,
         )
         return found if found != CompressionStatus() else None
     known = previous.artifact if previous is not None else None
