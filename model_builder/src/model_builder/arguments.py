@@ -63,7 +63,11 @@ def _add_reproduce(reproducing: argparse.ArgumentParser) -> None:
         "--epochs", type=int, metavar="N", help="of every run, in the place of the study's own: as many as fit"
     )
     reproducing.add_argument(
-        "--only", action="append", default=[], metavar="TEXT", help="only runs with this in their name; may be repeated"
+        "--only",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="only runs with this in their name, such as --only=-s1; may be repeated",
     )
     _add_folder(reproducing, "holds runs.jsonl and a folder for each run; runs that it has are not done again")
     _add_metrics(reproducing)
