@@ -115,8 +115,8 @@ class Compression(Contract):
     as a whole, rising as alpha does: those whose weights have the smallest L2 norm (He et al. 2018, soft filter
     pruning). Absent: none."""
     first_and_last_layers: Annotated[EndLayers | None, Field(exclude_if=is_absent)] = None
-    """Shadow only: Dense leaves the weights of the network's first and last layer unpruned, and gives them 8 bits where
-    bits are fewer. Absent: Compressed, as all others."""
+    """Shadow only: Dense leaves the network's first and last layer unpruned, with all of their channels, and gives
+    their weights 8 bits where bits are fewer. Absent: Compressed, as all others."""
 
     @model_validator(mode="after")
     def _check_rule(self) -> Self:
@@ -176,7 +176,7 @@ class Compression(Contract):
         """
         if self.chosen_first_and_last_layers == "Compressed" or 0 < place < layers - 1:
             return self
-        return self.model_copy(update={"alpha": 0.0, "bits": max(self.bits, DENSE_BITS)})
+        return self.model_copy(update={"alpha": 0.0, "bits": max(self.bits, DENSE_BITS), "channel_sparsity": None})
 
     @property
     def chosen_ramp(self) -> float:

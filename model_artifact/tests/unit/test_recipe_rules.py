@@ -94,6 +94,8 @@ def test_dense_ends_are_not_pruned_and_have_eight_bits_at_least(bits, dense):
     assert [(each.alpha, each.bits) for each in found] == [(0, dense), (1.25, bits), (1.25, bits), (0, dense)]
     plain = Compression(alpha=1.25, bits=bits, rule="Shadow")
     assert {plain.for_layer(place, 4) for place in range(4)} == {plain}
+    fewer = rule.model_copy(update={"channel_sparsity": 0.5})
+    assert [fewer.for_layer(place, 3).channel_sparsity for place in range(3)] == [None, 0.5, None]
 
 
 def test_shares_of_published_rules_are_zero():

@@ -10,6 +10,7 @@ from typing import Any
 
 from keras import layers
 
+from model_artifact.recipe import Compression
 from model_builder.network_reading import list_calls
 
 _CURVES_THROUGH_ZERO = ("linear", "relu", "relu6", "tanh")
@@ -38,12 +39,13 @@ class Channels:
     others: tuple[int, ...]
 
 
-def plan_channels(network: Any, kernels: Sequence[int]) -> tuple[Channels | None, ...]:
+def plan_channels(network: Any, kernels: Sequence[int], compression: Compression) -> tuple[Channels | None, ...]:
     """For each kernel what goes with its channels; None where they cannot go, as classes cannot, nor what is added up.
 
     Args:
         network: a Keras model.
         kernels: places of the kernels among its trainable variables.
+        compression: a layer that it leaves dense keeps its channels, too.
     """
     calls = list_calls(network)
     readers: dict[int, list[Any]] = {}
@@ -52,8 +54,12 @@ def plan_channels(network: Any, kernels: Sequence[int]) -> tuple[Channels | None
             readers.setdefault(id(tensor), []).append(call)
     places = {variable.path: place for place, variable in enumerate(network.trainable_variables)}
     owners = {call.operation.kernel.path: call for call in calls if hasattr(call.operation, "kernel")}
-    found = (_follow(owners[network.trainable_variables[kernel].path], readers) for kernel in kernels)
-    return tuple(None if paths is None else Channels(tuple(places[path] for path in paths)) for paths in found)
+    found = [_follow(owners[network.trainable_variables[kernel].path], readers) for kernel in kernels]
+    rules = [compression.for_layer(layer, len(kernels)) for layer in range(len(kernels))]
+    return tuple(
+        None if paths is None or rule.channel_sparsity is None else Channels(tuple(places[path] for path in paths))
+        for paths, rule in zip(found, rules, strict=True)
+    )
 
 
 def _follow(call: Any, readers: dict[int, list[Any]]) -> list[str] | None:

@@ -329,10 +329,11 @@ def plan_step(network: keras.Model, recipe: Recipe) -> Step:
     """The step of a recipe for a network that gives logits, or numbers where those are learnt."""
     kernels = tuple(index for index, variable in enumerate(network.trainable_variables) if is_kernel(variable))
     objective = plan_objective(recipe, int(network.outputs[0].shape[-1]))
-    channels = plan_channels(network, kernels) if recipe.compression.channel_sparsity is not None else ()
+    rule = recipe.compression
+    channels = plan_channels(network, kernels, rule) if rule.channel_sparsity is not None else ()
     narrow = {
         layer.kernel.path for layer in network.layers if hasattr(layer, "kernel") and layer.compute_dtype == "bfloat16"
     }
     in_bfloat16 = frozenset(index for index in kernels if network.trainable_variables[index].path in narrow)
     shares = plan_rate_shares(network, recipe.training)
-    return Step(network, objective, recipe.compression, recipe.training, kernels, channels, in_bfloat16, shares)
+    return Step(network, objective, rule, recipe.training, kernels, channels, in_bfloat16, shares)

@@ -42,7 +42,7 @@ class CompressedTraining(keras.Model):  # type: ignore[misc]
             return dict(self.kernels)
         places = [place for place, variable in enumerate(self.trainable_variables) if is_kernel(variable)]
         sparsity = self.compression.channel_sparsity
-        prunable = [None] * len(places) if sparsity is None else plan_channels(self, places)
+        prunable = [None] * len(places) if sparsity is None else plan_channels(self, places, self.compression)
         made = {}
         for layer, (place, channels) in enumerate(zip(places, prunable, strict=True)):
             kernel = self.trainable_variables[place]

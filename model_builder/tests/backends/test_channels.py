@@ -2,16 +2,18 @@ import keras
 import pytest
 from keras import layers
 
+from model_artifact.recipe import Compression
 from model_builder.channels import plan_channels
 from model_builder.step import is_kernel
 from model_builder.training import build_model
 
 
-def plan(network):
+def plan(network, **more):
     """What goes with each kernel's channels, by names, where they can go; by the kernel's layer."""
     variables = network.trainable_variables
     kernels = [place for place, variable in enumerate(variables) if is_kernel(variable)]
-    found = plan_channels(network, kernels)
+    rule = Compression(alpha=0, bits=32, rule="Shadow", channel_sparsity=0.5, **more)
+    found = plan_channels(network, kernels, rule)
     return {
         variables[kernel].path.split("/")[0]: None if each is None else [variables[place].path for place in each.others]
         for kernel, each in zip(kernels, found, strict=True)
@@ -29,6 +31,13 @@ def test_bias_and_normalisation_go_with_a_channel_and_classes_stay(recipe):
         "dense": ["dense/bias", "batch_normalization_2/gamma", "batch_normalization_2/beta"],
         "probabilities": None,
     }
+
+
+def test_a_first_layer_that_stays_dense_keeps_its_channels(recipe):
+    model = build_model(recipe(recipe="Strong"), (8, 8, 1), 10)
+    whole, spared = plan(model), plan(model, first_and_last_layers="Dense")
+    assert spared == whole | {"conv2d": None}
+    assert whole["conv2d"] is not None
 
 
 def test_normalisation_behind_the_activation_goes_too(recipe):

@@ -71,8 +71,8 @@ class Compression(ApiObject):
     """With Shadow: share of each hidden layer's channels and units that are pruned as a whole, and taken out of what is
     served, which makes it faster on any processor. Absent: none."""
     first_and_last_layers: EndLayers | None = None
-    """With Shadow: Dense leaves the weights of the network's first and last layer unpruned, and gives them 8 bits where
-    bits are fewer: few bytes, much accuracy. Absent: Compressed, as all others."""
+    """With Shadow: Dense leaves the network's first and last layer unpruned, with all of their channels, and gives
+    their weights 8 bits where bits are fewer: few bytes, much accuracy. Absent: Compressed, as all others."""
 
 
 class Learning(ApiObject):
