@@ -242,6 +242,7 @@ BEST_COMPRESSIONS: tuple[Compression, ...] = (
     Compression(alpha=1.75, bits=32, rule="Shadow"),
     Compression(alpha=1.25, bits=8, rule="Shadow", first_and_last_layers="Dense"),
     Compression(alpha=1.75, bits=4, rule="Shadow", first_and_last_layers="Dense"),
+    Compression(alpha=1.75, bits=4, rule="Shadow", channel_sparsity=0.05, first_and_last_layers="Dense"),
     Compression(alpha=1.25, bits=8, rule="Shadow", channel_sparsity=0.5, first_and_last_layers="Dense"),
 )
 """The paper's and fewer bits. With few of them a step for each output channel is finer than one for the tensor; with
