@@ -7,7 +7,7 @@ W or onto C itself, which the rule then overwrites (paper 000 and 004, figure 1)
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import keras
@@ -258,10 +258,10 @@ class Step:
     ) -> Any:
         """What `give` makes of a kernel, its scale and its frozen mask, if it has one."""
         weights, rule = state["weights"][self.kernels[place]], self._rule(place)
-        fused = self._fused(partial(give, rule), weights)
+        fused = self._fused(_bind(give, rule), weights)
         if state["masks"]:
             mask = state["masks"][place]
-            return fused(weights, *self._fused(partial(_measure_frozen, rule), weights)(weights, mask), mask)
+            return fused(weights, *self._fused(_bind(_measure_frozen, rule), weights)(weights, mask), mask)
         seen = self._see(state, place, pruning) if sight is None else sight
         alpha = self._alpha(place, pruning)
         return fused(weights, *measure(weights, rule, alpha=alpha, channels=seen.kept, moments=seen.moments))
@@ -323,6 +323,12 @@ class Step:
         if self.overwrites and index in self.kernels:
             return state["weights"][index] * state["steps"][self.kernels.index(index)]
         return state["weights"][index]
+
+
+@cache
+def _bind(function: Callable[..., Any], rule: Compression) -> Callable[..., Any]:
+    """The function for a rule: the same object each time, since what is compiled of a function is found by it."""
+    return partial(function, rule)
 
 
 def plan_step(network: keras.Model, recipe: Recipe) -> Step:
