@@ -152,6 +152,25 @@ def test_a_cell_that_was_run_stands_beside_the_papers():
     assert "| 0.375 | 8 | 44.81 / 43.56 / 42.35 | 8.87 / 7.88 / 6.99 | 4.00 / 2.00 / 1.00 |" in tables
 
 
+def test_what_is_deployed_is_of_the_rate_that_was_chosen():
+    plan = plan_study(Part("paper004"))
+    rates = [
+        run.recipe
+        for run in plan
+        if (run.recipe.compression.alpha, run.recipe.compression.bits) == (0.375, 8)
+        and run.recipe.training.validation_images
+        and run.recipe.training.seed == 0
+    ]
+    chosen = make_record(rates[1], make_epoch(1, 70.0, 65.0, kept=50.0), deployed=69.0)
+    passed_over = [
+        make_record(rate, make_epoch(1, 20.0, 20.0, kept=50.0), deployed=10.0).model_copy(update={"code_bits": 11})
+        for rate in (rates[0], *rates[2:])
+    ]
+    assert len(passed_over) > 1
+    tables = render_study("paper004", plan, [chosen, *passed_over], "the command")
+    assert next(line for line in tables.splitlines() if line.startswith("| 0.375 | 8 |")).endswith("| 69.00 % | 8 |")
+
+
 @pytest.mark.parametrize("study", ["paper000", "paper004"])
 def test_of_several_seeds_the_first_is_chosen_by_test_and_all_count_for_the_mean(study):
     """As a paper would report one of them: the best seed is no way to choose."""

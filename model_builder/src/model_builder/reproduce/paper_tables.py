@@ -18,7 +18,7 @@ from model_builder.published import (
     PAPER_004_SCORES,
     Setting,
 )
-from model_builder.reproduce.choosing import Choice, choose_by_test, choose_honestly
+from model_builder.reproduce.choosing import Choice, Honest, choose_by_test, choose_honestly
 from model_builder.reproduce.records import AnyKind, DivergedRun, RunRecord
 from model_builder.reproduce.rows import (
     NOT_RUN,
@@ -149,7 +149,7 @@ def _render_accuracies(cells: Cells, settings: Sequence[Setting]) -> str:
                 _format_accuracy(choose_by_test(theirs)),
                 format_honest(honest),
                 format_points(honest.optimism_points if honest else None),
-                _format_deployed(found),
+                _format_deployed(_list_stored(found, honest)),
             )
         )
     return format_table(head, rows)
@@ -159,10 +159,14 @@ def _format_accuracy(choice: Choice | None) -> str:
     return NOT_RUN if choice is None else f"{choice.epoch.test_quality:.2f} %"
 
 
-def _format_deployed(records: Sequence[RunRecord]) -> str:
-    """Accuracy of the unpacked .tflite: of the runs whose epoch held-out images chose, else of all."""
-    held_out = [record for record in records if record.recipe.training.validation_images] or records
-    return format_mean(held_out, lambda record: record.quality.deployed if record.quality else None, "{:.2f} %")
+def _list_stored(records: Sequence[RunRecord], honest: Honest | None) -> list[RunRecord]:
+    """The runs whose epoch and rate held-out images chose, which is what their artifacts hold; without any, all."""
+    return list(records) if honest is None else [choice.record for choice in honest.choices]
+
+
+def _format_deployed(stored: Sequence[RunRecord]) -> str:
+    """Accuracy of the unpacked .tflite."""
+    return format_mean(stored, lambda record: record.quality.deployed if record.quality else None, "{:.2f} %")
 
 
 def render_paper004(records: Sequence[RunRecord], diverged: Sequence[DivergedRun] = ()) -> str:
@@ -189,6 +193,7 @@ def _render_grid(cells: Cells) -> str:
     for setting in product(PAPER_004_GAMMAS, PAPER_004_BITS):
         found = cells.get(setting)
         paper, honest = PAPER_004_GRID[setting], choose_honestly(found)
+        stored = _list_stored(found, honest)
         rows.append(
             cells.row(
                 setting,
@@ -196,8 +201,8 @@ def _render_grid(cells: Cells) -> str:
                 format_choice(choose_by_test(_of_all_images(found))),
                 format_honest(honest),
                 format_points(honest.optimism_points if honest else None),
-                _format_deployed(found),
-                f"{max(record.code_bits for record in found)}" if found else NOT_RUN,
+                _format_deployed(stored),
+                f"{max(record.code_bits for record in stored)}" if stored else NOT_RUN,
             )
         )
     return format_table(head, rows)
