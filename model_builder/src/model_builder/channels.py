@@ -68,6 +68,7 @@ def _follow(call: Any, readers: dict[int, list[Any]]) -> list[str] | None:
         return None
     bias = getattr(call.operation, "bias", None)
     paths = [] if bias is None else [bias.path]
+    shape = (call.operation.kernel.shape[-1],)
     while True:
         reading = readers.get(id(call.outputs[0]), [])
         if len(reading) != 1 or len(reading[0].input_tensors) != 1:
@@ -77,6 +78,9 @@ def _follow(call: Any, readers: dict[int, list[Any]]) -> list[str] | None:
         if isinstance(layer, layers.Conv2D | layers.Dense):
             return paths
         if isinstance(layer, layers.BatchNormalization):
+            # Without a factor of its own it makes something of zero, as long as it remembers what it was in training.
+            if layer.gamma is None or layer.gamma.shape != shape:
+                return None
             paths += [part.path for part in (layer.gamma, layer.beta) if part is not None]
         elif not isinstance(layer, _PASSING) and not (
             isinstance(layer, layers.Activation) and _keeps_zero(layer.activation)

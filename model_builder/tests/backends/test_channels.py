@@ -46,12 +46,26 @@ def test_normalisation_behind_the_activation_goes_too(recipe):
     assert found["dense"] == ["dense/bias"]
 
 
-def test_without_bias_or_scale_there_is_less_to_go():
+def test_without_bias_or_offset_there_is_less_to_go():
     x = begin = image()
     x = layers.Conv2D(4, 3, use_bias=False, name="a")(x)
-    x = layers.BatchNormalization(scale=False, name="n")(x)
+    x = layers.BatchNormalization(center=False, name="n")(x)
     x = layers.Flatten()(layers.Activation("tanh")(x))
-    assert plan(keras.Model(begin, layers.Dense(3, name="b")(x))) == {"a": ["n/beta"], "b": None}
+    assert plan(keras.Model(begin, layers.Dense(3, name="b")(x))) == {"a": ["n/gamma"], "b": None}
+
+
+def test_a_normalisation_without_a_factor_keeps_the_channels():
+    """What it subtracts outside training is a mean from before they were pruned."""
+    x = begin = image()
+    x = layers.BatchNormalization(scale=False)(layers.Conv2D(4, 3, name="a")(x))
+    x = layers.Dense(3, name="b")(layers.Flatten()(x))
+    assert plan(keras.Model(begin, x)) == {"a": None, "b": None}
+
+
+def test_a_normalisation_of_flattened_places_keeps_the_channels():
+    x = begin = image()
+    x = layers.BatchNormalization()(layers.Flatten()(layers.Conv2D(4, 3, name="a")(x)))
+    assert plan(keras.Model(begin, layers.Dense(3, name="b")(x))) == {"a": None, "b": None}
 
 
 @pytest.mark.parametrize("curve", ["sigmoid", "softmax"])
