@@ -89,6 +89,8 @@ def build(
     if data is not None and trains:
         curve = train(model, recipe, data, progress, checkpoints=checkpoints, interruption=asked)
         watch_trained(model)
+    else:
+        model.silence_channels()
     check("before the export")
     with tempfile.TemporaryDirectory(prefix="modelpress-build-") as scratch:
         folder = Path(scratch) / "version"

@@ -1,5 +1,6 @@
 """Trains a network with the compression rule in every compiled step."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -17,7 +18,7 @@ from model_builder.interruption import Interruption
 from model_builder.masters import Histogram, decode_histogram
 from model_builder.memory import explain_memory
 from model_builder.progress import Progress
-from model_builder.rules import Compressed, compress, keep_channels
+from model_builder.rules import Compressed, compress, keep_channels, prune
 from model_builder.run import Run
 from model_builder.schedule import plan_schedule
 from model_builder.step import is_kernel
@@ -40,15 +41,29 @@ class CompressedTraining(keras.Model):  # type: ignore[misc]
         """Each kernel as it is deployed, by the variable's path, in the network's order."""
         if self.kernels is not None:
             return dict(self.kernels)
+        made = {}
+        for layer, (place, kept, _) in enumerate(looked := list(self._look())):
+            kernel = self.trainable_variables[place]
+            made[kernel.path] = compress(kernel.value, self.compression.for_layer(layer, len(looked)), channels=kept)
+        return made
+
+    def silence_channels(self) -> None:
+        """Zero the biases and normalisations of the channels that are pruned as a whole, as training does."""
+        for _, kept, others in self._look():
+            for place in others:
+                variable = self.trainable_variables[place]
+                variable.assign(prune(variable.value, kept))
+
+    def _look(self) -> Iterator[tuple[int, Any, tuple[int, ...]]]:
+        """Of each kernel: its place, which channels are kept (None: all), and the places of what goes with them."""
         places = [place for place, variable in enumerate(self.trainable_variables) if is_kernel(variable)]
         sparsity = self.compression.channel_sparsity
         prunable = [None] * len(places) if sparsity is None else plan_channels(self, places, self.compression)
-        made = {}
-        for layer, (place, channels) in enumerate(zip(places, prunable, strict=True)):
-            kernel = self.trainable_variables[place]
-            kept = None if channels is None else keep_channels(kernel.value, sparsity)
-            made[kernel.path] = compress(kernel.value, self.compression.for_layer(layer, len(places)), channels=kept)
-        return made
+        for place, channels in zip(places, prunable, strict=True):
+            if channels is None:
+                yield place, None, ()
+            else:
+                yield place, keep_channels(self.trainable_variables[place].value, sparsity), channels.others
 
 
 def build_model(

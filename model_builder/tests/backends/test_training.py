@@ -5,7 +5,7 @@ import pytest
 
 from model_builder.errors import BuildError, DivergedError, OutOfMemoryError
 from model_builder.rules import compress
-from model_builder.training import build_model, plan_schedule, train, zeros_percent
+from model_builder.training import build_model, is_kernel, plan_schedule, train, zeros_percent
 
 SHAPE = (8, 8, 1)
 
@@ -342,3 +342,19 @@ def test_untrained_networks_lose_their_quietest_channels_too(recipe):
         codes = np.asarray(kernel.codes)
         assert np.any(codes.reshape(-1, codes.shape[-1]), axis=0).sum() == codes.shape[-1] // 2
     assert np.any(np.asarray(last.codes), axis=0).all()
+
+
+def test_what_goes_with_the_channels_of_an_untrained_network_is_zero(recipe):
+    model = build_model(recipe(rule=CHANNELS, recipe="Strong", epochs=0), SHAPE, 10)
+    others = [variable for variable in model.trainable_variables if not is_kernel(variable)]
+    for variable in others:
+        variable.assign(np.ones(variable.shape, np.float32))
+    model.silence_channels()
+    biases = {variable.path.split("/")[0]: np.asarray(variable.value) for variable in others}
+    for path, kernel in model.compressed_kernels().items():
+        codes = np.asarray(kernel.codes)
+        kept = np.any(codes.reshape(-1, codes.shape[-1]), axis=0)
+        np.testing.assert_array_equal(biases[path.split("/")[0]], kept.astype(np.float32))
+    for variable in others:
+        if "normalization" in variable.path:
+            assert np.asarray(variable.value).sum() == variable.shape[0] // 2
