@@ -44,10 +44,21 @@ def read_given_model(path: Path, task: Task = "Classification") -> Any:
         raise ModelError(f"{path}: says nothing of its input; begin the model with keras.Input and save it again")
     model = keras.Model(loaded.inputs[0], loaded.outputs[0])
     check_deployable(model)
+    _check_trainable(path, model)
     _check_answer(path, model, task)
     if task == "Regression" or _ends_in_softmax(model.layers[-1]):
         return model
     return keras.Model(model.inputs[0], layers.Softmax(name=OUTPUT)(model.outputs[0]))
+
+
+def _check_trainable(path: Path, model: Any) -> None:
+    """Refuse frozen layers: the rule compresses what training moves, and would pass over them in silence."""
+    frozen = [layer.name for layer in model.layers if layer.weights and not layer.trainable]
+    if frozen:
+        raise ModelError(
+            f"{path}: frozen layers: {', '.join(frozen)}; what is not trained is not compressed either; set trainable ="
+            " True and save it again"
+        )
 
 
 _ANSWERS: dict[Task, str] = {

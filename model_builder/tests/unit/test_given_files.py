@@ -264,6 +264,13 @@ def test_a_model_without_classes_is_refused(tmp_path):
         read_given_model(save(model, tmp_path))
 
 
+def test_a_model_with_frozen_layers_is_refused_by_their_names(tmp_path):
+    model = make_model(layers.Dense(6, name="mine"), layers.Dropout(0.5, name="rest"), layers.Dense(5))
+    model.get_layer("mine").trainable = model.get_layer("rest").trainable = False
+    with pytest.raises(ModelError, match=r"frozen layers: mine; what is not trained is not compressed"):
+        read_given_model(save(model, tmp_path))
+
+
 @pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built:UserWarning")
 def test_a_model_without_an_input_shape_is_refused(tmp_path):
     with pytest.raises(ModelError, match=r"says nothing of its input; begin the model with keras\.Input"):
