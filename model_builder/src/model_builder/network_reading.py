@@ -228,6 +228,17 @@ def _read_upsampling(call: _Call) -> list[net.Layer]:
     return [net.Upsampling(layer.name, call.inputs, (int(layer.size[0]), int(layer.size[1])))]
 
 
+def _read_addition(call: _Call) -> list[net.Layer]:
+    """A sum of many is one of two at a time, in their order: LiteRT adds no more at once."""
+    total, *others = call.inputs
+    added: list[net.Layer] = []
+    for place, other in enumerate(others, start=1):
+        name = call.layer.name if place == len(others) else f"{call.layer.name}/{place}"
+        added.append(net.Addition(name, (total, other)))
+        total = name
+    return added
+
+
 def _read_concatenation(call: _Call) -> list[net.Layer]:
     _require(call.layer, call.layer.axis in {-1, len(call.shape)}, "axis must be the last one")
     return [net.Concatenation(call.layer.name, call.inputs)]
@@ -270,7 +281,7 @@ _READERS: dict[Any, Callable[[_Call], list[net.Layer]]] = {
     layers.Softmax: _read_activation,
     layers.ReLU: _read_relu,
     layers.Flatten: lambda call: [net.Flatten(call.layer.name, call.inputs)],
-    layers.Add: lambda call: [net.Addition(call.layer.name, call.inputs)],
+    layers.Add: _read_addition,
     layers.UpSampling2D: _read_upsampling,
     layers.Concatenate: _read_concatenation,
 }

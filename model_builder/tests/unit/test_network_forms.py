@@ -147,6 +147,19 @@ def test_tensorflow_answers_as_numpy(model):
     assert np.abs(answers - run_forward(network, IMAGES)).max() < 1e-5
 
 
+def test_a_sum_of_three_answers_as_keras_does_in_every_form():
+    image = keras.Input(SHAPE, name="image")
+    x = layers.ReLU()(layers.Add()([layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(image)) for _ in range(3)]))
+    x = layers.Dense(5, activation="softmax", name="probabilities")(layers.GlobalAveragePooling2D()(x))
+    made = keras.Model(image, x)
+    network = prepared(made, bits=32, alpha=0)
+    expected = made.predict(IMAGES.astype(np.float32), verbose=0)
+    assert np.abs(run_forward(network, IMAGES) - expected).max() < 1e-5
+    assert np.abs(FloatNetwork(network).predict(IMAGES) - expected).max() < 1e-5
+    data = render_model(network, None, floats=True, metadata={})
+    assert check_model(data, network, IMAGES, None, floats=True) < FLOAT_TOLERANCE / 2
+
+
 def test_codes_that_pass_int8_are_stored_wider_and_run_as_float(model):
     network = prepared(model, rule="OffsetRound", alpha=1.0)
     wide = [layer for layer in network.weighted if layer.codes.dtype == np.int16]
