@@ -160,7 +160,8 @@ class Run:
                 continue
             if begin >= self._freeze_at and not self._engine.state["masks"]:
                 self._engine.freeze(whole_pruning(self._rule))
-            self._engine.run(self._plan_steps(epoch, begin, end, order, shifts))
+            # Where it went on with calls of another length, a part of this one may be done.
+            self._engine.run(self._plan_steps(epoch, max(begin, self._position.steps), end, order, shifts))
             self._count(end)
         if self._position.steps % self._schedule.steps_per_epoch:
             self._report_cut(epoch)

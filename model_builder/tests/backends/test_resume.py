@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from model_builder import run
 from model_builder.checkpoint import CHECKPOINT_FILE, TRAINED_FILE, Checkpoints, read_arrays, write_arrays
 from model_builder.errors import CheckpointError, TrainingInterruptedError
 from model_builder.interruption import Interruption
@@ -69,6 +70,28 @@ def test_a_resumed_training_is_the_whole_one(fields, sentence, recipe, tiny_imag
     ]
     for expected, found in zip(everything(whole), everything(resumed), strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_calls_of_another_length_go_on_in_the_middle_of_one(recipe, tiny_images, tmp_path, monkeypatch):
+    """As on another device, or after a release that runs more steps by one call."""
+    chosen = recipe(epochs=2, batch_size=8)
+    whole, resumed = build_model(chosen, SHAPE, 10), build_model(chosen, SHAPE, 10)
+    curve = train(whole, chosen, tiny_images, lambda _: None)
+    train_and_end(chosen, tiny_images, tmp_path, "epoch 1/2  step 2")
+    made = run.make_engine
+
+    def make_longer(*arguments):
+        engine = made(*arguments)
+        engine.steps_a_call = 5
+        return engine
+
+    monkeypatch.setattr(run, "make_engine", make_longer)
+    again = train(resumed, chosen, tiny_images, lambda _: None, checkpoints=Checkpoints(tmp_path))
+    assert [(entry.loss, entry.test_quality) for entry in again] == [
+        (pytest.approx(entry.loss), entry.test_quality) for entry in curve
+    ]
+    for expected, found in zip(everything(whole), everything(resumed), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_finished_training_is_given_back(recipe, tiny_images, tmp_path):
