@@ -8,7 +8,7 @@ RUN := $(UV) run --frozen --no-sync
 STATE ?= build/cluster
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 18
 
 init: ## install what is missing: system packages, uv, and the locked environments
 	@scripts/bootstrap
@@ -97,6 +97,8 @@ fmt: init ## format and mend what ruff can mend
 	@$(RUN) ruff check --fix
 
 clean: ## remove what was built here: environments, caches, demo artifacts
-	@rm -rf .venv .envs .uv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@left=$$(ls -d build/*/pids/* $(STATE)/pids/* 2>/dev/null | head -n 1) || true; if [ -n "$$left" ]; then \
+	  echo "make clean: the node of $${left%/pids/*} was not ended; make cluster-down STATE=$${left%/pids/*}" >&2; exit 1; fi
+	@rm -rf --one-file-system .venv .envs .uv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 .PHONY: e2e-load bench-artifact bench-operator bench-server fuzz-server nightly bench-training fuzz-artifact gpu-bundle clean-room help init check test cluster cluster-status cluster-down demo demo-local images crds protos fmt clean
