@@ -67,6 +67,16 @@ def test_prometheus_own_checker_takes_the_configuration(name, helm, variants, pr
     assert checked.returncode == 0, checked.stderr
 
 
+@pytest.mark.parametrize(
+    ("size", "kept"), [("2Gi", 1717986918), ("500M", 400000000), ("3Ti", 2638827906662), ("1T", 800000000000)]
+)
+def test_the_oldest_goes_before_the_disk_is_full(size, kept, helm, select):
+    objects = helm.render({"prometheus": {"enabled": True, "storageSize": size}})
+    pod = select(objects, "Deployment", "modelpress-prometheus")["spec"]["template"]["spec"]
+    assert f"--storage.tsdb.retention.size={kept}B" in pod["containers"][0]["args"]
+    assert {"name": "data", "emptyDir": {"sizeLimit": size}} in pod["volumes"]
+
+
 def test_in_some_namespaces_it_looks_at_those_alone(helm, variants):
     jobs = {
         each["job_name"]: each
