@@ -5,6 +5,7 @@ import copy
 import itertools
 
 from model_operator.errors import RefusedError
+from model_operator.planning.drift import hash_kept
 from model_operator.prometheus import Sample
 
 
@@ -25,6 +26,8 @@ class FakeKube:
         writes: verb, kind and name of each write, in order.
         refuse: (verb, kind) -> the error that such a request raises.
         untold: kind, namespace and name of objects that only a fresh list has.
+        admit: changes what was applied, as an admission policy does.
+        kept: kind, namespace and name -> what the last apply of it answered.
     """
 
     scopes = ("",)
@@ -35,6 +38,8 @@ class FakeKube:
         self.writes = []
         self.refuse = {}
         self.untold = set()
+        self.admit = lambda _: None
+        self.kept = {}
         self._uids = itertools.count(1)
 
     def put(self, body):
@@ -103,9 +108,14 @@ class FakeKube:
         self._write("apply", body["kind"], body["metadata"]["name"])
         there = self.objects.get((body["kind"], namespace, body["metadata"]["name"]))
         if there is None:
-            self.put(body)
+            there = self.put(body)
         else:
             merge(there, body)
+        self.admit(there)
+        self.kept[body["kind"], namespace, body["metadata"]["name"]] = hash_kept(there)
+
+    def find_kept(self, kind, namespace, name):
+        return self.kept.get((kind, namespace, name))
 
     def scale(self, namespace, name, replicas):
         self._write("scale", "Deployment", name)

@@ -4,6 +4,7 @@ Memory may be late, never wrong in a way that does harm: a pass never reads what
 is deleted by its uid alone, and nothing is applied over an object that the watch, which goes by our label, cannot see.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
@@ -12,6 +13,7 @@ from model_operator import names
 from model_operator.errors import ClusterError
 from model_operator.kube import WATCHED_KINDS, ApiKube, Object
 from model_operator.object_cache import ObjectCache, object_key, parse_version
+from model_operator.planning.drift import find_change, hash_kept
 from model_operator.recent import Recent
 from model_operator.watch_lag import ObjectKey
 
@@ -29,6 +31,8 @@ MOST_MARKS: Final = 50_000
 
 Answer = TypeVar("Answer")
 
+_log = logging.getLogger(__name__)
+
 
 class CachedKube:
     """A `Kube` over the API server and the cache that the watch fills. Safe to use from several threads."""
@@ -42,6 +46,7 @@ class CachedKube:
         self._absent = Recent[ObjectKey, float](MARK_SECONDS, MOST_MARKS, clock)
         self._foreign = Recent[ObjectKey, bool](MARK_SECONDS, MOST_MARKS, clock)
         self._claims = Recent[tuple[str, str], tuple[float, Object | None]](MARK_SECONDS, MOST_MARKS, clock)
+        self._kept = Recent[ObjectKey, str](MARK_SECONDS, MOST_MARKS, clock)
 
     def read(self, kind: str, namespace: str, name: str) -> Object | None:
         """See `Kube`."""
@@ -108,7 +113,20 @@ class CachedKube:
         """
         key = _key(namespace, body)
         self._check_absence(key)
-        self._write(key, lambda: self._api.apply(namespace, body))
+        answer = self._write(key, lambda: self._api.apply(namespace, body))
+        if answer is not None:
+            self._note_kept(key, body, answer)
+
+    def _note_kept(self, key: ObjectKey, body: Object, answer: Object) -> None:
+        """Remember what the API server made of an apply, and tell where that is not what was applied."""
+        kept, path = hash_kept(answer), find_change(body, answer)
+        if path is not None and self._kept.find(key) != kept:
+            _log.warning("%s %s/%s: an admission policy changes its %s, which is left so", *key, path)
+        self._kept.keep(key, kept)
+
+    def find_kept(self, kind: str, namespace: str, name: str) -> str | None:
+        """See `Kube`."""
+        return self._kept.find((kind, namespace, name))
 
     def scale(self, namespace: str, name: str, replicas: int) -> None:
         """See `Kube`."""

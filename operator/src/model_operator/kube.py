@@ -111,6 +111,9 @@ class Kube(Protocol):
     def apply(self, namespace: str, body: Object) -> None:
         """Server-side apply: the fields of `body` become so, those applied before and absent now are given up."""
 
+    def find_kept(self, kind: str, namespace: str, name: str) -> str | None:
+        """What the last apply of that object answered, by `hash_kept`; None where nobody remembers."""
+
     def scale(self, namespace: str, name: str, replicas: int) -> None:
         """Set a Deployment's replicas."""
 

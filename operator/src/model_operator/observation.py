@@ -93,6 +93,8 @@ class Children:
     service: Object | None = None
     autoscaler: Object | None = None
     disruption_budget: Object | None = None
+    kept: Mapping[str, str] = field(default_factory=dict)
+    """By kind, what the last apply answered (`hash_kept`), as long as it is remembered."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from model_operator.observation import (
 )
 from model_operator.planning.inputs import list_input_claims
 from model_operator.planning.job import SUMMARY_KEY
+from model_operator.planning.ownership import CHILD_KINDS
 from model_operator.planning.rollout import parse_rollout
 from model_operator.planning.store import find_store, split_claim
 from model_operator.serving_pod import find_served, parse_pods, select_revision
@@ -101,7 +102,9 @@ def _server_labels(model: str) -> Mapping[str, str]:
 
 
 def _read_children(kube: Kube, namespace: str, name: str) -> Children:
+    kept = {kind: kube.find_kept(kind, namespace, name) for kind, _ in CHILD_KINDS}
     return Children(
+        kept={kind: found for kind, found in kept.items() if found is not None},
         deployment=kube.read("Deployment", namespace, name),
         service=kube.read("Service", namespace, name),
         autoscaler=kube.read("HorizontalPodAutoscaler", namespace, name),

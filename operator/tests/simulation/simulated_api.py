@@ -11,6 +11,7 @@ from collections import Counter
 from datetime import timedelta
 
 from model_operator.errors import ClusterError, RefusedError
+from model_operator.planning.drift import hash_kept
 
 NAMESPACE = "press"
 RECIPE = "modelpress.dev/recipe-digest"
@@ -32,6 +33,8 @@ class SimulatedApi:
         refuse: (verb, kind) -> the words with which such a write is refused.
         kill_at: how many more writes the operator lives for; None: all.
         refused: how often a verb and kind were refused.
+        admit: changes what was applied, as an admission policy does.
+        kept: kind and name -> what the last apply of it answered; a new operator knows of none.
         lost: recipes whose Jobs or record went with the last model that owned them, and how often.
     """
 
@@ -44,6 +47,8 @@ class SimulatedApi:
         self.away = False
         self.created = Counter()
         self.refused = Counter()
+        self.admit = lambda _: None
+        self.kept = {}
         self.lost = Counter()
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
@@ -184,10 +189,21 @@ class SimulatedApi:
         key = kind, name
         if key not in self.live:
             stored = self.put(body)
+            self.admit(stored)
             stored["applied"] = copy.deepcopy(body)
         else:
-            self.change(kind, name, lambda there: apply_fields(there, body))
+
+            def take(there):
+                apply_fields(there, body)
+                self.admit(there)
+
+            self.change(kind, name, take)
+        self.kept[key] = hash_kept(self.live[key])
         self._tell_own(key)
+
+    def find_kept(self, kind, namespace, name):
+        assert namespace == NAMESPACE
+        return self.kept.get((kind, name))
 
     def scale(self, namespace, name, replicas):
         self._write("scale", "Deployment", name)

@@ -385,6 +385,32 @@ def test_a_child_that_is_deleted_or_edited_is_put_back(served, kind):
     assert served.tell("Ready") == ("True", "Serving")
 
 
+def test_what_an_admission_policy_changes_is_left_so_and_what_others_change_is_not(life):
+    def take_from_a_mirror(body):
+        for container in body["spec"]["template"]["spec"]["containers"] if body["kind"] == "Deployment" else ():
+            container["image"] = f"mirror.example/{container['image']}"
+
+    def edit_image(body):
+        body["spec"]["template"]["spec"]["containers"][0]["image"] = "mine"
+
+    def read_version(life):
+        return life.api.live["Deployment", "small"]["metadata"]["generation"]
+
+    life.api.admit = take_from_a_mirror
+    life.make_model(replicas=2)
+    life.settle()
+    assert life.tell("Ready") == ("True", "Serving")
+    wanted, version = life.api.live["Deployment", "small"]["spec"], read_version(life)
+    # A new operator, which applies once what changes nothing.
+    life.api.kept.clear()
+    life.settle()
+    assert read_version(life) == version
+    life.edit_child("Deployment", "small", edit_image)
+    life.settle()
+    assert life.api.live["Deployment", "small"]["spec"] == wanted
+    assert life.tell("Ready") == ("True", "Serving")
+
+
 def test_a_store_and_a_baseline_that_come_late_are_waited_for():
     life = Life(0)
     life.make_model(baseline={"name": "base"}, objectives={"quality": {"maximumLoss": 1}})

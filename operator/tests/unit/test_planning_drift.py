@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_operator import names
-from model_operator.planning.drift import find_drift, hash_object, render_applied
+from model_operator.planning.drift import find_drift, hash_kept, hash_object, render_applied
 from model_operator.planning.quantity import parse_quantity
 
 CONTAINER = {
@@ -47,6 +47,26 @@ def test_the_hash_tells_what_is_stated_no_longer():
     assert find_drift(WANTED, without_hash) == "another state is wanted"
     other = render_applied({**WANTED, "spec": {}})
     assert find_drift(other, live()) == "another state is wanted"
+
+
+def test_what_the_api_server_made_of_it_is_no_drift_until_somebody_changes_it():
+    made = with_container(image="mirror.example/a")
+    assert find_drift(WANTED, made) == "its spec.containers[server].image was changed"
+    assert find_drift(WANTED, made, hash_kept(made)) is None
+    noted = {
+        **made,
+        "metadata": {**made["metadata"], "resourceVersion": "7", "generation": 3},
+        "status": {"replicas": 1},
+    }
+    assert find_drift(WANTED, noted, hash_kept(made)) is None
+    assert (
+        find_drift(WANTED, with_container(image="b"), hash_kept(made))
+        == "its spec.containers[server].image was changed"
+    )
+    anew = {**made, "metadata": {**made["metadata"], "uid": "10"}}
+    assert find_drift(WANTED, anew, hash_kept(made)) == "its spec.containers[server].image was changed"
+    other = render_applied({**WANTED, "spec": {}})
+    assert find_drift(other, made, hash_kept(made)) == "another state is wanted"
 
 
 def test_the_hash_does_not_depend_on_order():

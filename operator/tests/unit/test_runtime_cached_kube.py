@@ -19,6 +19,7 @@ from model_operator.cached_kube import (
 from model_operator.errors import ClusterError
 from model_operator.kube import WATCHED_KINDS
 from model_operator.object_cache import ObjectCache
+from model_operator.planning.drift import hash_kept
 from model_operator.recent import Recent
 
 OURS = {"app.kubernetes.io/managed-by": "modelpress"}
@@ -197,6 +198,21 @@ def test_what_was_written_is_read_before_the_watch_tells(server, kube):
     kube.write_status("press", "a", model["metadata"]["uid"], {"x": 1})
     assert kube.read("CompressedModel", "press", "a")["status"] == {"x": 1}
     assert len(server.asked) == asked + 1
+
+
+def test_what_an_admission_policy_makes_of_an_apply_is_remembered_and_told_once(server, kube, caplog, monkeypatch):
+    def put(body, labels=OURS):
+        return Server.put(server, {**body, "spec": {"image": f"mirror.example/{body['spec']['image']}"}}, labels)
+
+    kube.apply("press", body_of(spec={"image": "a"}))
+    assert caplog.messages == []
+    assert kube.find_kept("Deployment", "press", "a") == hash_kept(kube.read("Deployment", "press", "a"))
+    monkeypatch.setattr(server, "put", put)
+    for _ in range(2):
+        kube.apply("press", body_of(spec={"image": "a"}))
+    assert caplog.messages == ["Deployment press/a: an admission policy changes its spec.image, which is left so"]
+    assert kube.find_kept("Deployment", "press", "a") == hash_kept(kube.read("Deployment", "press", "a"))
+    assert kube.find_kept("Service", "press", "a") is None
 
 
 def test_an_old_event_after_a_write_is_not_believed(server, cache, kube):

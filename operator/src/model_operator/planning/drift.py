@@ -1,7 +1,8 @@
 """Whether a live object still is what was wanted, so that nothing is written that changes nothing. Pure.
 
 A live object holds more than was applied: defaults, and fields of others. So only what is stated is compared, and a
-hash of all that was stated, kept on the object, tells when something is no longer stated.
+hash of all that was stated, kept on the object, tells when something is no longer stated. What the API server itself
+makes of what is applied, by an admission policy, would be the same the next time: it is no drift.
 """
 
 import hashlib
@@ -34,16 +35,34 @@ def render_applied(wanted: Object) -> dict[str, Any]:
     return {**wanted, "metadata": {**metadata, "annotations": annotations}}
 
 
-def find_drift(wanted: Object, live: Object | None) -> str | None:
-    """Why `wanted`, as `render_applied` gives it, must be applied: a clause for the log; None when nothing differs."""
+def hash_kept(there: Object) -> str:
+    """A short hash of what was applied to an object and what it became; others may note what they like beside it."""
+    metadata = there["metadata"]
+    applied = (metadata.get("annotations") or {}).get(names.ANNOTATION_APPLIED)
+    marks = [metadata.get(part) for part in ("uid", "labels", "ownerReferences")]
+    return hash_object([applied, *marks, there.get("spec")])
+
+
+def find_change(wanted: Object, live: Object) -> str | None:
+    """The path of the first field that is stated and is not so."""
+    return _find_difference({key: value for key, value in wanted.items() if key not in _UNCOMPARED}, live, "")
+
+
+def find_drift(wanted: Object, live: Object | None, kept: str | None = None) -> str | None:
+    """Why `wanted`, as `render_applied` gives it, must be applied: a clause for the log; None when nothing differs.
+
+    Args:
+        wanted: what is stated.
+        live: what is there.
+        kept: of what the last apply answered, by `hash_kept`; None where nobody remembers.
+    """
     if live is None:
         return "it is not there"
     applied = wanted["metadata"]["annotations"][names.ANNOTATION_APPLIED]
     if (live.get("metadata", {}).get("annotations") or {}).get(names.ANNOTATION_APPLIED) != applied:
         return "another state is wanted"
-    stated = {key: value for key, value in wanted.items() if key not in _UNCOMPARED}
-    path = _find_difference(stated, live, "")
-    return None if path is None else f"its {path} was changed"
+    path = find_change(wanted, live)
+    return None if path is None or kept == hash_kept(live) else f"its {path} was changed"
 
 
 def _find_difference(wanted: Any, live: Any, path: str) -> str | None:

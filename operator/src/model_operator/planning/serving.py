@@ -62,12 +62,13 @@ def plan_serving(
     unsuitable = find_unsuitable(model, settings, artifact)
     if artifact is None or "Deployment" in foreign or unsuitable is not None:
         return ServingDecision(conflicts=conflicts, unsuitable=unsuitable)
-    live = list_children(observation.children)
+    live, kept = list_children(observation.children), observation.children.kept
     start = _hold_start(model, observation, artifact, settings)
     drifts = [
         (applied, drift)
         for applied in map(render_applied, _render_wanted(model, observation.uid, artifact, settings, start))
-        if applied["kind"] not in foreign and (drift := find_drift(applied, live.get(applied["kind"]))) is not None
+        if (kind := applied["kind"]) not in foreign
+        and (drift := find_drift(applied, live.get(kind), kept.get(kind))) is not None
     ]
     scale, delete = _plan_replicas(model, deployment), _plan_removal(model, observation)
     reasons = [f"apply {applied['kind']} {model.metadata.name}: {drift}" for applied, drift in drifts]
@@ -87,7 +88,7 @@ def _hold_start(model: CompressedModel, observation: Observation, artifact: Arti
     if live in {None, wanted} or any(map(_is_held_up_by_unpacking, observation.pods)):
         return wanted
     standing = render_applied(render_deployment(model, observation.uid, artifact, settings, live))
-    return live if find_drift(standing, deployment) is None else wanted
+    return live if find_drift(standing, deployment, observation.children.kept.get("Deployment")) is None else wanted
 
 
 def _is_held_up_by_unpacking(pod: Pod) -> bool:
