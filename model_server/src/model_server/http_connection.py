@@ -23,6 +23,8 @@ from model_server.wire_rest import format_error
 LARGEST_HEAD_BYTES = 64 * 1024
 _REASONS = {status.value: status.phrase for status in http.HTTPStatus} | {499: "Client Closed Request"}
 _LINGER_SECONDS = 2.0
+# Of a body: what keeping a part by itself takes besides is little beside this.
+_LARGE_PART_BYTES = 4096
 PACKED_HEADERS = "content-encoding: gzip\r\nvary: accept-encoding\r\n"
 
 Respond = Callable[[RestResponse], None]
@@ -101,7 +103,7 @@ class Connection(asyncio.Protocol):
         self.active_seconds = time.monotonic()
         if self._last:
             return
-        self._head_bytes += 0 if self._has_head else len(data)
+        self._framing_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -109,8 +111,9 @@ class Connection(asyncio.Protocol):
             self._last = True
         except httptools.HttpParserError as error:
             self._refuse(400, f"Malformed HTTP: {error}.")
-        if self._in_request and not self._has_head and self._head_bytes > LARGEST_HEAD_BYTES:
-            self._refuse(431, "The request's headers are too long.")
+        if self._in_request and self._framing_bytes > LARGEST_HEAD_BYTES:
+            what = "chunk headers or trailers" if self._has_head else "headers"
+            self._refuse(431, f"The request's {what} are too long.")
 
     @override
     def eof_received(self) -> bool:
@@ -144,7 +147,9 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Parser: one header."""
+        """Parser: one header, or a trailer, which says nothing that counts here."""
+        if self._has_head:
+            return
         lowered = name.lower()
         if lowered == b"content-encoding" and b"gzip" in value.lower():
             self._gzipped = True
@@ -158,6 +163,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Parser: the body follows."""
         self._has_head = True
+        self._framing_bytes = 0
         if self._expects and not self._last and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -165,7 +171,8 @@ class Connection(asyncio.Protocol):
         """Parser: a part of the body."""
         if self._last:
             return
-        self._body.append(body)
+        self._framing_bytes = 0
+        self._keep(body)
         self._host.buffered_bytes += len(body)
         if not self._fits(0):
             self._refuse_length(sum(map(len, self._body)))
@@ -175,7 +182,8 @@ class Connection(asyncio.Protocol):
         if self._last:
             return
         method = self._parser.get_method().decode("ascii")
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        # The very part where there is one.
+        body = bytes(self._body[0]) if len(self._body) == 1 else b"".join(self._body)
         arrived_seconds = self._host.date_arrival()
         path = self._url.decode("latin-1")
         request = RestRequest(method, path, body, self._gzipped, self._accepts_gzip, arrived_seconds)
@@ -241,9 +249,19 @@ class Connection(asyncio.Protocol):
 
     def _start_request(self) -> None:
         self._url = b""
-        self._body: list[bytes] = []
+        self._body: list[bytes | bytearray] = []
         self._gzipped = self._accepts_gzip = self._expects = self._has_head = self._in_request = False
-        self._head_bytes = 0
+        # Of the head; then since it, or since the last part of the body: of chunk headers and trailers.
+        self._framing_bytes = 0
+
+    def _keep(self, part: bytes) -> None:
+        """Small parts that follow others go into one array: each by itself would take many times its size."""
+        if not self._body or len(part) >= _LARGE_PART_BYTES:
+            self._body.append(part)
+        elif isinstance(joined := self._body[-1], bytearray):
+            joined += part
+        else:
+            self._body.append(bytearray(part))
 
     def _fits(self, more_bytes: int) -> bool:
         return self._host.buffered_bytes + more_bytes <= self._host.largest_buffered_bytes

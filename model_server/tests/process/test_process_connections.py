@@ -14,6 +14,7 @@ import pytest
 
 BODY = b'{"instances": [2]}'
 ANSWER = b'"predictions": [3.0]\n}'
+CHUNKED = b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def connect(server):
@@ -82,9 +83,16 @@ def test_a_body_that_comes_byte_by_byte_or_in_chunks_is_answered(server):
         for byte in head() + BODY:
             connection.sendall(bytes([byte]))
         assert ANSWER in read_until(connection, ANSWER)
-        chunked = b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-        connection.sendall(chunked + b"5\r\n" + BODY[:5] + b"\r\nd\r\n" + BODY[5:] + b"\r\n0\r\n\r\n")
+        connection.sendall(CHUNKED + b"5\r\n" + BODY[:5] + b"\r\nd\r\n" + BODY[5:] + b"\r\n0\r\n\r\n")
         assert ANSWER in read_until(connection, ANSWER)
+
+
+def test_trailers_change_nothing(server):
+    trailers = b"Content-Encoding: gzip\r\nX: y\r\n\r\n"
+    with connect(server) as connection:
+        for _ in range(2):
+            connection.sendall(CHUNKED + b"12\r\n" + BODY + b"\r\n0\r\n" + trailers)
+            assert ANSWER in read_until(connection, b"}")
 
 
 def test_curl_is_told_to_go_on_before_it_sends_a_large_body(server):
@@ -102,6 +110,8 @@ def test_curl_is_told_to_go_on_before_it_sends_a_large_body(server):
         (b"GET /healthz HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"400"),
         (b"POST /v1/models/m:predict HTTP/1.1\r\nContent-Length: 5000000000\r\n\r\n", b"429"),
         (b"GET /healthz HTTP/1.1\r\nX: " + b"a" * 300_000, b"431"),
+        (CHUNKED + b"0\r\nX: " + b"a" * 1_000_000, b"431"),
+        (CHUNKED + b"1;x=" + b"a" * 1_000_000, b"431"),
         (b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"200"),
         (b"GET /healthz HTTP/1.0\r\n\r\n", b"200"),
         (b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", b"200"),

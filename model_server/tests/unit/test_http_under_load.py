@@ -4,11 +4,13 @@ import gzip
 import socket
 import threading
 import time
+import tracemalloc
 
 import pytest
 from waiting import wait_until
 
 from model_server import http_service
+from model_server.http_connection import Connection
 from model_server.http_service import HttpService, _listen
 from model_server.memory_limit import RequestLimits
 from model_server.rest_routes import RestResponse, RestSettings
@@ -89,6 +91,35 @@ def render_post(name, body=b"1", *headers):
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+class RecordingHost:
+    """Keeps the requests that a connection dispatches."""
+
+    draining, extra_headers, largest_buffered_bytes = False, b"", 2**30
+
+    def __init__(self):
+        self.connections, self.buffered_bytes, self.requests = set(), 0, []
+
+    def date_arrival(self):
+        """Any time will do."""
+        return 0.0
+
+    def dispatch(self, request, _connection):
+        """Keep it; nobody answers."""
+        self.requests.append(request)
+
+
+def render_chunks(*parts):
+    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+
+
+def begin_chunked():
+    """A connection on which a chunked body follows, and its host."""
+    host = RecordingHost()
+    connection = Connection(host)
+    connection.data_received(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+    return connection, host
+
+
 @pytest.fixture
 def start():
     started = []
@@ -162,6 +193,33 @@ def test_more_than_the_memory_allows_is_refused_and_what_fits_is_answered(start,
     assert running.ask("m", b"1" * 200_000) == 200
     assert running.ask("m", gzip.compress(b"1" * 200_000), "content-encoding: gzip") == 200
     wait_until(lambda: running.service.buffered_bytes == 0)
+
+
+def test_a_body_of_tiny_chunks_takes_little_more_than_its_bytes():
+    connection, host = begin_chunked()
+    tiny = render_chunks(b"ab") * 1000
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            connection.data_received(tiny)
+        held_bytes = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert host.buffered_bytes == 200_000
+    assert held_bytes < 2 * host.buffered_bytes
+    connection.data_received(b"0\r\n\r\n")
+    assert host.requests[0].body == b"ab" * 100_000
+
+
+def test_parts_of_all_sizes_are_joined_in_their_order():
+    connection, host = begin_chunked()
+    parts = [bytes([number]) * size for number, size in enumerate([1, 2, 5000, 3, 4095, 4096, 7000, 2, 1])]
+    for part in parts:
+        connection.data_received(render_chunks(part))
+    connection.data_received(b"0\r\n\r\n")
+    assert host.requests[0].body == b"".join(parts)
+    assert type(host.requests[0].body) is bytes
+    assert host.buffered_bytes == sum(map(len, parts))
 
 
 def test_who_does_not_read_is_counted_and_let_go(start, monkeypatch):
