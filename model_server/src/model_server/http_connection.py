@@ -59,6 +59,8 @@ class Connection(asyncio.Protocol):
         self._in_request = False
         # No request is read after this one: what follows cannot be told apart, or the client sends no more.
         self._last = False
+        # What follows was refused, and the client may be sending it still.
+        self._refused = False
         self.closed = False
         self.active_seconds = time.monotonic()
         # The client does not read: nothing more is answered until it does.
@@ -211,7 +213,9 @@ class Connection(asyncio.Protocol):
         self.active_seconds = time.monotonic()
         keep_alive = keep_alive and not self._host.draining and not (self._last and not self._waiting)
         self._write(response, keep_alive=keep_alive, with_body=request.method != "HEAD")
-        if not keep_alive:
+        if not keep_alive and self._refused:
+            self._linger()
+        elif not keep_alive:
             self._transport.close()
         elif self._waiting:
             if not self._writing_paused:
@@ -298,17 +302,25 @@ class Connection(asyncio.Protocol):
         self._host.dispatch(request, self)
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer at once and read no more: what follows on this connection cannot be told apart."""
+        """Read no more: what follows on this connection cannot be told apart.
+
+        It is said where no other answer is due; else the connection ends with the last one that is.
+        """
         if self._last:
             return
-        self._last = True
+        self._last = self._refused = True
         self._forget_body()
         self._in_request = False
         if self._transport is None or self.closed:
             return
-        if self._answering is None:
+        if self._answering is None and not self._waiting:
             self._write(RestResponse(status, format_error(message)), keep_alive=False)
-        # A client that is still sending would lose the answer if its bytes met a closed socket.
+            self._linger()
+
+    def _linger(self) -> None:
+        """Close later: a client that is still sending would lose the answer if its bytes met a closed socket."""
+        assert self._transport is not None  # noqa: S101
+        self._resume()
         asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._transport.close)
 
     def _forget_body(self) -> None:

@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 from waiting import wait_until
 
-from model_server import http_service
+from model_server import http_connection, http_service
 from model_server.http_connection import Connection
 from model_server.http_service import HttpService, _listen
 from model_server.memory_limit import RequestLimits
@@ -120,6 +120,14 @@ def begin_chunked():
     return connection, host
 
 
+def read_rest(connection):
+    """What comes until the server closes."""
+    received = b""
+    while chunk := connection.recv(2**20):
+        received += chunk
+    return received
+
+
 @pytest.fixture
 def start():
     started = []
@@ -220,6 +228,31 @@ def test_parts_of_all_sizes_are_joined_in_their_order():
     assert host.requests[0].body == b"".join(parts)
     assert type(host.requests[0].body) is bytes
     assert host.buffered_bytes == sum(map(len, parts))
+
+
+def test_what_is_refused_behind_a_request_does_not_cost_that_its_answer(start, monkeypatch):
+    monkeypatch.setattr(http_connection, "_LINGER_SECONDS", 0.1)
+    running = start()
+    with running.connect() as connection:
+        # So long that it is run where it holds up nobody.
+        connection.sendall(render_post("waits", b"1" * 200_000) + b"no request\r\n\r\n")
+        assert running.routes.begun.wait(WAIT_SECONDS)
+        time.sleep(0.5)
+        running.routes.sent.set()
+        received = read_rest(connection)
+    assert received.startswith(b"HTTP/1.1 200")
+    assert received.endswith(b"connection: close\r\n\r\nk")
+
+
+def test_a_refusal_does_not_come_before_the_answers_of_those_who_wait(start):
+    running = start()
+    with running.connect(receive_buffer_bytes=4096) as connection:
+        connection.sendall(render_post("large") + render_post("second") + b"no request\r\n\r\n")
+        wait_until(lambda: running.service.buffered_bytes > 10_000_000)
+        received = read_rest(connection)
+    assert [name for name, _ in running.routes.asked] == ["large:predict", "second:predict"]
+    assert received.count(b"HTTP/1.1 ") == received.count(b"HTTP/1.1 200 ") == 2
+    assert received.endswith(b"connection: close\r\n\r\nk")
 
 
 def test_who_does_not_read_is_counted_and_let_go(start, monkeypatch):
