@@ -9,7 +9,7 @@ import math
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from model_artifact.recipe import Activations, Contract, Metric, Recipe, canonical_json, is_absent
 
@@ -34,7 +34,13 @@ def _check_inside(path: str) -> str:
 RelativePath = Annotated[str, AfterValidator(_check_inside)]
 
 
-class UnpackedFile(Contract):
+class Covered(Contract):
+    """A part of what the content digest covers: its canonical JSON has neither infinite numbers nor NaN."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class UnpackedFile(Covered):
     """One file of the version folder."""
 
     path: RelativePath
@@ -42,7 +48,7 @@ class UnpackedFile(Contract):
     sha256: Sha256
 
 
-class Dataset(Contract):
+class Dataset(Covered):
     """The data that a model was trained and measured on, as they were found."""
 
     name: str
@@ -53,7 +59,7 @@ class Dataset(Contract):
     test_images: int
 
 
-class GivenModel(Contract):
+class GivenModel(Covered):
     """The file that training began with, as it was found."""
 
     name: str
@@ -61,7 +67,7 @@ class GivenModel(Contract):
     """`sha256:` and the SHA-256 of its bytes."""
 
 
-class WorstClass(Contract):
+class WorstClass(Covered):
     """The class of which the deployed model gets the smallest share right."""
 
     name: str
@@ -69,7 +75,7 @@ class WorstClass(Contract):
     samples: int
 
 
-class Quality(Contract):
+class Quality(Covered):
     """How good the deployed model is, beside the float model it stands for."""
 
     metric: Metric = "Accuracy"
@@ -94,7 +100,7 @@ class Quality(Contract):
 Measured = Annotated[float | None, Field(exclude_if=is_absent)]
 
 
-class Epoch(Contract):
+class Epoch(Covered):
     """One line of the training curve: accuracy where classes of images are learnt, else the recipe's metric."""
 
     epoch: int
@@ -139,7 +145,7 @@ class Epoch(Contract):
         return next(value for value in (accuracy, metric) if value is not None)
 
 
-class Layer(Contract):
+class Layer(Covered):
     """One compressed weight tensor, as the rule left it."""
 
     name: str
@@ -159,7 +165,7 @@ class Layer(Contract):
     """Order-0 entropy of the stored numbers; absent in artifacts that do not say it."""
 
 
-class Golden(Contract):
+class Golden(Covered):
     """The answers of the builder's own model.tflite, which a server must repeat before it is ready."""
 
     folder: RelativePath
@@ -169,7 +175,7 @@ class Golden(Contract):
     """Largest absolute difference of any output value."""
 
 
-class Surroundings(Contract):
+class Surroundings(Covered):
     """What a training ran on: which may be another machine than the one that made the artifact."""
 
     backend: str
@@ -185,7 +191,7 @@ class Surroundings(Contract):
     """Of the builder's and the artifact's modules."""
 
 
-class Provenance(Contract):
+class Provenance(Covered):
     """How the artifact came to be."""
 
     recipe: Recipe
@@ -213,7 +219,7 @@ class Provenance(Contract):
     duration_seconds: float
 
 
-class Content(Contract):
+class Content(Covered):
     """What the content digest covers."""
 
     files: tuple[UnpackedFile, ...]

@@ -71,6 +71,8 @@ def parse_ordered(flat: Array, shape: tuple[int, ...], order: Order | None) -> A
     if order.axis >= len(shape) or len(order.classes) != shape[order.axis]:
         raise CorruptArtifactError(f"{len(order.classes)} classes for axis {order.axis} of shape {shape}")
     codes, indices = np.empty(shape, flat.dtype), _sorted_indices(order.classes)
+    if not codes.size:
+        return codes  # there is nothing to sort, and no number of rows that follows from it
     if order.axis != len(shape) - 1:
         moved = np.moveaxis(codes, order.axis, 0)
         moved[indices] = flat.reshape(moved.shape)

@@ -6,14 +6,18 @@ import sys
 import tracemalloc
 import zipfile
 import zlib
+from typing import get_args
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
 from model_artifact.container import ArchiveWriter, Deflated, deflate
 from model_artifact.errors import CorruptArtifactError
 from model_artifact.inspection import inspect
+from model_artifact.manifest import Content
 from model_artifact.packing import pack
+from model_artifact.recipe import Recipe
 from model_artifact.summary import parse_failure
 from model_artifact.unpacking import unpack
 from model_artifact.verification import verify
@@ -302,6 +306,57 @@ def test_a_tensor_that_does_not_fit_into_memory_is_named_and_may_be_tried_again(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "log"]
     unpack(tmp_path / "a.zip", tmp_path / "1")
     assert (tmp_path / "1" / "model.tflite").stat().st_size == zeros
+
+
+def test_an_empty_tensor_that_is_sorted_harms_nobody(tmp_path):
+    streams = [{"role": role, "entry": role, "sizeBytes": 0} for role in ("classes", "plane")]
+    tensor = {"name": "empty", "shape": [0], "dtype": "int8", "coder": "dense", "sortedAxis": 0, "streams": streams}
+    hole = {"path": "model.tflite", "offset": 0, "tensor": 0, "axes": [0], "form": "codes"}
+    file = {"path": "model.tflite", "sizeBytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
+    manifest = {"content": {"files": [file]}, "storage": {"tensors": [tensor], "holes": [hole]}}
+    text = json.dumps(manifest).encode()
+    write_entries(tmp_path / "a.zip", {"manifest.json": text, "classes": b"", "plane": b"", "files/model.tflite": b""})
+    assert verify(tmp_path / "a.zip") == unpack(tmp_path / "a.zip", tmp_path / "1")
+    assert (tmp_path / "1" / "model.tflite").read_bytes() == b""
+    assert [facts.weights for facts in inspect(tmp_path / "a.zip").tensors] == [0]
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b'"NaN"', b"NaN"])
+def test_numbers_that_no_digest_covers_are_refused_before_anything_is_written(number, artifact, refused):
+    made = {
+        "recipe": {
+            "recipeVersion": 1,
+            "compression": {"alpha": 1.0, "bits": 8},
+            "training": {"architecture": "CNN", "dataset": "CIFAR10"},
+        },
+        "trained": False,
+        "layers": [],
+        "versions": {},
+        "durationSeconds": 1.5,
+    }
+    edit_manifest(artifact, lambda manifest: manifest["content"].update(provenance=made))
+    unpack(artifact, artifact.parent / "sound")
+    entries = read_entries(artifact)
+    text = entries["manifest.json"]
+    assert text.count(b"1.5") == 1
+    write_entries(artifact, entries | {"manifest.json": text.replace(b"1.5", number)})
+    refused(artifact, r"^manifest\.json: .*(durationSeconds: .*finite|Invalid JSON)")
+
+
+def test_every_number_that_the_digest_covers_is_finite():
+    """Epochs, layers and measures too, each of which is a document of its own."""
+    parts = [Content]
+    for part in parts:
+        assert part.model_config["allow_inf_nan"] is False
+        parts += [found for found in _find_documents(part) if found not in parts and found is not Recipe]
+
+
+def _find_documents(document):
+    hints = [field.annotation for field in document.model_fields.values()]
+    for hint in hints:
+        if isinstance(hint, type) and issubclass(hint, BaseModel):
+            yield hint
+        hints += get_args(hint)
 
 
 MEASURE = """

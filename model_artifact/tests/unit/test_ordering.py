@@ -18,6 +18,12 @@ def test_any_order_is_undone(codes, data):
     assert np.array_equal(parse_ordered(flat, codes.shape, order), codes)
 
 
+@pytest.mark.parametrize(("shape", "axis"), [((0,), 0), ((3, 0), 1), ((0, 3), 1), ((3, 0), 0), ((2**40, 0), 1)])
+def test_a_tensor_without_elements_has_any_order(shape, axis):
+    empty = parse_ordered(np.empty(0, np.int8), shape, Order(axis, bytes(shape[axis])))
+    assert (empty.shape, empty.dtype) == (shape, np.int8)
+
+
 @pytest.mark.parametrize("rows", [63, 64, 65, 200])
 def test_the_last_axis_is_undone_across_blocks_of_rows(rows):
     codes = np.random.default_rng(rows).integers(-128, 128, (rows, 5), np.int8)
