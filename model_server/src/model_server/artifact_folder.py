@@ -1,6 +1,7 @@
 """Base paths that are artifacts, in a file or at a URI, each unpacked into a folder that goes when nothing needs it."""
 
 import itertools
+import logging
 import shutil
 import tempfile
 import threading
@@ -11,6 +12,7 @@ from typing import Self
 from model_server.errors import LoadError
 from model_server.versions import OWN_VERSION
 
+_LOGGER = logging.getLogger(__name__)
 _SCHEME = "://"
 
 # What says without reading it that a file is another one, or was written to; None for a URI, which is read once.
@@ -84,15 +86,25 @@ class UnpackedArtifacts:
         from model_artifact.location import parse_location
         from model_artifact.unpacking import unpack
 
+        folder: Path | None = None
+        try:
+            folder = self._choose_folder()
+            unpack(parse_location(base_path), folder / str(OWN_VERSION))
+        except Exception as error:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            problem = str(error)
+            if not isinstance(error, (ArtifactError, OSError)):
+                # Whatever an artifact provokes is its own trouble: others are served, and it is not unpacked again.
+                _LOGGER.exception("unpacking %s failed", base_path)
+                problem = "the server failed at it, and its log says where"
+            raise LoadError(f"The artifact {base_path} cannot be unpacked: {problem}.") from error
+        return folder
+
+    def _choose_folder(self) -> Path:
         if self._root is None:
             self._root = Path(tempfile.mkdtemp(prefix="model-server-"))
-        folder = self._root / str(next(self._numbers))
-        try:
-            unpack(parse_location(base_path), folder / str(OWN_VERSION))
-        except (ArtifactError, OSError) as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise LoadError(f"The artifact {base_path} cannot be unpacked: {error}.") from error
-        return folder
+        return self._root / str(next(self._numbers))
 
     def __enter__(self) -> Self:
         return self

@@ -271,25 +271,38 @@ class Repository:
 
     def _poll(self, models: Sequence[ServedModel], stop: threading.Event) -> None:
         for model in models:
-            self._look_again(model)
+            _apart(model, self._look_again)
         self._load_aspired(models, stop)
         for model in models:
-            model.unload_surplus()
+            _apart(model, ServedModel.unload_surplus)
         self._keep_folders()
 
     def _load_aspired(self, models: Iterable[ServedModel], stop: threading.Event, *, publish: bool = True) -> None:
         """Models that nobody can ask yet are loaded side by side; a new version takes its turn behind the others."""
+
+        def load(model: ServedModel) -> None:
+            _apart(model, lambda each: each.load_aspired(stop, publish=publish))
+
         models = list(models)
         missing = [model for model in models if not model.available]
         if len(missing) > 1 and self._load_threads > 1:
             with ThreadPoolExecutor(self._load_threads, thread_name_prefix="load") as threads:
-                list(threads.map(lambda model: model.load_aspired(stop, publish=publish), missing))
+                list(threads.map(load, missing))
         else:
             for model in missing:
-                model.load_aspired(stop, publish=publish)
+                load(model)
         for model in models:
             if model not in missing:
-                model.load_aspired(stop, publish=publish)
+                load(model)
+
+
+def _apart(model: ServedModel, act: Callable[[ServedModel], None]) -> None:
+    """Do that to one of several models; what nobody foresaw in it is told, and keeps none of the others waiting."""
+    try:
+        act(model)
+    except Exception:
+        _LOGGER.exception("looking for versions of %s failed", model.name)
+        model.fail(f"The server failed at model {model.name}, and its log says where.")
 
 
 def _moved(before: ModelSource | None, model: ServedModel) -> bool:

@@ -214,6 +214,10 @@ class ServedModel:
                 outdated.append(version)
         return outdated
 
+    def fail(self, problem: str) -> None:
+        """What nobody foresaw has ended the last `load_aspired`; what answers stays."""
+        self.problem, self.load_failed = problem, not self.available
+
     def _tell_problem(self, problem: str) -> None:
         self.problem = problem
         (_LOGGER.warning if self.available else _LOGGER.error)("%s", problem)
@@ -265,13 +269,22 @@ class ServedModel:
         try:
             servable, folder = self._load_settled(folder, stop)
         except LoadError as error:
-            self.problem = str(error)
-            self._failed[version] = folder.fingerprint, self.problem
-            self._set_status_of_missing(VersionStatus(version, "END", self.problem))
-            and_so = "answers as it was loaded before" if version in self._loaded else "is not served"
-            _LOGGER.warning("%s version %d %s: %s", self.name, version, and_so, error)
-            return
-        self._staged[version] = servable, folder
+            self._note_failure(folder, str(error))
+        except Exception:
+            _LOGGER.exception("loading %s version %d failed", self.name, version)
+            self._note_failure(
+                folder, f"Version {version} of {self.name}: the server failed at it, and its log says where."
+            )
+        else:
+            self._staged[version] = servable, folder
+
+    def _note_failure(self, folder: VersionFolder, problem: str) -> None:
+        version = folder.version
+        self.problem = problem
+        self._failed[version] = folder.fingerprint, problem
+        self._set_status_of_missing(VersionStatus(version, "END", problem))
+        and_so = "answers as it was loaded before" if version in self._loaded else "is not served"
+        _LOGGER.warning("%s version %d %s: %s", self.name, version, and_so, problem)
 
     def _load_settled(self, folder: VersionFolder, stop: threading.Event) -> tuple[Servable, VersionFolder]:
         """Load until the files are the same afterwards as before: those that are still copied are not what is meant.

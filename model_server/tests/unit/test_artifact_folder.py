@@ -1,5 +1,8 @@
+import tempfile
+
 import pytest
 
+from model_artifact import unpacking
 from model_artifact.packing import pack
 from model_server.artifact_folder import UnpackedArtifacts
 from model_server.errors import LoadError
@@ -30,3 +33,33 @@ def test_what_is_no_artifact_is_refused_in_one_sentence(tmp_path):
         for base_path in (str(tmp_path / "other.zip"), "gs://bucket/model.zip"):
             with pytest.raises(LoadError, match=f"^The artifact {base_path} cannot be unpacked: "):
                 artifacts.resolve(base_path)
+
+
+def test_what_nobody_foresaw_is_a_refusal_that_is_not_tried_again(models, tmp_path, monkeypatch, caplog):
+    asked = []
+
+    def fail(_artifact, folder):
+        folder.mkdir(parents=True)
+        asked.append(folder)
+        raise ZeroDivisionError("in the midst of it")
+
+    monkeypatch.setattr(unpacking, "unpack", fail)
+    pack(models / "half_plus_two", tmp_path / "half.zip")
+    base_path = str(tmp_path / "half.zip")
+    with UnpackedArtifacts() as artifacts:
+        for _ in range(2):
+            with pytest.raises(LoadError, match=f"^The artifact {base_path} cannot be unpacked: the server failed"):
+                artifacts.resolve_again(base_path)
+        (folder,) = asked
+        assert not folder.parent.exists()
+    assert caplog.text.count("Error: in the midst of it") == 1
+
+
+def test_a_system_without_room_for_folders_is_told_as_a_refusal(models, tmp_path, monkeypatch):
+    def fail(prefix):
+        raise OSError(28, f"No space left for {prefix}")
+
+    pack(models / "half_plus_two", tmp_path / "half.zip")
+    monkeypatch.setattr(tempfile, "mkdtemp", fail)
+    with UnpackedArtifacts() as artifacts, pytest.raises(LoadError, match=r"cannot be unpacked: .*No space left"):
+        artifacts.resolve(str(tmp_path / "half.zip"))

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from model_server import served_model
 from model_server.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -15,7 +16,7 @@ from model_server.model_config import ModelConfig
 from model_server.repository import PlainFolders, Repository
 from model_server.servable import Servable
 from model_server.served_model import ModelSource, Polling, ServedModel
-from model_server.versions import LATEST, VersionPolicy
+from model_server.versions import LATEST, VersionPolicy, read_versions
 
 ALL = VersionPolicy("all")
 
@@ -409,3 +410,48 @@ def test_several_models_are_loaded_at_once(loader, polling, config, add_version,
     repository = Repository(loader, polling, load_threads=3)
     repository.start([config(name) for name in ("m", "n", "o")], stop)
     assert [served_version(repository, name) for name in ("m", "n", "o")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("load_threads", [1, 3])
+def test_what_nobody_foresaw_in_one_model_keeps_no_other_waiting(
+    loader, polling, config, add_version, stop, caplog, load_threads
+):
+    loads = []
+
+    def load(name, version, folder):
+        loads.append((name, version))
+        if (name, version) == ("m", 2):
+            raise ZeroDivisionError("in the midst of it")
+        return loader(name, version, folder)
+
+    repository = Repository(load, polling, load_threads=load_threads)
+    for version in (1, 2):
+        for name in ("m", "n"):
+            add_version("half_plus_two", version, name)
+        if version == 1:
+            repository.start([config("m"), config("n")], stop)
+    for _ in range(2):
+        repository._poll_all()
+    assert (served_version(repository, "m"), served_version(repository, "n")) == (1, 2)
+    assert states(repository.find("m")) == {2: "END", 1: "AVAILABLE"}
+    # Told once, and not loaded again before its files change.
+    assert (caplog.text.count("Error: in the midst of it"), loads.count(("m", 2))) == (1, 1)
+    with pytest.raises(StartupError, match=r"become available: {m: Version 2 of m: the server failed at it"):
+        Repository(load, polling, load_threads=load_threads).start([config("m"), config("n")], stop)
+
+
+def test_a_folder_that_cannot_be_looked_at_keeps_no_other_waiting(repository, config, add_version, stop, monkeypatch):
+    for name in ("m", "n"):
+        add_version("half_plus_two", 1, name)
+    repository.start([config("m"), config("n")], stop)
+
+    def read(base_path):
+        if base_path.name == "m":
+            raise ZeroDivisionError
+        return read_versions(base_path)
+
+    monkeypatch.setattr(served_model, "read_versions", read)
+    add_version("half_plus_two", 2, "n")
+    repository._poll_all()
+    assert (served_version(repository, "m"), served_version(repository, "n")) == (1, 2)
+    assert repository.find("m").problem == "The server failed at model m, and its log says where."
