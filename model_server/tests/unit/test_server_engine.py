@@ -1,5 +1,6 @@
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from ai_edge_litert.interpreter import Interpreter
 from model_server.engines import litert
 from model_server.engines.litert import LiteRtEngine
 from model_server.errors import DeadlineExceededError, InvalidArgumentError, LoadError, UnavailableError
+
+WAIT_SECONDS = 20.0
 
 
 @pytest.fixture
@@ -123,6 +126,44 @@ def test_waiting_for_an_interpreter_ends_with_the_deadline(load):
         engine.run("serving_default", {"x": floats(1, 1)}, timeout_seconds=0.01)
     engine._pool.give_back(graph)
     assert engine.run("serving_default", {"x": floats(1, 1)}, timeout_seconds=1)["y"].tolist() == [[2.5]]
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Runs of graphs begin one after the other, and end when they may."""
+    original, begun, may_end = litert._LoadedGraph.run, threading.Semaphore(0), threading.Event()
+
+    def run(graph, signature, inputs):
+        begun.release()
+        assert may_end.wait(WAIT_SECONDS)
+        return original(graph, signature, inputs)
+
+    monkeypatch.setattr(litert._LoadedGraph, "run", run)
+    yield begun, may_end
+    may_end.set()
+
+
+def test_shapes_that_are_not_declared_wait_no_longer_than_the_deadline(load, held):
+    engine, (begun, may_end) = load("half_plus_two"), held
+    undeclared, times = {"x": floats(2)}, []
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(engine.run, "serving_default", undeclared)
+        assert begun.acquire(timeout=WAIT_SECONDS)
+        late = threads.submit(engine.run, "serving_default", undeclared, 0.01)
+        try:
+            with pytest.raises(DeadlineExceededError):
+                late.result(WAIT_SECONDS / 2)
+            second = threads.submit(
+                engine.run, "serving_default", undeclared, WAIT_SECONDS, lambda *seconds: times.append(seconds)
+            )
+            assert not begun.acquire(timeout=1.0)
+        finally:
+            may_end.set()
+        assert first.result(WAIT_SECONDS)["y"].tolist() == second.result(WAIT_SECONDS)["y"].tolist() == [2.5, 2.5]
+    # What it waited for does not count as its run.
+    [(waited_seconds, ran_seconds)] = times
+    assert waited_seconds > 0.9
+    assert 0 < ran_seconds < waited_seconds
 
 
 def test_closed_engine_is_unavailable(load):

@@ -9,8 +9,6 @@ An interpreter never forgets what it said: its message on a failure is all its m
 So each is told without those before it, and an interpreter that has said much is made anew.
 """
 
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,7 +68,7 @@ class LiteRtEngine:
         if self._closed:
             raise UnavailableError("The version is being unloaded: send the request again.")
         if not all(tensors[name].declares(array.shape) for name, array in inputs.items()):
-            return self._careful.run(signature, inputs, observe)
+            return self._careful.run(signature, inputs, timeout_seconds, observe)
         return self._pool.run(lambda graph: graph.run(signature, inputs), timeout_seconds, observe)
 
     def close(self) -> None:
@@ -95,21 +93,23 @@ class CarefulGraph:
     def __init__(self, opened: OpenFile) -> None:
         """Of this file, which is closed with it."""
         self._opened = opened
-        self._lock = threading.Lock()
+        # Its one worker is the turn to use the graph.
+        self._turns: WorkerPool[None] = WorkerPool(None, lambda: None, limit=1)
         self._graph: _LoadedGraph | None = None
 
-    def run(self, signature: str, inputs: dict[str, Array], observe: Observe) -> dict[str, Array]:
-        """All outputs of the signature; whatever it waits for counts as the run.
+    def run(
+        self, signature: str, inputs: dict[str, Array], timeout_seconds: float | None, observe: Observe
+    ) -> dict[str, Array]:
+        """All outputs of the signature; preparing the graph counts as the run.
 
         Raises:
             InvalidArgumentError: The graph cannot take a shape.
+            DeadlineExceededError: Others used it for all of the time.
+            UnavailableError: It is closed.
         """
-        begun = time.perf_counter()
-        with self._lock:
-            graph = self._graph or self._load(inputs)
-            outputs = graph.run(signature, inputs)
-        observe(0.0, time.perf_counter() - begun)
-        return outputs
+        return self._turns.run(
+            lambda _: (self._graph or self._load(inputs)).run(signature, inputs), timeout_seconds, observe
+        )
 
     def _load(self, inputs: dict[str, Array]) -> "_LoadedGraph":
         try:
@@ -121,6 +121,7 @@ class CarefulGraph:
 
     def close(self) -> None:
         """Let go of the interpreter."""
+        self._turns.close()
         self._graph = None
         self._opened.close()
 

@@ -87,7 +87,7 @@ class OpenVinoEngine:
             raise UnavailableError("The version is being unloaded: send the request again.")
         # Given a shape that its graph does not have, OpenVINO repeats its last answer without an error.
         if not self._takes(signature, inputs):
-            return self._careful.run(signature, inputs, observe)
+            return self._careful.run(signature, inputs, timeout_seconds, observe)
         return self._pool.run(lambda request: request.run(signature, inputs), timeout_seconds, observe)
 
     def close(self) -> None:
