@@ -24,6 +24,8 @@ Key: TypeAlias = tuple[str, tuple[tuple[str, tuple[int, ...]], ...]]
 # Told of each batch: its items, those that fill it up, and how long each of its requests had waited.
 ObserveBatch = Callable[[int, int, list[float]], None]
 
+_ENDING = "The server is ending: send the request again."
+
 
 class _Task:
     """One request: its inputs, and once it is through, its answer or what went wrong; neither means: run it alone."""
@@ -57,6 +59,7 @@ class BatchingEngine:
         self._inseparable: set[str] = set()
         # The open batch of a leader that waits for more, its items, and what to set when it is full.
         self._gathering: dict[Key, tuple[list[_Task], threading.Event]] = {}
+        self._given_up = False
 
     def run(
         self,
@@ -68,7 +71,7 @@ class BatchingEngine:
         """As `Engine.run`; `observe` is told of the whole batch's run.
 
         Raises:
-            UnavailableError: As many batches wait as may.
+            UnavailableError: As many batches wait as may, or `give_up` was called.
         """
         size = self._common_size(signature, inputs)
         if size is None or size > self._batching.max_size or signature in self._inseparable:
@@ -83,6 +86,20 @@ class BatchingEngine:
             return self._engine.run(signature, inputs, timeout_seconds, observe)
         observe(task.waited_seconds, task.ran_seconds)
         return task.outputs
+
+    def give_up(self) -> None:
+        """As `Engine.give_up`: no batch is begun any more, and none waits for more requests."""
+        self._engine.give_up()
+        with self._lock:
+            self._given_up = True
+            waiting = list(self._waiting)
+            self._waiting.clear()
+            self._waiting_items = 0
+            for _, full in self._gathering.values():
+                full.set()
+        for task in waiting:
+            task.error = UnavailableError(_ENDING)
+            task.wake.set()
 
     def close(self) -> None:
         """Close the engine behind."""
@@ -100,6 +117,8 @@ class BatchingEngine:
     def _enqueue(self, task: _Task) -> bool:
         """Whether the task leads a batch now; otherwise it waits to be taken along, or to lead."""
         with self._lock:
+            if self._given_up:
+                raise UnavailableError(_ENDING)
             gathering = self._gathering.get(task.key)
             if gathering is not None:
                 batch, full = gathering

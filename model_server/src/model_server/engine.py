@@ -69,6 +69,12 @@ class Engine(Protocol):
             UnavailableError: The engine is closed.
         """
 
+    def give_up(self) -> None:
+        """The process ends: nobody waits for a worker any more, neither those who do now nor those who come.
+
+        What is being run goes on.
+        """
+
     def close(self) -> None:
         """Let go of everything; call it when no request is under way."""
 

@@ -139,8 +139,13 @@ class GrpcService:
 
     def stop(self, grace_seconds: float) -> None:
         """Refuse new calls, and wait for those under way, which are cancelled after the grace."""
-        self._server.stop(grace_seconds, self._reloads.give_up)
+        self._server.stop(grace_seconds, self._give_up)
         self._threads.shutdown(wait=False)
+
+    def _give_up(self) -> None:
+        self._reloads.give_up()
+        # Else those who wait for an engine would be run one after the other, for clients that have been cancelled.
+        self._data_plane.give_up()
 
     def _plan_methods(self) -> dict[str, Take]:
         inference, forms = self._inference, PredictForms(self._inference)

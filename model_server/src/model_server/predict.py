@@ -69,6 +69,10 @@ class DataPlane:
         """From now on nobody should send anything; what comes is still answered."""
         self._draining = True
 
+    def give_up(self) -> None:
+        """The time to drain is over: requests that wait for an engine are refused, and what runs goes on."""
+        self._repository.give_up()
+
     def acquire(self, spec: ModelSpec) -> Lease:
         """The servable of the spec for the time of one request.
 

@@ -203,6 +203,11 @@ class Repository:
         for thread in self._threads:
             thread.join(timeout=1.0)
 
+    def give_up(self) -> None:
+        """The process ends: requests that wait for an engine are refused."""
+        for model in list(self._models.values()):
+            model.give_up()
+
     def _start_thread(self, name: str, wait_seconds: float, action: Callable[[], object]) -> None:
         def repeat() -> None:
             while not self._stop.wait(wait_seconds):

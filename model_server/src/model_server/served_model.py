@@ -153,6 +153,13 @@ class ServedModel:
             self._requests[id(servable)] = self._requests.get(id(servable), 0) + 1
         return Lease(servable, self._release)
 
+    def give_up(self) -> None:
+        """The process ends: requests that wait for an engine are refused."""
+        with self._lock:
+            servables = [*self._loaded.values(), *self._unloading.values()]
+        for servable in servables:
+            servable.engine.give_up()
+
     def configure(self, source: ModelSource | None) -> None:
         """From the next `load_aspired` on, serve this; None stands for nothing at all."""
         if source != self.source:

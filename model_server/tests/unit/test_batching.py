@@ -39,6 +39,9 @@ class SlowEngine:
             observe(0.0, 0.0)
         return {"y": x.sum() if signature == "total" else 2 * x}
 
+    def give_up(self):
+        """Nobody waits here."""
+
     def close(self):
         """Remember it."""
         self.closed = True
@@ -200,6 +203,29 @@ def test_everyone_gets_their_own_answer(engine, threads, wait_seconds):
         return True
 
     assert all(threads.map(ask, range(12), timeout=60))
+    assert (batching._running, batching._waiting_items, len(batching._waiting)) == (0, 0, 0)
+
+
+def test_giving_up_ends_every_wait_and_what_is_run_goes_on(engine, threads):
+    batching = BatchingEngine(engine, Batching(threads=2, max_size=2, wait_seconds=WAIT_SECONDS))
+    engine.may_run.clear()
+    running = threads.submit(batching.run, "s", items(1.0, 2.0))
+    wait_until(lambda: engine.sizes == [2])
+    gathering = threads.submit(batching.run, "s", items(3.0))
+    wait_until(lambda: batching._gathering)
+    wide = {"x": np.ones((1, 2), np.float32)}
+    waiting = [threads.submit(batching.run, "s", wide) for _ in range(2)]
+    wait_until(lambda: len(batching._waiting) == 2)
+    batching.give_up()
+    for each in waiting:
+        with pytest.raises(UnavailableError, match="The server is ending"):
+            each.result(WAIT_SECONDS / 2)
+    with pytest.raises(UnavailableError, match="The server is ending"):
+        batching.run("s", items(6.0))
+    # The engine behind decides over the batch that waited for more; this one takes everything.
+    wait_until(lambda: engine.sizes == [2, 1])
+    engine.may_run.set()
+    assert [len(future.result(WAIT_SECONDS / 2)["y"]) for future in (running, gathering)] == [2, 1]
     assert (batching._running, batching._waiting_items, len(batching._waiting)) == (0, 0, 0)
 
 

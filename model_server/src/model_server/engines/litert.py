@@ -71,6 +71,11 @@ class LiteRtEngine:
             return self._careful.run(signature, inputs, timeout_seconds, observe)
         return self._pool.run(lambda graph: graph.run(signature, inputs), timeout_seconds, observe)
 
+    def give_up(self) -> None:
+        """As `Engine.give_up`."""
+        self._pool.close()
+        self._careful.give_up()
+
     def close(self) -> None:
         """Let go of every interpreter; call it when no request is under way."""
         self._closed = True
@@ -118,6 +123,10 @@ class CarefulGraph:
             # The file's own shapes are answered all the same.
             raise describe_refusal(inputs, str(error)) from error
         return self._graph
+
+    def give_up(self) -> None:
+        """Nobody waits for the graph any more."""
+        self._turns.close()
 
     def close(self) -> None:
         """Let go of the interpreter."""

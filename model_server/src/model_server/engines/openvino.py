@@ -90,6 +90,11 @@ class OpenVinoEngine:
             return self._careful.run(signature, inputs, timeout_seconds, observe)
         return self._pool.run(lambda request: request.run(signature, inputs), timeout_seconds, observe)
 
+    def give_up(self) -> None:
+        """As `Engine.give_up`."""
+        self._pool.close()
+        self._careful.give_up()
+
     def close(self) -> None:
         """Let go of the requests; call it when none is under way."""
         self._closed = True
