@@ -13,6 +13,8 @@ _LOGGER = logging.getLogger(__name__)
 # What a slow reader of the log may be behind; more is left out, and the next line says how much.
 _LONGEST_QUEUE = 10_000
 _MOST_LINES_AT_ONCE = 256
+# Clients choose it: of a gRPC call it is the model's name, as long as a message may be.
+LONGEST_PATH = 1024
 # Of the time that a pod has to end, for a reader that has stopped reading.
 CLOSE_SECONDS = 2.0
 
@@ -48,7 +50,7 @@ class AccessLog:
             "time": time.time(),
             "wire": wire,
             "method": method,
-            "path": path,
+            "path": path[:LONGEST_PATH],
             "status": status,
             "milliseconds": round(1e3 * seconds, 3),
             "requestBytes": request_bytes,
