@@ -86,6 +86,7 @@ class Repository:
         self._load_threads = max(load_threads, 1)
         self._labels_before_versions = labels_before_versions
         self._models: dict[str, ServedModel] = {}
+        self._started = False
         # Held while models are loaded, unloaded or configured; requests never wait for it.
         self._changing = threading.Lock()
         self._stop = threading.Event()
@@ -98,8 +99,11 @@ class Repository:
 
     @property
     def ready(self) -> bool:
-        """Whether every configured model has a version that answers."""
-        return all(model.available for model in self._configured())
+        """Whether every configured model has a version that answers; later additions count once they have had one.
+
+        A model that is added while others are served, and whose path may be wrong, takes nothing from them.
+        """
+        return all(model.available for model in self._configured() if model.has_answered or not self._started)
 
     def find(self, name: str, version: int | None = None) -> ServedModel:
         """The model of this name, also one that is no longer configured.
@@ -133,6 +137,7 @@ class Repository:
                     self._check_labels(configs)
                     for config in configs:
                         self._models[config.name].label(config.labels)
+                    self._started = True
                     return
                 stop.wait(_WAIT_FOR_FIRST_VERSION_SECONDS)
         except ServingError as error:

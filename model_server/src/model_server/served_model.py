@@ -92,6 +92,8 @@ class ServedModel:
         self.labels: Mapping[str, int] = {}
         self.problem = ""
         self.load_failed = False
+        # Whether some version has, since there is a source.
+        self.has_answered = False
         self._load_servable = load
         self._polling = polling
         self._lock = threading.Lock()
@@ -164,6 +166,8 @@ class ServedModel:
         """From the next `load_aspired` on, serve this; None stands for nothing at all."""
         if source != self.source:
             self._failed.clear()
+        if source is None:
+            self.has_answered = False
         self.source = source
 
     def label(self, labels: Mapping[str, int]) -> None:
@@ -237,6 +241,7 @@ class ServedModel:
                 self._loaded[version] = servable
                 self._origins[version] = Origin(folder, self._polling.change_seconds)
                 self._statuses[version] = VersionStatus(version, "AVAILABLE")
+                self.has_answered = True
                 idle = elder is not None and self._retire(elder)
             _LOGGER.info("%s version %d is AVAILABLE", self.name, version)
             if elder is not None and idle:

@@ -1,3 +1,4 @@
+import shutil
 import threading
 from pathlib import Path
 
@@ -334,10 +335,50 @@ def test_reload_tells_which_new_model_is_not_there_and_serves_the_others(reposit
     with pytest.raises(UnknownError, match=r"^1 model\(s\) did not become available: {x: Could not find base path"):
         repository.reload([config("m"), config("n"), config("x")])
     assert served_version(repository, "n") == 1
-    assert not repository.ready
     add_version("half_plus_two", 3, "x")
     repository.reload([config("m"), config("n"), config("x")])
     assert served_version(repository, "x") == 3
+
+
+def test_a_model_that_is_added_counts_for_readiness_from_its_first_version_on(
+    repository, config, add_version, stop, tmp_path
+):
+    add_version("half_plus_two", 1)
+    repository.start([config()], stop)
+    for _ in range(2):
+        with pytest.raises(UnknownError, match="x: Could not find base path"):
+            repository.reload([config(), config("x")])
+        # It is waited for, and the others are served.
+        assert repository.ready
+        folder = add_version("half_plus_two", 1, "x")
+        repository._poll_all()
+        assert repository.ready
+        folder.rename(tmp_path / "gone")
+        repository._poll_all()
+        assert not repository.ready
+        # Taken away, and added once more, it is another one.
+        repository.reload([config()])
+        assert repository.ready
+        (tmp_path / "gone").rename(folder)
+        shutil.rmtree(folder.parent)
+
+
+def test_a_model_that_is_being_loaded_for_a_list_does_not_make_the_server_unready(
+    loader, polling, config, add_version, stop
+):
+    seen = []
+
+    def load(name, version, folder):
+        seen.append(repository.ready)
+        return loader(name, version, folder)
+
+    repository = Repository(load, polling)
+    add_version("half_plus_two", 1)
+    add_version("half_plus_two", 1, "n")
+    repository.start([config()], stop)
+    repository.reload([config(), config("n")])
+    # At the start there was nothing else to serve.
+    assert seen == [False, True]
 
 
 def test_path_that_cannot_be_served_changes_nothing(loader, polling, config, add_version, stop):
