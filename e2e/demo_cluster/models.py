@@ -153,8 +153,8 @@ def _savings_cells(model: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _quality(quality: Status) -> str:
     """The metric's value, and what compression changed of it; that is not known where the baseline has none."""
-    changed = f" ({-quality['loss']:+g})" if "loss" in quality else ""
-    return f"{quality['value']:g}{changed}"
+    changed = f" ({-quality['loss']:+.3g})" if "loss" in quality else ""
+    return f"{quality['value']:.3g}{changed}"
 
 
 def _ratio(value: float | None) -> str:

@@ -113,7 +113,7 @@ def test_savings_are_a_row_for_each_compared_model_and_a_missing_one_says_why():
     silent = model(
         "quiet", baseline="plain", conditions=[condition("Compared", "Unknown", "InsufficientData", "12 requests")]
     )
-    alone = model("alone", baseline="plain", artifact={"trained": True, "quality": {"value": 76.1}}, savings={})
+    alone = model("alone", baseline="plain", artifact={"trained": True, "quality": {"value": 76.1111}}, savings={})
     _, _, fast, quiet, lone, note = format_savings([model("plain"), measured, silent, alone]).splitlines()
     assert [cell.strip() for cell in fast.split("  ") if cell.strip()] == [
         "fast", "plain", "8.5x", "1.4x", "1.6x", "1.2x", "58 (-1.25)", "20 and 15", "2m",

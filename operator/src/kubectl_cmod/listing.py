@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from kubectl_cmod import state
 from kubectl_cmod.facts import ModelFacts, find_condition
-from kubectl_cmod.words import format_age, format_number, format_ratio, format_table
+from kubectl_cmod.words import format_age, format_figure, format_number, format_ratio, format_table
 
 Object = Mapping[str, Any]
 
@@ -60,7 +60,7 @@ def _row(body: Object, now: datetime) -> list[str]:
         epoch or str(build.get("phase") or "-"),
         str(artifact.get("size", "-")),
         format_ratio(artifact.get("ratio")),
-        format_number((artifact.get("quality") or {}).get("value")),
+        format_figure((artifact.get("quality") or {}).get("value")),
         format_number(kpis.get("p95LatencyMilliseconds")),
         format_number(kpis.get("cpuMillicores")),
         format_number(kpis.get("memoryMebibytes")),

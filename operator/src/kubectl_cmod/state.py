@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kubectl_cmod.facts import ModelFacts, find_compression, find_condition
-from kubectl_cmod.words import format_number, format_ratio, format_seconds
+from kubectl_cmod.words import format_figure, format_number, format_ratio, format_seconds
 from model_operator import names
 from model_operator.container_status import find_status, parse_trouble
 
@@ -101,8 +101,8 @@ def format_artifact(artifact: Object) -> str:
 
 def format_quality(quality: Object) -> str:
     """Metric, value and loss."""
-    loss = f", {format_number(quality['loss'])} lost" if quality.get("loss") is not None else ""
-    return f"{quality.get('metric')} {format_number(quality.get('value'))}{loss}"
+    loss = f", {format_figure(quality['loss'])} lost" if quality.get("loss") is not None else ""
+    return f"{quality.get('metric')} {format_figure(quality.get('value'))}{loss}"
 
 
 def format_serving(serving: Object) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
 
@@ -15,6 +16,11 @@ def format_number(value: Any, unit: str = "") -> str:
         return _NOTHING
     text = f"{float(value):,.3f}".rstrip("0").rstrip(".")
     return f"{text} {unit}".strip()
+
+
+def format_figure(value: Any) -> str:
+    """The number with three significant digits and without an exponent; `-` where there is none."""
+    return _NOTHING if value is None else f"{Decimal(f'{float(value):.3g}'):f}"
 
 
 def format_ratio(value: Any) -> str:

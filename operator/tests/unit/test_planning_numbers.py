@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from model_operator.api.status import CompressedModelStatus, KpiStatus
 from model_operator.planning.reasons import Reason
-from model_operator.planning.rounding import format_number, is_moved, round_optional, round_significant
+from model_operator.planning.rounding import format_apart, format_number, is_moved, round_optional, round_significant
 from model_operator.planning.status import parse_status, plan_status_write, render_condition
 from model_operator.planning.verdict import Verdict
 
@@ -37,6 +37,20 @@ def test_rounding_changes_little_and_once(number):
     rounded = round_significant(number)
     assert abs(rounded - number) <= 0.005 * abs(number) + 1e-300
     assert round_significant(rounded) == rounded
+
+
+@pytest.mark.parametrize(
+    ("number", "other", "texts"),
+    [
+        (2.4876, 5, ("2.49", "5")),
+        (92.44, 92.44, ("92.4", "92.4")),
+        (69.96, 70, ("69.96", "70")),
+        (5.0012, 5.0049, ("5.001", "5.005")),
+        (0.1 + 0.2, 0.3, ("0.30000000000000004", "0.3")),
+    ],
+)
+def test_numbers_that_differ_are_told_apart(number, other, texts):
+    assert format_apart(number, other) == texts
 
 
 def test_no_number_stays_none():

@@ -23,8 +23,9 @@ def asking(body, **quality):
     return parse_model(body)
 
 
-def baseline_of(metric="Accuracy", trained=True, **quality):
-    artifact = {"trained": trained, "quality": {"metric": metric, "value": BETTER[metric], **quality}}
+def baseline_of(metric="Accuracy", trained=True, value=None, **quality):
+    value = BETTER[metric] if value is None else value
+    artifact = {"trained": trained, "quality": {"metric": metric, "value": value, **quality}}
     return Baseline("whole", exists=True, ready=True, artifact=artifact)
 
 
@@ -83,7 +84,7 @@ def test_a_loss_above_zero_is_worse_whatever_the_direction(body, metric, value, 
 
 def test_without_an_objective_the_metric_of_the_build_is_told(body):
     quality = render_quality(parse_model(body), {"F1": 88.04, "Accuracy": 90.0}, None)
-    assert (quality.metric, quality.value, quality.loss) == ("F1", 88.0, None)
+    assert (quality.metric, quality.value, quality.loss) == ("F1", 88.04, None)
     assert render_quality(parse_model(body), {"F1": 88.04}, None).measures is None
     assert render_quality(parse_model(body), {}, None) is None
 
@@ -131,6 +132,51 @@ def test_a_baseline_counts_where_it_was_measured_by_the_same_metric(body, baseli
 def test_an_objective_is_judged_in_the_direction_of_its_metric(body, stated, status, message):
     verdict = judge(asking(body, **stated), baseline_of(measures=BETTER), MEASURES)
     assert (verdict.status, verdict.message) == (status, message)
+
+
+@pytest.mark.parametrize(
+    ("value", "minimum", "status", "message"),
+    [
+        (69.96, 70, "False", "quality (Accuracy) is 69.96, 0.0571 % below 70."),
+        (92.44, 92.44, "True", "quality (Accuracy) is 92.4, at least 92.4."),
+        (92.44, 92.4, "True", "quality (Accuracy) is 92.44, at least 92.4."),
+        (69.9999996, 70, "False", "quality (Accuracy) is 69.9999996, 0.000000571 % below 70."),
+    ],
+)
+def test_a_quality_is_judged_as_it_was_measured(body, value, minimum, status, message):
+    verdict = judge(asking(body, minimum=minimum), None, {"Accuracy": value})
+    assert (verdict.status, verdict.message) == (status, message)
+
+
+@pytest.mark.parametrize(
+    ("value", "theirs", "loss", "kept"),
+    [
+        # With three digits the loss would be 0 and 1.
+        (69.96, 70.04, 0.08, False),
+        (91.52, 92.48, 0.96, True),
+        # The difference of the floats is 0.30000000000001137.
+        (70.1, 70.4, 0.3, True),
+        (100 * 352 / 360, 97.7778, 0.0, True),
+    ],
+)
+def test_a_loss_is_of_what_was_measured_and_equals_lose_nothing(body, value, theirs, loss, kept):
+    baseline = baseline_of(value=theirs)
+    model = asking(body, maximumLoss=0.05 if not kept else loss)
+    assert render_quality(model, {"Accuracy": value}, baseline).loss == loss
+    assert judge(model, baseline, {"Accuracy": value}).status == str(kept)
+
+
+def test_a_quality_is_written_with_six_digits(body):
+    measures = {"Accuracy": 100 * 352 / 360, "F1": 88.12345678}
+    quality = render_quality(asking(body, minimum=90), measures, baseline_of(value=98.25))
+    assert quality.value == measures["Accuracy"]
+    assert quality.model_dump(mode="json", by_alias=True) == {
+        "metric": "Accuracy",
+        "value": 97.7778,
+        "baselineValue": 98.25,
+        "loss": 0.4722,
+        "measures": {"Accuracy": 97.7778, "F1": 88.1235},
+    }
 
 
 def test_an_older_artifact_tells_the_one_metric_it_has(body):

@@ -13,7 +13,7 @@ from kubectl_cmod.facts import ModelFacts
 from kubectl_cmod.listing import format_list, render_list
 from kubectl_cmod.paint import Paint, choose_paint
 from kubectl_cmod.tree import format_tree
-from kubectl_cmod.words import format_age, format_number, format_ratio, format_seconds
+from kubectl_cmod.words import format_age, format_figure, format_number, format_ratio, format_seconds
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 PLAIN = Paint(colours=False)
@@ -340,6 +340,16 @@ def test_numbers_and_ratios():
     assert [format_number(each) for each in (None, 0, 1234.5678, 2.0)] == ["-", "0", "1,234.568", "2"]
     assert (format_number(3, "ms"), format_ratio(None), format_ratio(8)) == ("3 ms", "-", "8x")
     assert format_age(None, NOW) == "-"
+    figures = [format_figure(each) for each in (None, 0, 97.7778, 100, -0.5222, 0.0123456, 12345.6)]
+    assert figures == ["-", "0", "97.8", "100", "-0.522", "0.0123", "12300"]
+
+
+def test_a_quality_of_many_digits_is_told_with_three():
+    body = served().body
+    quality = {"metric": "Accuracy", "value": 97.7778, "loss": 0.522222}
+    body["status"]["artifact"] = {**body["status"]["artifact"], "quality": quality}
+    assert "Accuracy 97.8, 0.522 lost" in tree(ModelFacts(body))
+    assert format_list([body], NOW, everywhere=False).splitlines()[1].split()[6] == "97.8"
 
 
 def test_the_plugin_knows_every_reason_as_the_page_tells_it(repository):

@@ -1,6 +1,7 @@
 """The status as the operator writes it: the types of `status` in the CRD. Pure.
 
-Numbers are rounded to three significant digits where they are measured.
+Numbers are rounded to three significant digits where they are measured; a quality is written with six, and is judged as
+it was measured.
 """
 
 from collections.abc import Mapping
@@ -32,12 +33,18 @@ def format_size(size_bytes: int) -> str:
     return f"{size:.{digits}f}{unit}"
 
 
+def round_figure(number: float) -> float:
+    """The number with six significant digits, as a quality is written: its last ones decide what it keeps to."""
+    return float(f"{number:.6g}")
+
+
 def _size_of(artifact: Mapping[str, Any]) -> str:
     return format_size(artifact["size_bytes"])
 
 
 # JSON has no times: the API server hands back text, which these take too.
 Time = Annotated[datetime, Field(strict=False), PlainSerializer(format_time, return_type=str, when_used="json")]
+Figure = Annotated[float, PlainSerializer(round_figure, return_type=float, when_used="json")]
 
 
 class StatusObject(ApiObject):
@@ -95,13 +102,13 @@ class QualityStatus(StatusObject):
 
     metric: str
     """What is told here: the metric of spec.objectives.quality, or else that of the build."""
-    value: float
+    value: Figure
     """Its value: percent, but MeanAbsoluteError and MeanSquaredError in the unit of the targets."""
-    baseline_value: float | None = None
+    baseline_value: Figure | None = None
     """The baseline's value."""
-    loss: float | None = None
+    loss: Figure | None = None
     """How much worse it is than the baseline's value, in the metric's unit (percent: points); below 0 it is better."""
-    measures: dict[str, float] | None = None
+    measures: dict[str, Figure] | None = None
     """Every metric that was measured when it was built; absent where that was one."""
 
 

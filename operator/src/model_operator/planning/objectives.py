@@ -13,7 +13,7 @@ from model_operator.api.status import ArtifactStatus, Condition
 from model_operator.api.v1alpha1 import CompressedModel, Objectives, QualityObjective
 from model_operator.observation import KpiProblem, Kpis, Object, Observation
 from model_operator.planning.reasons import Reason
-from model_operator.planning.rounding import format_number, format_window
+from model_operator.planning.rounding import format_apart, format_number, format_window
 from model_operator.planning.verdict import Truth, Verdict
 
 LEAST_REQUESTS: Final = 100
@@ -146,12 +146,12 @@ def _is_trained(artifact: Object) -> bool:
 
 def _judge(name: str, value: float, bound: float, *, at_most: bool) -> _Finding:
     """The value against its bound; how far off it is, is told in percent of the bound."""
-    stated = f"{name} is {format_number(value)}"
+    found, stated = format_apart(value, bound)
     if value <= bound if at_most else value >= bound:
-        return _Finding("True", Reason.OBJECTIVES_MET, f"{stated}, {_side(at_most)} {format_number(bound)}")
+        return _Finding("True", Reason.OBJECTIVES_MET, f"{name} is {found}, {_side(at_most)} {stated}")
     off = f"{format_number(abs(value - bound) / abs(bound) * 100)} % " if bound else ""
     wrong = "above" if at_most else "below"
-    return _Finding("False", Reason.OBJECTIVES_MISSED, f"{stated}, {off}{wrong} {format_number(bound)}")
+    return _Finding("False", Reason.OBJECTIVES_MISSED, f"{name} is {found}, {off}{wrong} {stated}")
 
 
 def _side(at_most: bool) -> str:

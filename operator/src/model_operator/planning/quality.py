@@ -7,10 +7,9 @@ from collections.abc import Mapping
 
 from model_artifact.summary import QualitySummary
 from model_operator.api.quality import is_error, name_metric
-from model_operator.api.status import QualityStatus
+from model_operator.api.status import QualityStatus, round_figure
 from model_operator.api.v1alpha1 import CompressedModel
 from model_operator.observation import Baseline
-from model_operator.planning.rounding import round_significant
 
 
 def read_measures(summary: QualitySummary) -> dict[str, float]:
@@ -37,20 +36,20 @@ def render_quality(
     value, theirs = measures[metric], _find_baseline_value(metric, baseline)
     return QualityStatus(
         metric=metric,
-        value=round_significant(value),
+        value=value,
         baseline_value=theirs,
-        loss=None if theirs is None else round_significant(_measure_loss(metric, value, theirs)),
-        measures=_round(measures) if len(measures) > 1 else None,
+        loss=None if theirs is None else _measure_loss(metric, value, theirs),
+        measures=dict(measures) if len(measures) > 1 else None,
     )
 
 
-def _round(measures: Mapping[str, float]) -> dict[str, float]:
-    return {name: round_significant(value) for name, value in measures.items()}
-
-
 def _measure_loss(metric: str, value: float, baseline_value: float) -> float:
-    """How much worse the value is than the baseline's, in the metric's unit; below 0 it is better."""
-    return value - baseline_value if is_error(metric) else baseline_value - value
+    """How much worse the value is than the baseline's, in the metric's unit; below 0 it is better.
+
+    The baseline's is known as its status has it: the value counts with as many digits, so that equals lose nothing.
+    """
+    own = round_figure(value)
+    return round_figure(own - baseline_value if is_error(metric) else baseline_value - own)
 
 
 def _find_baseline_value(metric: str, baseline: Baseline | None) -> float | None:

@@ -1,18 +1,20 @@
-"""How numbers are told in a status: three significant digits, and written again only once they moved. Pure."""
+"""How numbers are told: three significant digits, in a status written again only once they moved. Pure."""
 
 import math
 from decimal import Decimal
 
 SIGNIFICANT_DIGITS = 3
+_EXACT_DIGITS = 17
+"""As many tell any two floats apart."""
 SMALLEST_MOVE = 0.05
 """Of the number that stands: a smaller change is not worth a write."""
 
 
-def round_significant(number: float) -> float:
-    """The number with three significant digits."""
+def round_significant(number: float, digits: int = SIGNIFICANT_DIGITS) -> float:
+    """The number with so many significant digits."""
     if number == 0 or not math.isfinite(number):
         return number
-    return round(number, SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(abs(number))))
+    return round(number, digits - 1 - math.floor(math.log10(abs(number))))
 
 
 def round_optional(number: float | None) -> float | None:
@@ -20,10 +22,18 @@ def round_optional(number: float | None) -> float | None:
     return None if number is None else round_significant(number)
 
 
-def format_number(number: float) -> str:
-    """Three significant digits without an exponent or trailing zeros: `12.3`, `0.5`, `12300`."""
-    text = f"{Decimal(repr(round_significant(float(number)))):f}"
+def format_number(number: float, digits: int = SIGNIFICANT_DIGITS) -> str:
+    """So many significant digits without an exponent or trailing zeros: `12.3`, `0.5`, `12300`."""
+    text = f"{Decimal(repr(round_significant(float(number), digits))):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def format_apart(number: float, other: float, digits: int = SIGNIFICANT_DIGITS) -> tuple[str, str]:
+    """Both numbers with so many significant digits, or as many as tell them apart where they differ: `69.96`, `70`."""
+    texts = format_number(number, digits), format_number(other, digits)
+    if number == other or texts[0] != texts[1] or digits == _EXACT_DIGITS:
+        return texts
+    return format_apart(number, other, digits + 1)
 
 
 def is_moved(old: float, new: float) -> bool:
