@@ -308,6 +308,16 @@ def test_what_was_not_measured_alike_is_not_compared(baseline, kpis, status, rea
     assert comparison.savings is None
 
 
+def test_a_healthy_baseline_is_not_blamed_for_a_model_that_serves_nothing():
+    """Of the baseline nothing is measured then."""
+    told = plan_savings(replace(BASELINE, kpis=None), GOOD, None).verdict
+    assert (told.reason, told.message) == ("NotServing", "This model serves nothing that could be measured.")
+    few, other = replace(KPIS, requests=12.0), replace(BASELINE, kpis=replace(SLOW, requests=7.0))
+    assert plan_savings(other, GOOD, few).verdict.message.startswith("This model had 12 requests")
+    assert plan_savings(replace(other, ready=False), GOOD, None).verdict.reason == "BaselineNotReady"
+    assert plan_savings(other, GOOD, KPIS).verdict.message.startswith("The baseline plain had 7 requests")
+
+
 def test_rates_within_a_factor_of_two_are_compared():
     for rate in (20.0, 5.0):
         comparison = plan_savings(BASELINE, GOOD, replace(KPIS, requests_per_second_per_pod=rate))

@@ -53,24 +53,29 @@ def plan_savings(
     """The comparison with the baseline; None where the spec names none."""
     if baseline is None:
         return None
+    missing = _find_missing_baseline(baseline)
+    if missing is not None:
+        return missing
+    # The model's own come first: of the baseline nothing is measured where the model serves nothing.
     own = _measure("This model", kpis if kpis is None or baseline.compared is None else baseline.compared)
-    other = _measure_baseline(baseline)
-    if isinstance(other, Comparison):
-        return other
     if isinstance(own, Comparison):
         return own
+    other = _measure(f"The baseline {baseline.name}", baseline.kpis)
+    if isinstance(other, Comparison):
+        return other
     if artifact is None:
         return _refuse("Unknown", Reason.INSUFFICIENT_DATA, "The artifact of this model is not known yet.")
     return _compare(own, other, baseline, artifact, prices)
 
 
-def _measure_baseline(baseline: Baseline) -> _Side | Comparison:
+def _find_missing_baseline(baseline: Baseline) -> Comparison | None:
+    """Why the baseline is nothing to compare with, whatever was measured."""
     if not baseline.exists:
         message = f"The baseline {baseline.name} does not exist in this namespace; create it."
         return _refuse("False", Reason.BASELINE_MISSING, message)
     if not baseline.ready or not baseline.artifact:
         return _refuse("False", Reason.BASELINE_NOT_READY, f"The baseline {baseline.name} is not Ready yet.")
-    return _measure(f"The baseline {baseline.name}", baseline.kpis)
+    return None
 
 
 def _compare(own: _Side, other: _Side, baseline: Baseline, artifact: ArtifactStatus, prices: Prices) -> Comparison:
