@@ -11,7 +11,7 @@ from model_operator.api.v1alpha1 import parse_model
 from model_operator.observation import Baseline, KpiProblem, Kpis, Observation
 from model_operator.planning.objectives import hold_objectives, plan_objectives
 from model_operator.planning.reasons import Reason
-from model_operator.planning.savings import Prices, plan_savings
+from model_operator.planning.savings import NO_PRICES, Prices, plan_savings
 from model_operator.planning.status import render_condition
 from model_operator.planning.unread import keep_measures
 from model_operator.planning.verdict import Verdict
@@ -69,6 +69,11 @@ def make_artifact(quality=None, trained=True):
 
 
 GOOD = make_artifact({"value": 97.0, "baselineValue": 98.0, "loss": 1.0})
+
+
+def compare(baseline, artifact, kpis, prices=NO_PRICES, served="a" * 12):
+    """The comparison, where the artifact is what is served."""
+    return plan_savings(baseline, artifact, kpis, served, prices)
 
 
 def judge(body, objectives, kpis=KPIS, artifact=GOOD, served=True, baseline=BASELINE):
@@ -261,7 +266,7 @@ def test_a_silent_prometheus_is_told_once(body):
 
 
 def test_savings_are_ratios_baseline_to_model():
-    comparison = plan_savings(BASELINE, GOOD, KPIS)
+    comparison = compare(BASELINE, GOOD, KPIS)
     assert (comparison.verdict.status, comparison.verdict.reason) == ("True", "Compared")
     assert comparison.savings.model_dump(by_alias=True) == {
         "size": 8.0,
@@ -278,7 +283,7 @@ def test_savings_are_ratios_baseline_to_model():
 
 
 def test_without_a_baseline_there_is_no_comparison():
-    assert plan_savings(None, GOOD, KPIS) is None
+    assert compare(None, GOOD, KPIS) is None
 
 
 @pytest.mark.parametrize(
@@ -303,24 +308,24 @@ def test_without_a_baseline_there_is_no_comparison():
     ],
 )
 def test_what_was_not_measured_alike_is_not_compared(baseline, kpis, status, reason):
-    comparison = plan_savings(baseline, GOOD, kpis)
+    comparison = compare(baseline, GOOD, kpis)
     assert (comparison.verdict.status, comparison.verdict.reason) == (status, reason)
     assert comparison.savings is None
 
 
 def test_a_healthy_baseline_is_not_blamed_for_a_model_that_serves_nothing():
     """Of the baseline nothing is measured then."""
-    told = plan_savings(replace(BASELINE, kpis=None), GOOD, None).verdict
+    told = compare(replace(BASELINE, kpis=None), GOOD, None).verdict
     assert (told.reason, told.message) == ("NotServing", "This model serves nothing that could be measured.")
     few, other = replace(KPIS, requests=12.0), replace(BASELINE, kpis=replace(SLOW, requests=7.0))
-    assert plan_savings(other, GOOD, few).verdict.message.startswith("This model had 12 requests")
-    assert plan_savings(replace(other, ready=False), GOOD, None).verdict.reason == "BaselineNotReady"
-    assert plan_savings(other, GOOD, KPIS).verdict.message.startswith("The baseline plain had 7 requests")
+    assert compare(other, GOOD, few).verdict.message.startswith("This model had 12 requests")
+    assert compare(replace(other, ready=False), GOOD, None).verdict.reason == "BaselineNotReady"
+    assert compare(other, GOOD, KPIS).verdict.message.startswith("The baseline plain had 7 requests")
 
 
 def test_rates_within_a_factor_of_two_are_compared():
     for rate in (20.0, 5.0):
-        comparison = plan_savings(BASELINE, GOOD, replace(KPIS, requests_per_second_per_pod=rate))
+        comparison = compare(BASELINE, GOOD, replace(KPIS, requests_per_second_per_pod=rate))
         told = f"Measured at {rate:g} requests/s a pod against 10 of the baseline plain."
         assert (comparison.verdict.message, comparison.savings.requests_per_second_per_pod) == (told, rate)
         assert comparison.savings.baseline_requests_per_second_per_pod == 10.0
@@ -328,18 +333,29 @@ def test_rates_within_a_factor_of_two_are_compared():
 
 def test_a_younger_baseline_is_compared_over_the_time_that_both_were_served():
     baseline = replace(BASELINE, kpis=replace(SLOW, window_seconds=120), compared=replace(KPIS, window_seconds=120))
-    assert plan_savings(baseline, GOOD, KPIS).savings.latency == 4.0
-    assert plan_savings(baseline, GOOD, None).verdict.reason == "NotServing"
+    assert compare(baseline, GOOD, KPIS).savings.latency == 4.0
+    assert compare(baseline, GOOD, None).verdict.reason == "NotServing"
+
+
+def test_what_is_measured_of_the_previous_revision_is_not_compared_with_the_size_of_the_next():
+    comparison = compare(BASELINE, GOOD, KPIS, served="b" * 12)
+    assert (comparison.verdict.status, comparison.verdict.reason) == ("Unknown", "PreviousRevision")
+    assert comparison.savings is None
+    assert comparison.verdict.message == (
+        "The previous revision bbbbbbbbbbbb is the one that is measured; the spec asks for aaaaaaaaaaaa, "
+        "which is compared once it is served."
+    )
+    assert compare(BASELINE, GOOD, None, served="b" * 12).verdict.reason == "NotServing"
+    assert compare(BASELINE, GOOD, SILENT, served="b" * 12).verdict.reason == "PrometheusUnavailable"
+    assert compare(replace(BASELINE, exists=False), GOOD, KPIS, served="b" * 12).verdict.reason == "BaselineMissing"
 
 
 def test_an_artifact_that_is_not_known_is_not_compared():
-    assert plan_savings(BASELINE, None, KPIS).verdict.reason == "InsufficientData"
+    assert compare(BASELINE, None, KPIS).verdict.reason == "InsufficientData"
 
 
 def test_a_number_that_one_side_lacks_is_absent():
-    savings = plan_savings(
-        BASELINE, GOOD, replace(KPIS, memory_mebibytes=None, cpu_milliseconds_per_request=0.0)
-    ).savings
+    savings = compare(BASELINE, GOOD, replace(KPIS, memory_mebibytes=None, cpu_milliseconds_per_request=0.0)).savings
     assert (savings.memory, savings.cpu, savings.latency) == (None, None, 4.0)
 
 
@@ -353,7 +369,7 @@ def test_a_number_that_one_side_lacks_is_absent():
     ],
 )
 def test_two_p95_are_compared_where_the_same_buckets_told_them(own, other, latency):
-    assert plan_savings(replace(BASELINE, kpis=other), GOOD, own).savings.latency == latency
+    assert compare(replace(BASELINE, kpis=other), GOOD, own).savings.latency == latency
 
 
 @pytest.mark.parametrize(
@@ -367,15 +383,12 @@ def test_two_p95_are_compared_where_the_same_buckets_told_them(own, other, laten
     ],
 )
 def test_a_cost_is_of_a_pod_that_answers_as_many_requests(prices, percent):
-    assert plan_savings(BASELINE, GOOD, KPIS, prices).savings.cost_percent == percent
+    assert compare(BASELINE, GOOD, KPIS, prices).savings.cost_percent == percent
 
 
 def test_a_cost_is_compared_at_one_rate_whatever_both_had():
     busier = replace(BASELINE, kpis=replace(SLOW, requests_per_second_per_pod=15.0))
-    assert (
-        plan_savings(busier, GOOD, KPIS, Prices(cpu_core_hour=1.0, memory_gibibyte_hour=1.0)).savings.cost_percent
-        == 53.4
-    )
+    assert compare(busier, GOOD, KPIS, Prices(cpu_core_hour=1.0, memory_gibibyte_hour=1.0)).savings.cost_percent == 53.4
 
 
 @pytest.mark.parametrize("lacks", ["cpu_milliseconds_per_request", "memory_mebibytes"])
@@ -383,12 +396,12 @@ def test_a_cost_is_compared_at_one_rate_whatever_both_had():
 def test_a_cost_without_a_measurement_is_absent(lacks, side):
     own = replace(KPIS, **{lacks: None}) if side == "own" else KPIS
     other = BASELINE if side == "own" else replace(BASELINE, kpis=replace(SLOW, **{lacks: None}))
-    assert plan_savings(other, GOOD, own, Prices(cpu_core_hour=1.0)).savings.cost_percent is None
+    assert compare(other, GOOD, own, Prices(cpu_core_hour=1.0)).savings.cost_percent is None
 
 
 def test_a_dearer_model_costs_less_than_nothing_less():
     cheap = replace(BASELINE, kpis=replace(SLOW, cpu_milliseconds_per_request=1.0))
-    assert plan_savings(cheap, GOOD, KPIS, Prices(cpu_core_hour=1.0)).savings.cost_percent == -100.0
+    assert compare(cheap, GOOD, KPIS, Prices(cpu_core_hour=1.0)).savings.cost_percent == -100.0
 
 
 def test_what_was_not_read_yet_is_told_as_such(body):

@@ -84,7 +84,7 @@ def _render_status(
     kpis = observation.kpis if rollout.exists else None
     serving = render_serving(model, rollout, previous, now)
     prices = Prices(settings.price_cpu_core_hour, settings.price_memory_gibibyte_hour)
-    comparison = plan_savings(observation.baseline, facts, kpis, prices)
+    comparison = plan_savings(observation.baseline, facts, kpis, rollout.served, prices)
     objectives = plan_objectives(model, observation, facts, rollout.ready_pods > 0)
     verdicts: dict[ConditionType, Verdict | None] = {
         "Ready": readiness[0],

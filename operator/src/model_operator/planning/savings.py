@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from model_operator import names
 from model_operator.api.status import ArtifactStatus, SavingsStatus
 from model_operator.observation import Baseline, KpiProblem, Kpis
 from model_operator.planning.reasons import Reason
@@ -48,14 +49,23 @@ def plan_savings(
     baseline: Baseline | None,
     artifact: ArtifactStatus | None,
     kpis: Kpis | KpiProblem | None,
+    served: str | None,
     prices: Prices = NO_PRICES,
 ) -> Comparison | None:
-    """The comparison with the baseline; None where the spec names none."""
+    """The comparison with the baseline; None where the spec names none.
+
+    Args:
+        baseline: of the model.
+        artifact: of the spec.
+        kpis: of what is served.
+        served: the revision (12 digits) that is; None where there is none.
+        prices: of what pods use.
+    """
     if baseline is None:
         return None
-    missing = _find_missing_baseline(baseline)
-    if missing is not None:
-        return missing
+    hindrance = _find_missing_baseline(baseline) or _find_other_revision(artifact, kpis, served)
+    if hindrance is not None:
+        return hindrance
     # The model's own come first: of the baseline nothing is measured where the model serves nothing.
     own = _measure("This model", kpis if kpis is None or baseline.compared is None else baseline.compared)
     if isinstance(own, Comparison):
@@ -76,6 +86,20 @@ def _find_missing_baseline(baseline: Baseline) -> Comparison | None:
     if not baseline.ready or not baseline.artifact:
         return _refuse("False", Reason.BASELINE_NOT_READY, f"The baseline {baseline.name} is not Ready yet.")
     return None
+
+
+def _find_other_revision(
+    artifact: ArtifactStatus | None, kpis: Kpis | KpiProblem | None, served: str | None
+) -> Comparison | None:
+    """Why what is measured says nothing of the artifact: the revision before it is still the one that is served."""
+    wanted = names.short_digest(artifact.digest) if artifact is not None else None
+    if wanted in {None, served} or not isinstance(kpis, Kpis):
+        return None
+    message = (
+        f"The previous revision {served} is the one that is measured; the spec asks for {wanted}, "
+        "which is compared once it is served."
+    )
+    return _refuse("Unknown", Reason.PREVIOUS_REVISION, message)
 
 
 def _compare(own: _Side, other: _Side, baseline: Baseline, artifact: ArtifactStatus, prices: Prices) -> Comparison:
