@@ -48,6 +48,11 @@ class Reading:
     cpu_seconds: Sequence[Sample]
     memory_bytes: Sequence[Sample]
 
+    @property
+    def window_began_at(self) -> datetime:
+        """When what it tells of began."""
+        return self.measured_at - timedelta(seconds=self.window_seconds)
+
 
 @dataclass
 class _Group:
@@ -135,7 +140,7 @@ class KpiReader:
             begun = time.monotonic()
             self._start(lambda: self._read(namespace, window_seconds, now, time.monotonic() - begun))
         with self._lock:
-            reading = self._newest(namespace, window_seconds, now)
+            reading = self._newest(namespace, window_seconds, max(each.since for each in there), now)
             problem = self._problem(namespace, window_seconds, now)
         if reading is not None:
             return lambda each: parse_kpis(reading, each)
@@ -173,13 +178,18 @@ class KpiReader:
     def _is_silent(self, now: datetime) -> bool:
         return self._silence is not None and now - self._silence.told_at < self._keep
 
-    def _newest(self, namespace: str, window_seconds: int, now: datetime) -> Reading | None:
-        """The reading of this window, or else of the longest below it; the models were served for all of that too."""
+    def _newest(self, namespace: str, window_seconds: int, since: datetime, now: datetime) -> Reading | None:
+        """The reading of this window, or else of the longest below it.
+
+        None that began before `since`, when these models were not all served yet: others of the namespace may have
+        asked for it.
+        """
         readings = [
             group.reading
             for window, group in self._groups.get(namespace, {}).items()
             if window <= window_seconds
             and group.reading is not None
+            and group.reading.window_began_at >= since
             and _end_window(now) - group.reading.measured_at < _MOST_AGE * self._keep
         ]
         return max(readings, key=lambda reading: reading.window_seconds, default=None)

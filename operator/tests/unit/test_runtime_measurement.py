@@ -210,6 +210,29 @@ def test_while_a_window_grows_the_last_shorter_reading_is_told():
     assert reader.read([young], 60, later(2))[0].window_seconds == 60
 
 
+def test_a_reading_that_began_before_a_model_was_served_says_nothing_of_it():
+    """Another model of the namespace asked for it."""
+    prometheus = FakePrometheus(measured(*PODS, **FIGURES))
+    reader = KpiReader(prometheus, 15)
+    young = Served("press", "m", "6d4cf56db6", ENDED - timedelta(seconds=290))
+    assert reader.read([OTHER], 300, NOW)[0].window_seconds == 300
+    # Served for 300 s by now, of which the reading has 290, and 10 s in which it was not there.
+    assert reader.read([young], 300, later(10)) == (Kpis(300, later(10 - LATE_SECONDS), pods=0, unread=True),)
+    assert reader.read([OTHER, young], 300, later(10))[0].unread is True
+    assert reader.read([SERVED], 300, later(10))[0].measured_at == ENDED
+    assert reader.read([young], 300, later(15))[0].requests == 3000.0
+    assert len(prometheus.asked) == 2 * len(EACH)
+
+
+def test_until_then_the_longest_reading_that_it_was_served_for_is_told():
+    reader = KpiReader(FakePrometheus(measured(*PODS, **FIGURES)), 15)
+    young = Served("press", "m", "6d4cf56db6", ENDED - timedelta(seconds=290))
+    assert reader.read([young], 300, NOW)[0].window_seconds == 240
+    assert reader.read([OTHER], 300, NOW)[0].window_seconds == 300
+    assert reader.read([young], 300, later(10))[0].window_seconds == 240
+    assert reader.read([young], 300, later(15))[0].window_seconds == 300
+
+
 def test_a_reading_outlives_a_failure_and_is_given_up_after_three_intervals():
     prometheus = FakePrometheus(measured(*PODS, **FIGURES))
     reader = KpiReader(prometheus, 15)
