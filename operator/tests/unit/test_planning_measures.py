@@ -450,28 +450,61 @@ UNREAD = Kpis(300, NOW, pods=0, unread=True)
 
 
 def test_a_restart_of_the_operator_changes_nothing_that_was_measured():
-    assert keep_measures(standing(measured=False), standing(), UNREAD) == standing()
+    assert keep_measures(standing(measured=False), standing(), UNREAD, None) == standing()
 
 
 @pytest.mark.parametrize("kpis", [KPIS, SILENT, None])
 def test_what_was_read_replaces_what_stood(kpis):
-    assert keep_measures(standing(measured=False), standing(), kpis) == standing(measured=False)
+    assert keep_measures(standing(measured=False), standing(), kpis, None) == standing(measured=False)
 
 
 @pytest.mark.parametrize("previous", [None, standing(revision="bbb")])
 def test_measurements_of_another_revision_are_not_kept(previous):
-    assert keep_measures(standing(measured=False), previous, UNREAD) == standing(measured=False)
+    assert keep_measures(standing(measured=False), previous, UNREAD, None) == standing(measured=False)
 
 
 def test_verdicts_on_another_spec_are_not_kept():
-    kept = keep_measures(standing(generation=2, measured=False), standing(), UNREAD)
+    kept = keep_measures(standing(generation=2, measured=False), standing(), UNREAD, None)
     assert [each.status for each in kept.conditions] == ["True", "Unknown", "Unknown"]
     assert (kept.kpis, kept.savings) == (standing().kpis, None)
 
 
 def test_savings_go_with_the_baseline():
-    kept = keep_measures(standing(measured=False, kinds=("Ready",)), standing(), UNREAD)
+    kept = keep_measures(standing(measured=False, kinds=("Ready",)), standing(), UNREAD, None)
     assert (len(kept.conditions), kept.kpis, kept.savings) == (1, standing().kpis, None)
+
+
+COMPARISON_UNREAD = replace(BASELINE, kpis=UNREAD, compared=UNREAD)
+
+
+def test_a_comparison_is_kept_while_only_that_was_not_read_yet():
+    """Its window is another than the model's own, where the baseline is younger."""
+    kept = keep_measures(standing(measured=False), standing(), KPIS, COMPARISON_UNREAD)
+    assert [each.status for each in kept.conditions] == ["True", "Unknown", "True"]
+    assert (kept.kpis, kept.savings) == (None, standing().savings)
+
+
+@pytest.mark.parametrize(
+    ("previous", "baseline"),
+    [
+        (standing(), BASELINE),
+        (standing(), replace(COMPARISON_UNREAD, ready=False)),
+        (standing(), replace(COMPARISON_UNREAD, kpis=SILENT)),
+        (standing(generation=2), COMPARISON_UNREAD),
+        (standing(revision="bbb"), COMPARISON_UNREAD),
+        (None, COMPARISON_UNREAD),
+    ],
+)
+def test_a_comparison_is_not_kept_for_any_other_reason(previous, baseline):
+    assert keep_measures(standing(measured=False), previous, KPIS, baseline) == standing(measured=False)
+
+
+def test_after_a_restart_a_comparison_that_is_read_last_does_not_vanish():
+    case = load_case("kpis-and-savings")
+    before = case.plan().status
+    baseline = replace(case.observation.baseline, kpis=UNREAD, compared=UNREAD)
+    again = case._replace(observation=replace(case.observation, status=before, baseline=baseline))
+    assert again.plan().status is None
 
 
 def test_the_first_pass_of_a_new_operator_writes_nothing():

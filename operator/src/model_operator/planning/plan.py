@@ -106,7 +106,7 @@ def _render_status(
         savings=comparison.savings if comparison is not None else None,
         history=render_history(previous, serving, observation.generation, now),
     )
-    return keep_measures(status, previous, kpis)
+    return keep_measures(status, previous, kpis, observation.baseline)
 
 
 def _find_verdict(

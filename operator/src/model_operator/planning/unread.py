@@ -1,26 +1,57 @@
 """What was measured stays in the status until it is measured anew, such as after a restart of the operator. Pure."""
 
-from model_operator.api.status import CompressedModelStatus
-from model_operator.observation import KpiProblem, Kpis
+from typing import Final
 
-_MEASURED = ("WithinObjectives", "Compared")
+from model_operator.api.status import CompressedModelStatus
+from model_operator.observation import Baseline, KpiProblem, Kpis
+
+_COMPARED: Final = "Compared"
+_COMPARISON: Final = frozenset({_COMPARED})
+_MEASURED: Final = frozenset({"WithinObjectives", _COMPARED})
 
 
 def keep_measures(
-    status: CompressedModelStatus, previous: CompressedModelStatus | None, kpis: Kpis | KpiProblem | None
+    status: CompressedModelStatus,
+    previous: CompressedModelStatus | None,
+    kpis: Kpis | KpiProblem | None,
+    baseline: Baseline | None,
 ) -> CompressedModelStatus:
-    """The status; where Prometheus was not read yet, with the previous measurements of the same revision and spec."""
-    if not isinstance(kpis, Kpis) or not kpis.unread or previous is None or not _is_same_revision(status, previous):
+    """The status; where Prometheus was not read yet, with the previous measurements of the same revision and spec.
+
+    The comparison may have a window of its own, which is read after that of the model's own figures.
+
+    Args:
+        status: what is now.
+        previous: what stands.
+        kpis: of the model.
+        baseline: of the model.
+    """
+    if previous is None or not _is_same_revision(status, previous):
         return status
+    if _is_unread(kpis):
+        return _keep(status, previous, _MEASURED).model_copy(update={"kpis": previous.kpis})
+    if baseline is not None and baseline.ready and _is_unread(baseline.kpis):
+        return _keep(status, previous, _COMPARISON)
+    return status
+
+
+def _keep(
+    status: CompressedModelStatus, previous: CompressedModelStatus, kinds: frozenset[str]
+) -> CompressedModelStatus:
+    """The status with the previous conditions of these kinds, and with the savings where Compared is among them."""
     known = {
         each.type: each
         for each in previous.conditions
-        if each.type in _MEASURED and each.observed_generation == status.observed_generation
+        if each.type in kinds and each.observed_generation == status.observed_generation
     }
     conditions = tuple(known.get(each.type, each) for each in status.conditions)
-    compared = any(each is known.get("Compared") for each in conditions)
+    compared = any(each is known.get(_COMPARED) for each in conditions)
     savings = previous.savings if compared else None
-    return status.model_copy(update={"conditions": conditions, "kpis": previous.kpis, "savings": savings})
+    return status.model_copy(update={"conditions": conditions, "savings": savings})
+
+
+def _is_unread(kpis: Kpis | KpiProblem | None) -> bool:
+    return isinstance(kpis, Kpis) and kpis.unread
 
 
 def _is_same_revision(status: CompressedModelStatus, previous: CompressedModelStatus) -> bool:
