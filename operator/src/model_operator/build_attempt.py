@@ -1,7 +1,8 @@
 """How a build stands, read off its Job, the Job's pods, Events and log. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
 
 from model_artifact.errors import ArtifactError
 from model_artifact.summary import ArtifactSummary, Failure, parse_failure, parse_progress, parse_summary
@@ -11,6 +12,8 @@ from model_operator.observation import BuildAttempt, Object
 
 State = Literal["Pending", "Suspended", "Running", "Succeeded", "Failed"]
 JOB_NAME_LABEL = "job-name"
+TOLD_WITHIN: Final = timedelta(seconds=60)
+"""After a Job's end: the watch of pods is not so far behind that of Jobs."""
 
 
 def parse_attempt(job: Object, pods: Sequence[Object], events: Sequence[Object], log: str) -> BuildAttempt:
@@ -22,8 +25,7 @@ def parse_attempt(job: Object, pods: Sequence[Object], events: Sequence[Object],
         events: about the Job; needed only where it has no pod.
         log: the end of the build container's log; needed while it runs, and once when it fails.
     """
-    metadata, status = job["metadata"], job.get("status") or {}
-    conditions = {each["type"]: each for each in status.get("conditions") or () if each.get("status") == "True"}
+    metadata, conditions = job["metadata"], _find_conditions(job)
     newest_first = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True)
     state = parse_state(job, newest_first)
     reason, message = _explain(state, conditions, newest_first, events)
@@ -33,8 +35,8 @@ def parse_attempt(job: Object, pods: Sequence[Object], events: Sequence[Object],
         build_hash=(metadata.get("labels") or {}).get(names.LABEL_BUILD, ""),
         attempt=_parse_attempt_number(metadata),
         state=state,
-        started_at=parse_time(status.get("startTime")),
-        finished_at=parse_time(status.get("completionTime") or conditions.get("Failed", {}).get("lastTransitionTime")),
+        started_at=parse_time((job.get("status") or {}).get("startTime")),
+        finished_at=_find_end(job),
         progress=parse_progress(log) if state == "Running" else None,
         summary=_find_summary(newest_first) if state == "Succeeded" else None,
         failure=_find_failure(newest_first) if state == "Failed" else None,
@@ -50,9 +52,7 @@ def parse_attempt(job: Object, pods: Sequence[Object], events: Sequence[Object],
 
 def parse_state(job: Object, pods: Sequence[Object]) -> State:
     """Where the Job stands; only a Job that Kubernetes has finished is Succeeded or Failed."""
-    finished = {
-        each["type"] for each in (job.get("status") or {}).get("conditions") or () if each.get("status") == "True"
-    }
+    finished = _find_conditions(job)
     if "Complete" in finished:
         return "Succeeded"
     if "Failed" in finished:
@@ -62,9 +62,15 @@ def parse_state(job: Object, pods: Sequence[Object]) -> State:
     return "Running" if any(running_pod_name(pod) for pod in pods) else "Pending"
 
 
-def is_end_told(job: Object, pods: Sequence[Object]) -> bool:
-    """Whether its pods say how a Job ended that has ended; the watch of Jobs may be ahead of that of pods."""
-    return parse_state(job, pods) not in {"Succeeded", "Failed"} or bool(_ends(pods))
+def is_end_awaited(job: Object, pods: Sequence[Object], now: datetime) -> bool:
+    """Whether the pods of a Job that has just ended do not say how; the watch of Jobs may be ahead of that of pods.
+
+    Of one that ended longer ago they are gone, or never will.
+    """
+    if parse_state(job, pods) not in {"Succeeded", "Failed"} or _ends(pods):
+        return False
+    ended_at = _find_end(job)
+    return ended_at is None or now - ended_at < TOLD_WITHIN
 
 
 def is_failing(job: Object) -> bool:
@@ -81,6 +87,18 @@ def is_left_over(job: Object, recipe_label: str | None) -> bool:
 def is_outlived(job: Object, recipe_label: str | None) -> bool:
     """Whether a finished build Job, which nothing ends yet, is of another recipe than that one."""
     return _is_of_another_recipe(job, recipe_label) and parse_state(job, ()) in {"Succeeded", "Failed"}
+
+
+def _find_conditions(job: Object) -> dict[str, Object]:
+    """The conditions of the Job that are True, by type."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return {each["type"]: each for each in conditions if each.get("status") == "True"}
+
+
+def _find_end(job: Object) -> datetime | None:
+    """When the Job ended, well or not."""
+    completed = (job.get("status") or {}).get("completionTime")
+    return parse_time(completed or _find_conditions(job).get("Failed", {}).get("lastTransitionTime"))
 
 
 def _is_of_another_recipe(job: Object, recipe_label: str | None) -> bool:

@@ -10,7 +10,7 @@ from model_artifact.summary import parse_summary
 from model_operator import names
 from model_operator.api.v1alpha1 import CompressedModel
 from model_operator.build_attempt import (
-    is_end_told,
+    is_end_awaited,
     is_failing,
     is_left_over,
     is_outlived,
@@ -72,7 +72,7 @@ def observe(model: CompressedModel, body: Object, sources: Sources, now: datetim
         uid=body["metadata"]["uid"],
         generation=body["metadata"]["generation"],
         status=body.get("status") or {},
-        attempts=() if digest is None else _read_attempts(kube, namespace, digest, built=record is not None),
+        attempts=() if digest is None else _read_attempts(kube, namespace, digest, now, built=record is not None),
         leftover=leftover,
         outlived=outlived,
         record=record,
@@ -139,11 +139,11 @@ def _read_record(kube: Kube, namespace: str, digest: str) -> Record | None:
     return Record(parse_owners(found), summary, store)
 
 
-def _read_attempts(kube: Kube, namespace: str, digest: str, *, built: bool) -> tuple[BuildAttempt, ...]:
+def _read_attempts(kube: Kube, namespace: str, digest: str, now: datetime, *, built: bool) -> tuple[BuildAttempt, ...]:
     """The recipe's build Jobs, oldest first; their pods and logs only while there is no record."""
     labels = {**_MANAGED, names.LABEL_RECIPE: names.short_digest(digest, 32)}
     jobs = kube.list_labelled("Job", namespace, labels)
-    pods = [] if built else _read_build_pods(kube, namespace, labels, jobs)
+    pods = [] if built else _read_build_pods(kube, namespace, labels, jobs, now)
     kept = _list_kept_logs(kube, namespace, labels) if pods and any(map(is_failing, jobs)) else frozenset[str]()
     attempts = []
     for job in sorted(
@@ -159,12 +159,14 @@ def _read_attempts(kube: Kube, namespace: str, digest: str, *, built: bool) -> t
     return tuple(attempts)
 
 
-def _read_build_pods(kube: Kube, namespace: str, labels: Mapping[str, str], jobs: list[Object]) -> list[Object]:
+def _read_build_pods(
+    kube: Kube, namespace: str, labels: Mapping[str, str], jobs: list[Object], now: datetime
+) -> list[Object]:
     """The pods of these Jobs; no build counts as failed because what it handed over is not known here yet."""
     pods = kube.list_labelled("Pod", namespace, labels) if jobs else []
-    if all(is_end_told(job, _own_pods(job, pods)) for job in jobs):
-        return pods
-    return kube.list_labelled("Pod", namespace, labels, fresh=True)
+    if any(is_end_awaited(job, _own_pods(job, pods), now) for job in jobs):
+        return kube.list_labelled("Pod", namespace, labels, fresh=True)
+    return pods
 
 
 def _own_pods(job: Object, pods: list[Object]) -> list[Object]:

@@ -139,6 +139,31 @@ def test_a_build_that_ended_is_not_judged_by_pods_of_before_its_end(look, kube, 
         assert attempt.failure.permanent
 
 
+@pytest.mark.parametrize("kind", ["Complete", "Failed"])
+def test_the_pods_of_a_build_that_ended_long_ago_are_not_asked_for_again_on_every_pass(look, kube, body, kind):
+    """They are gone, and what the watch knows is all there is."""
+    _, labels = recipe_labels(body)
+    asked = []
+
+    def list_pods(wanted, *arguments, fresh=False):
+        asked.extend([fresh] if wanted == "Pod" else [])
+        return type(kube).list_labelled(kube, wanted, *arguments, fresh=fresh)
+
+    kube.list_labelled = list_pods
+    for seconds, awaited in ((-5, True), (59, True), (60, False), (3600, False)):
+        ended_at = (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        put_job(kube, labels, conditions=[{"type": kind, "status": "True", "lastTransitionTime": ended_at}])
+        if kind == "Complete":
+            kube.objects["Job", "press", "build-0"]["status"]["completionTime"] = ended_at
+        asked.clear()
+        (attempt,) = look().attempts
+        assert (attempt.state, attempt.finished_at) == (
+            "Succeeded" if kind == "Complete" else "Failed",
+            NOW - timedelta(seconds=seconds),
+        )
+        assert any(asked) is awaited, seconds
+
+
 @pytest.mark.parametrize(("status", "phase"), [({"phase": "Bound"}, "Bound"), ({}, "Pending")])
 def test_claims_have_their_phase(look, kube, status, phase):
     for name in ("modelpress-store", "data"):
