@@ -1,16 +1,17 @@
 """Ready, Available, Reconciling and Stalled in every situation; and what is said of refusals."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from planning_toy import ToyCluster, make_summary
 
-from model_artifact.summary import format_document
+from model_artifact.summary import QualitySummary, format_document
 from model_operator.api.status import CompressedModelStatus
 from model_operator.api.v1alpha1 import Source
 from model_operator.errors import InvalidModelError
-from model_operator.observation import Claim, Observation, Pod
+from model_operator.observation import Baseline, Claim, Observation, Pod
 from model_operator.planning.decision import Plan, Refusal
 from model_operator.planning.plan import WATCHED_SECONDS, add_refusals, plan, plan_invalid
 
@@ -282,6 +283,41 @@ def test_a_given_artifact_is_rolled_out_and_its_facts_come_from_a_pod(body):
         assert plan_with(cluster, pods=(), status=told).status[part] == told[part]
     other = {**told, "artifact": {**told["artifact"], "digest": "sha256:" + "cd" * 32}}
     assert "compression" not in plan_with(cluster, pods=(), status=other).status
+
+
+@pytest.mark.parametrize(
+    ("metric", "measures"),
+    [("Accuracy", None), ("Accuracy", {"Accuracy": 96.0, "F1": 95.0}), ("F1", {"Accuracy": 97.0})],
+)
+def test_what_is_kept_of_an_artifact_is_beside_the_baseline_that_there_is_now(body, metric, measures):
+    """It was scaled to nothing, and its baseline was replaced or deleted since."""
+    cluster = ToyCluster(given_body(body, DIGEST))
+    cluster.run()
+    quality = QualitySummary(metric=metric, value=96.0, float_value=97.5, samples=360, measures=measures)
+    update = {"digest": DIGEST, "recipe_digest": None, "quality": quality}
+    summary = make_summary(DIGEST).model_copy(update=update)
+    pod = replace(cluster.observe().pods[0], unpack_message=format_document(summary))
+    told = plan_with(cluster, pods=(pod,), baseline=baseline_of(4000, 98.0)).status
+    assert (told["artifact"]["ratio"], told["artifact"]["quality"]["loss"]) == (4.0, 2.0)
+    stored = json.loads(json.dumps(told, sort_keys=True))
+    for baseline, ratio, loss in (
+        (baseline_of(2000, 99.0), 2.0, 3.0),
+        (Baseline("renamed", exists=False), 8.0, None),
+        (None, 8.0, None),
+    ):
+        kept = plan_with(cluster, pods=(), baseline=baseline, status=stored).status["artifact"]
+        assert kept == plan_with(cluster, pods=(pod,), baseline=baseline).status["artifact"]
+        assert (kept["ratio"], kept["quality"].get("loss")) == (ratio, loss)
+    # Written before the size as float32 was noted.
+    stored["artifact"].pop("floatSizeBytes")
+    assert plan_with(cluster, pods=(), baseline=None, status=stored).status["artifact"]["ratio"] == 4.0
+
+
+def baseline_of(size_bytes, value):
+    """A baseline of this size, which has this value by either metric."""
+    quality = {"metric": "Accuracy", "value": value, "measures": {"Accuracy": value, "F1": value}}
+    artifact = {"sizeBytes": size_bytes, "trained": True, "quality": quality}
+    return Baseline("plain", exists=True, ready=True, artifact=artifact)
 
 
 @pytest.mark.parametrize(("code", "reason"), [(2, "ArtifactMissing"), (3, "ArtifactMismatch"), (4, "ArtifactMismatch")])

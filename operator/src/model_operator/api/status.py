@@ -140,6 +140,8 @@ class ArtifactStatus(StatusObject):
     """The size for people, in decimal units (SIZE of kubectl get); derived from sizeBytes where it is not given."""
     baseline_size_bytes: int
     """Size of the baseline's artifact or, without a baseline, of the same weights as float32."""
+    float_size_bytes: int | None = None
+    """Size of the same weights as float32."""
     ratio: float
     """How many times smaller it is: baselineSizeBytes / sizeBytes."""
     bits_per_weight: float

@@ -97,14 +97,14 @@ def render_artifact(
     if summary is None:
         known = previous.artifact if previous is not None else None
         return _keep_artifact(model, artifact, baseline, known) if known is not None else None
-    theirs = baseline.artifact if baseline is not None else {}
-    baseline_bytes = int(theirs.get("sizeBytes") or summary.float_bytes)
+    baseline_bytes = _find_baseline_bytes(baseline, summary.float_bytes)
     return ArtifactStatus(
         uri=artifact.uri,
         digest=summary.digest,
         size_bytes=summary.size_bytes,
         baseline_size_bytes=baseline_bytes,
-        ratio=round_significant(baseline_bytes / max(1, summary.size_bytes)),
+        float_size_bytes=summary.float_bytes,
+        ratio=_measure_ratio(baseline_bytes, summary.size_bytes),
         bits_per_weight=round_significant(summary.bits_per_weight),
         entropy_bits_per_weight=round_significant(summary.entropy_bits_per_weight),
         sparsity_percent=round_significant(summary.sparsity_percent),
@@ -117,12 +117,32 @@ def render_artifact(
 def _keep_artifact(
     model: CompressedModel, artifact: Artifact, baseline: Baseline | None, known: ArtifactStatus
 ) -> ArtifactStatus | None:
-    """What was told of the same artifact, its quality by the metric that is asked for now."""
+    """What was told of the same artifact, beside the baseline that there is now, by the metric that is asked for."""
     if (known.uri, known.digest) != (artifact.uri, artifact.digest):
         return None
-    if known.quality is None or known.quality.measures is None:
-        return known
-    return known.model_copy(update={"quality": render_quality(model, known.quality.measures, baseline)})
+    # An older status does not have the size as float32.
+    baseline_bytes = _find_baseline_bytes(baseline, known.float_size_bytes or known.baseline_size_bytes)
+    quality = known.quality
+    # The API server sorts the measures: the one that is told comes first, as in a summary.
+    measures = {} if quality is None else {quality.metric: quality.value, **(quality.measures or {})}
+    return known.model_copy(
+        update={
+            "baseline_size_bytes": baseline_bytes,
+            "ratio": _measure_ratio(baseline_bytes, known.size_bytes),
+            "quality": render_quality(model, measures, baseline),
+        }
+    )
+
+
+def _find_baseline_bytes(baseline: Baseline | None, float_bytes: int) -> int:
+    """Size of the baseline's artifact, or of the same weights as float32 where there is none."""
+    theirs = baseline.artifact if baseline is not None else {}
+    return int(theirs.get("sizeBytes") or float_bytes)
+
+
+def _measure_ratio(baseline_bytes: int, size_bytes: int) -> float:
+    """How many times smaller the artifact is."""
+    return round_significant(baseline_bytes / max(1, size_bytes))
 
 
 def _render_quality(
