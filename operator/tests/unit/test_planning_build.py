@@ -113,7 +113,7 @@ def test_a_limit_that_the_spec_states_is_the_one_that_is_told(body):
     body["spec"]["build"] = {"retries": 0, "resources": {"limits": {"memory": "3Gi"}}}
     model = parse_model(body)
     assert "memory limit of 3Gi;" in tell(make_plan(model, make_attempt(model, "Failed", reason="OOMKilled")))[1]
-    body["spec"]["build"]["resources"] = {"requests": {"cpu": 1}}
+    body["spec"]["build"]["resources"] = {"requests": {"memory": "8Gi"}}
     model = parse_model(body)
     assert "memory limit; raise" in tell(make_plan(model, make_attempt(model, "Failed", reason="OOMKilled")))[1]
 

@@ -13,7 +13,7 @@ from model_operator.api.v1alpha1 import parse_model
 from model_operator.observation import Claim, Observation, Record
 from model_operator.planning.artifact import Artifact
 from model_operator.planning.autoscaling import render_autoscaler
-from model_operator.planning.deployment import UNPACK_RESOURCES, render_deployment
+from model_operator.planning.deployment import SERVER_RESOURCES, UNPACK_RESOURCES, render_deployment
 from model_operator.planning.job import render_job
 from model_operator.planning.plan import plan
 from model_operator.settings import Settings
@@ -183,7 +183,13 @@ def test_the_spec_has_the_last_word_on_placement(body):
         assert pod["nodeSelector"] == {"disk": "fast"}
         assert pod["tolerations"] == tolerations
         assert pod["imagePullSecrets"] == [{"name": "one"}, {"name": "two"}]
-        assert pod["containers"][0]["resources"] == {"requests": {"cpu": "2"}}
+        assert (
+            pod["containers"][0]["resources"]
+            == {
+                "Job": {"requests": {"cpu": "2", "memory": "2Gi"}, "limits": {"memory": "6Gi"}},
+                "Deployment": {"requests": {"cpu": "2", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+            }[kind]
+        )
         assert pod["containers"][0]["imagePullPolicy"] == "Always"
     assert objects["Deployment"]["spec"]["template"]["spec"]["containers"][0]["image"] == "registry.example/server:1"
 
@@ -202,12 +208,38 @@ def test_the_spec_has_the_last_word_on_placement(body):
                 "limits": {"memory": "6Gi", "nvidia.com/gpu": "1"},
             },
         ),
-        ({"limits": {"cpu": 4, "nvidia.com/gpu": 1}}, {"limits": {"cpu": "4", "nvidia.com/gpu": "1"}}),
+        (
+            {"limits": {"cpu": 4, "nvidia.com/gpu": 1}},
+            {"requests": {"memory": "2Gi"}, "limits": {"memory": "6Gi", "cpu": "4", "nvidia.com/gpu": "1"}},
+        ),
     ],
 )
 def test_an_accelerator_comes_on_top_of_the_defaults_of_cpu_and_memory(body, stated, given):
     body["spec"]["build"] = {"resources": stated}
     (container,) = make_objects(body)["Job"]["spec"]["template"]["spec"]["containers"]
+    assert container["resources"] == given
+
+
+@pytest.mark.parametrize(
+    ("stated", "given"),
+    [
+        (
+            {"requests": {"memory": "512Mi"}},
+            {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"cpu": "2"}},
+        ),
+        ({"limits": {"memory": "2Gi"}}, {"requests": {"cpu": "250m"}, "limits": {"cpu": "2", "memory": "2Gi"}}),
+        (
+            {"requests": {"cpu": "3"}, "limits": {"memory": "2Gi"}},
+            {"requests": {"cpu": "3"}, "limits": {"memory": "2Gi"}},
+        ),
+        ({"limits": {"cpu": "1", "memory": "2Gi"}}, {"limits": {"cpu": "1", "memory": "2Gi"}}),
+        ({}, SERVER_RESOURCES),
+    ],
+)
+def test_what_is_stated_of_a_resource_replaces_the_default_of_that_one_alone(body, stated, given):
+    """An autoscaler on CPU needs a request of CPU, also where only memory is stated."""
+    body["spec"]["serving"] = {"resources": stated}
+    (container,) = make_objects(body)["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert container["resources"] == given
 
 

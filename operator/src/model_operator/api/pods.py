@@ -41,7 +41,8 @@ class Placement(ApiObject):
     """Where pods run and what they may use."""
 
     resources: Resources | None = None
-    """Requests and limits of the container; absent: the operator's own choice, which docs/operations.md states."""
+    """Requests and limits of the container. What is stated of a resource, in either, replaces the operator's own choice
+    for that resource, in both; docs/operations.md has those."""
     node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=32)] = Field(
         default_factory=dict
     )

@@ -45,16 +45,21 @@ def render_container(name: str, image: str, settings: Settings, resources: Amoun
 
 
 def render_resources(stated: Resources | None, default: Amounts) -> Amounts:
-    """What the spec states of CPU and memory, whole, or else the default; other resources come on top of either."""
+    """What the spec states, and the default of each resource that it states nothing of.
+
+    Of a resource that is stated, request and limit both are the spec's: a request may be above the default's limit.
+    """
     if stated is None:
         return default
-    amounts = {"requests": stated.requests, "limits": stated.limits}
-    given = {
-        kind: {resource: str(amount) for resource, amount in each.items()} for kind, each in amounts.items() if each
+    named = {*stated.requests, *stated.limits}
+    amounts = {
+        kind: {
+            **{resource: amount for resource, amount in default.get(kind, {}).items() if resource not in named},
+            **{resource: str(amount) for resource, amount in each.items()},
+        }
+        for kind, each in (("requests", stated.requests), ("limits", stated.limits))
     }
-    if any(resource in each for each in given.values() for resource in default["requests"]):
-        return given
-    return {kind: {**default.get(kind, {}), **given.get(kind, {})} for kind in ("requests", "limits")}
+    return {kind: each for kind, each in amounts.items() if each}
 
 
 def _render_placement(placement: Placement) -> dict[str, Any]:
