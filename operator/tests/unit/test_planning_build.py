@@ -221,7 +221,8 @@ def test_a_record_without_a_store_waits_and_makes_nothing(model):
 def test_the_command_for_a_missing_store_is_whole(model):
     message = tell(make_plan(model, store=Claim("modelpress-store", "Missing")))[1]
     assert message.endswith(
-        """echo '{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"modelpress-store"},"""
+        """echo '{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"modelpress-store","""
+        """"labels":{"app.kubernetes.io/name":"modelpress","app.kubernetes.io/component":"store"}},"""
         """"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"20Gi"}}}}'"""
         """ | kubectl apply -n press -f -"""
     )

@@ -1,3 +1,6 @@
+import json
+import re
+
 import pytest
 from planning_toy import ToyCluster, make_summary
 
@@ -71,6 +74,14 @@ def test_paths_are_joined_and_taken_apart():
 def test_a_lost_claim_must_be_deleted_first():
     assert "mine has lost its volume; delete it first. Make it" in format_missing_claim("mine", "Lost", "press")
     assert "mine does not exist. Make it" in format_missing_claim("mine", "Missing", "press")
+
+
+def test_a_claim_that_is_made_as_told_is_found_by_the_labels_that_remove_it(repository):
+    page = (repository / "docs/install.md").read_text(encoding="utf-8")
+    (selector,) = re.findall(r"kubectl delete pvc --all-namespaces -l (\S+)", page)
+    (body,) = re.findall(r"echo '(.+)' \|", format_missing_claim("mine", "Missing", "press"))
+    labels = json.loads(body)["metadata"]["labels"]
+    assert {f"{name}={value}" for name, value in labels.items()} == set(selector.split(","))
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 A store is pvc://CLAIM or s3://BUCKET/PREFIX; an artifact is a path below one.
 """
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
+from model_operator import names
 from model_operator.api.v1alpha1 import CompressedModel, CompressedModelSpec
 from model_operator.observation import Record
 from model_operator.settings import Settings
@@ -85,10 +87,14 @@ def format_place(uri: str) -> str:
 def format_missing_claim(claim: str, phase: str, namespace: str) -> str:
     """Which claim is missing, and the command that makes it."""
     found = "has lost its volume; delete it first" if phase == "Lost" else "does not exist"
-    body = (
-        f'{{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{{"name":"{claim}"}},"spec":{{"accessModes":'
-        '["ReadWriteOnce"],"resources":{"requests":{"storage":"20Gi"}}}}'
-    )
+    labels = {names.LABEL_NAME: names.MANAGED_BY, names.LABEL_COMPONENT: names.COMPONENT_STORE}
+    wanted = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": claim, "labels": labels},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "20Gi"}}},
+    }
+    body = json.dumps(wanted, separators=(",", ":"))
     return (
         f"The PersistentVolumeClaim {claim} {found}. Make it (ReadWriteMany where pods run on several nodes): "
         f"echo '{body}' | kubectl apply -n {namespace} -f -"
