@@ -18,7 +18,7 @@ from load.deploying import (
     require_reach,
 )
 from load.flask_pod import FlaskServer
-from load.generating import judge_generator, judge_lateness
+from load.generating import GeneratorError, judge_generator, judge_lateness
 from load.journal import Journal
 from load.measuring import Generate, Key, Patience, Subject, measure_run, plan_seed, plan_target, warm_up
 from load.order import format_left, plan_order
@@ -224,13 +224,19 @@ class Conductor:
                         self.tell(f"{each.name} by {protocol}, requests/s: {format_rate(found)}")
 
     def step_up(self, planned: Planned, protocol: Protocol) -> list[SaturationStep]:
-        """Flat rates until one is too much, for the server or, twice, for the generator."""
+        """Flat rates until one is too much, for the server or, twice, for the generator.
+
+        Raises:
+            GeneratorError: when the unloaded rate, against which the others are judged, is void twice.
+        """
         steps: list[SaturationStep] = []
         while (rate := plan_next_rate(steps)) is not None:
             step = self.step(planned, protocol, rate)
             if step.void:
                 self.tell(f"{planned.name} by {protocol}: {step.void}; once more")
                 step = self.step(planned, protocol, rate)
+            if step.void and not steps:
+                raise GeneratorError(f"{rate:g} requests/s, the unloaded rate, are void twice: {step.void}")
             steps.append(step)
             if step.void:
                 break

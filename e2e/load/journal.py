@@ -26,6 +26,7 @@ from load.results import (
     read_results,
     write_results,
 )
+from load.saturation import is_known
 
 MOST_TRIES = 2
 """A void run is repeated once."""
@@ -87,7 +88,8 @@ class Journal:
 
     def has_saturation(self, configuration: str, protocol: Protocol) -> bool:
         """Whether the rate of saturation is known."""
-        return any((each.configuration, each.protocol) == (configuration, protocol) for each in self.results.saturation)
+        asked = configuration, protocol
+        return any((each.configuration, each.protocol) == asked and is_known(each) for each in self.results.saturation)
 
     def note_profiles(self, profiles: Sequence[Profile]) -> None:
         """Tell the profiles.
@@ -153,8 +155,12 @@ class Journal:
         self._write()
 
     def add_saturation(self, saturation: Saturation) -> None:
-        """Add one."""
-        self.results.saturation.append(saturation)
+        """Add one, in place of a search that says nothing."""
+        told = saturation.configuration, saturation.protocol
+        kept = [
+            each for each in self.results.saturation if (each.configuration, each.protocol) != told or is_known(each)
+        ]
+        self.results.saturation = [*kept, saturation]
         self._write()
 
     def has_scaling(self, name: str) -> bool:

@@ -53,8 +53,15 @@ def plan_next_rate(steps: Sequence[SaturationStep]) -> float | None:
     return float((max(below) * min(refused)) ** 0.5) if below and halvings < HALVINGS else None
 
 
+def is_known(found: Saturation) -> bool:
+    """Whether a search says anything of the server: not where its unloaded step was void, as older files have it."""
+    return not (found.steps and found.steps[0].void)
+
+
 def format_rate(found: Saturation) -> str:
     """The highest rate that was borne, and whether it is the limit."""
+    if not is_known(found):
+        return "not known"
     if found.requests_per_second is None:
         return "none was borne"
     return ("at least " if found.at_least else "") + f"{found.requests_per_second:.4g}"

@@ -18,6 +18,7 @@ from load.results import (
     ResultsError,
     Run,
     Saturation,
+    SaturationStep,
     format_results,
     read_results,
     render_schema,
@@ -121,6 +122,17 @@ def test_the_end_is_told_only_when_nothing_is_missing(path):
     assert read_results(path).provenance.finished_at is not None
     Journal(path, provenance(), Prices())
     assert read_results(path).provenance.finished_at is None
+
+
+def test_a_search_whose_unloaded_rate_was_void_is_made_again_and_gives_way_to_what_is_found(path):
+    journal = Journal(path, provenance(), Prices())
+    steps = [SaturationStep(rate=2, achieved=2, p95_milliseconds=5, void="late"), SaturationStep(rate=2, achieved=2)]
+    nothing, found = (Saturation(configuration="cnn-a0-b32", protocol="rest", rule="r", steps=[step]) for step in steps)
+    journal.add_saturation(nothing)
+    assert not journal.has_saturation("cnn-a0-b32", "rest")
+    journal.add_saturation(found)
+    assert journal.has_saturation("cnn-a0-b32", "rest")
+    assert read_results(path).saturation == [found]
 
 
 def test_failures_of_void_runs_do_not_count():

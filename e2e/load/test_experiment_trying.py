@@ -97,6 +97,23 @@ def test_a_void_flat_rate_is_made_once_more_and_ends_the_search_with_a_lower_bou
     assert (found.requests_per_second, found.at_least) == (8, True)
 
 
+def test_an_unloaded_rate_that_is_void_each_time_is_no_verdict_and_is_searched_again(journal):
+    conductor = make_conductor(journal, generate_by(late_seconds=0.2))
+    conductor.find_saturation([PLANNED])
+    assert read_results(journal.folder / "results.json").saturation == []
+    told = [(each.of, each.again) for each in journal.results.troubles]
+    assert told == [("digits-a0-b32 rest saturation", again) for again in (True, True, False)]
+    assert "2 requests/s, the unloaded rate, are void twice: one request" in journal.results.troubles[0].error
+    generate, late = generate_by(), generate_by(late_seconds=0.2)
+
+    def overloaded(target, profile, seed, out):
+        return (late if profile.peak_requests_per_second > 10 else generate)(target, profile, seed, out)
+
+    make_conductor(journal, overloaded).find_saturation([PLANNED])
+    (found,) = read_results(journal.folder / "results.json").saturation
+    assert (found.requests_per_second, found.at_least) == (8, True)
+
+
 def test_a_run_that_ended_in_an_error_is_made_again_and_told(journal, monkeypatch):
     errors = [ClusterError("no pod answers"), GeneratorError("it hung")]
     conductor = make_conductor(journal, generate_by())

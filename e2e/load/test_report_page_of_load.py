@@ -326,6 +326,20 @@ def test_a_side_that_was_saturated_is_marked_and_compared_at_a_rate_that_both_be
     assert told["Saturation, Flask | flat rates, REST"][0] == "16 | requests/s"
 
 
+def test_a_search_whose_unloaded_rate_was_void_marks_nothing_as_saturated(results):
+    step = SaturationStep(rate=2, achieved=2, p95_milliseconds=9.0, void="the generator took too much")
+    found = saturation("vgg16-flask", [], None, steps=[step])
+    page = render_page(results().model_copy(update={"saturation": [found]}), {})
+    tables = read_tables(page)
+    rows = tables["VGG-16 at (1.25, 8) against TensorFlow float32 behind Flask"][0]
+    told = {row[0]: row[1:] for row in rows}
+    for profile in (75, 250):
+        assert told[f"p95 response time, times less | N = {profile}, REST by JMeter"][2].startswith("met")
+    assert told["Saturation, Flask | flat rates, REST"][0] == "not run"
+    assert row_of(tables["The highest flat rate that was borne"][0], "vgg16-flask")[2] == "not known"
+    assert "none was borne" not in page
+
+
 def test_rates_that_were_borne_stand_beside_flasks_in_the_order_of_the_configurations(results):
     none = {"requests_per_second": None, "steps": [SaturationStep(rate=2, achieved=0, failures=9)]}
     found = [

@@ -7,7 +7,7 @@ from typing import Literal
 from load.report.bootstrap import Blocks
 from load.report.paper import NETWORK, SETTINGS, Setting
 from load.results import Configuration, ProfileTold, Results, Run, Saturation
-from load.saturation import format_rate
+from load.saturation import format_rate, is_known
 from model_operator.planning.quantity import parse_quantity
 
 NETWORK_NAMES = {"vgg16": "VGG-16", "cnn": "CNN", "digits": "Digits network"}
@@ -178,9 +178,9 @@ def find_flask(results: Results, network: str) -> Configuration | None:
 
 
 def find_saturation(results: Results, name: str, protocol: str) -> Saturation | None:
-    """What is known of the highest rate that a configuration bears; None where it was not searched."""
+    """What is known of the highest rate that a configuration bears; None where nothing is."""
     found = [each for each in results.saturation if (each.configuration, each.protocol) == (name, protocol)]
-    return found[-1] if found else None
+    return next((each for each in reversed(found) if is_known(each)), None)
 
 
 def explain_saturated(cells: Cells, made: Configuration, condition: Condition) -> str:
