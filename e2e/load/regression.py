@@ -4,8 +4,9 @@ Judges what the targets are about: p95, CPU a request and memory of the most com
 way, and the size of every artifact. The noise is what both measured themselves: blocks of each are resampled on their
 own, and the interval of new over old holds for all that is judged together. That is a dozen figures: with all of the
 hundred and fifty that there are the intervals of three blocks would be so wide that nothing was ever seen. The others
-stand in the table and raise no alarm. A regression is an interval that lies wholly beyond the margin. The table tells
-how much worse a figure would have to be for this noise to show it.
+stand in the table and raise no alarm. A regression is an interval that lies wholly beyond the margin; a judged figure
+that only the old one has; or failed requests, of any configuration of ours, beyond those of the old one's worst block.
+The table tells how much worse a figure would have to be for this noise to show it.
 
 Exit status: 0 no regression, 1 a regression, 2 the two cannot be compared.
 """
@@ -14,13 +15,14 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
 from load.report import paper
 from load.report.bootstrap import CONFIDENCE, FEWEST_BLOCKS, Blocks, Estimate, estimate_change, geometric_mean
-from load.report.cells import CPU_A_REQUEST, MEMORY, P95, Cells, Condition, setting_of
-from load.results import Configuration, Provenance, Results, ResultsError, read_results
+from load.report.cells import CPU_A_REQUEST, MEMORY, P95, Cells, Condition, Way, setting_of
+from load.results import Configuration, ProfileTold, Provenance, Results, ResultsError, read_results
 
 MARGIN_PERCENT = 5.0
 MEASURES = (P95, MEMORY, CPU_A_REQUEST)
@@ -75,7 +77,7 @@ def compare_results(old: Results, new: Results, margin_percent: float = MARGIN_P
     _check_machines(old.provenance, new.provenance)
     pairs = list(_list_pairs(old, new))
     sizes = list(_compare_sizes(old, new, margin_percent))
-    if not pairs and not sizes:
+    if not pairs and not sizes and not list_worse(old, new, margin_percent):
         raise IncomparableError("no configuration was run by both under the same profile: name two of the same kind")
     judged = _choose_judged(old, new)
     number = sum(pair.configuration in judged for pair in pairs)
@@ -110,17 +112,17 @@ def _check_machines(old: Provenance, new: Provenance) -> None:
 
 def _list_pairs(old: Results, new: Results) -> Iterator[_Pair]:
     before, after = Cells(old), Cells(new)
-    profiles = {profile.name: profile for profile in old.profiles}
-    shared = [profile for profile in new.profiles if profiles.get(profile.name) == profile]
-    for made in _list_alike(old, new):
-        for profile in shared:
-            for way in after.ways:
-                condition = Condition(profile.name, way)
-                for measure in MEASURES:
-                    sides = [cells.measure(made.name, condition, measure) for cells in (before, after)]
-                    if all(sides):
-                        under = f"{profile.name}, {way.name}"
-                        yield _Pair(made.name, under, f"{measure.title}, {measure.unit}", *sides)
+    for made, condition in _list_cells(old, new, after.ways):
+        for measure in MEASURES:
+            sides = [cells.measure(made.name, condition, measure) for cells in (before, after)]
+            if all(sides):
+                under = f"{condition.profile}, {condition.way.name}"
+                yield _Pair(made.name, under, f"{measure.title}, {measure.unit}", *sides)
+
+
+def _list_shared(old: Results, new: Results) -> list[ProfileTold]:
+    """The profiles that both have."""
+    return [profile for profile in new.profiles if profile in old.profiles]
 
 
 def _list_alike(old: Results, new: Results) -> list[Configuration]:
@@ -136,7 +138,7 @@ def _describe(made: Configuration) -> tuple[object, ...]:
 def list_left_out(old: Results, new: Results) -> list[str]:
     """What one of the two has and the comparison has not, so that a run that vanished does not pass for a good one."""
     alike = {each.name for each in _list_alike(old, new)}
-    profiles = [each for each in new.profiles if each in old.profiles]
+    profiles = _list_shared(old, new)
     names = {each.name for each in (*old.configurations, *new.configurations)} - alike
     other_profiles = {each.name for each in (*old.profiles, *new.profiles)} - {each.name for each in profiles}
     before, after = Cells(old), Cells(new)
@@ -148,6 +150,51 @@ def list_left_out(old: Results, new: Results) -> list[str]:
         if before.find(name, Condition(profile.name, way)) and not after.find(name, Condition(profile.name, way))
     ]
     return [*sorted(names), *(f"profile {name}" for name in sorted(other_profiles)), *lost]
+
+
+_LACKS = {"run": "no run has it", "void": "every run is void", "not run": "it was not run"}
+
+
+def list_worse(old: Results, new: Results, margin_percent: float = MARGIN_PERCENT) -> list[str]:
+    """Regressions that no interval shows, in words: judged figures that are gone, and requests that fail."""
+    before, after = Cells(old), Cells(new)
+    judged = _choose_judged(old, new)
+    found = []
+    for made, condition in _list_cells(old, new, before.ways):
+        under = f"{made.name} ({condition.profile}, {condition.way.name})"
+        if made.name in judged and (gone := _list_gone(before, after, made.name, condition)):
+            state = _LACKS[after.state(made.name, condition)]
+            found.append(f"{under}: no {' and no '.join(gone)}, which the old one has; {state}")
+        failed, requests = after.failures(made.name, condition)
+        worst = _find_worst_share(before, made.name, condition)
+        if made.kind != "modelpress" or worst is None:
+            continue
+        if failed > (1 + margin_percent / 100) * worst * requests:
+            found.append(
+                f"{under}: {failed} of {requests} requests failed; before at most {worst:.2%} of a block's did"
+            )
+    return found
+
+
+def _list_cells(old: Results, new: Results, ways: Sequence[Way]) -> Iterator[tuple[Configuration, Condition]]:
+    """Each configuration that both deployed, under each profile that both have, asked in each of these ways."""
+    for made, profile, way in product(_list_alike(old, new), _list_shared(old, new), ways):
+        yield made, Condition(profile.name, way)
+
+
+def _list_gone(before: Cells, after: Cells, name: str, condition: Condition) -> list[str]:
+    """Titles of the figures of a cell that only the old one has."""
+    return [
+        measure.title
+        for measure in MEASURES
+        if before.measure(name, condition, measure) and not after.measure(name, condition, measure)
+    ]
+
+
+def _find_worst_share(cells: Cells, name: str, condition: Condition) -> float | None:
+    """The largest share of a block's requests that failed; None where nothing was run."""
+    runs = [run for run in cells.find(name, condition) if run.requests]
+    return max((sum(run.failures.values()) / run.requests for run in runs), default=None)
 
 
 def _compare(pair: _Pair, confidence: float, margin_percent: float) -> Compared:
@@ -191,11 +238,13 @@ def format_table(compared: Sequence[Compared], margin_percent: float = MARGIN_PE
     )
 
 
-def format_markdown(compared: Sequence[Compared], sentence: str, margin_percent: float = MARGIN_PERCENT) -> str:
+def format_markdown(
+    compared: Sequence[Compared], sentence: str, margin_percent: float = MARGIN_PERCENT, worse: Sequence[str] = ()
+) -> str:
     """For a CI job's summary: the sentence, what changed, and the rest folded away."""
     changed = [each for each in sort_worst_first(compared) if each.verdict in {"regression", "improved"}]
     others = [each for each in sort_worst_first(compared) if each not in changed]
-    parts = ["## Load: compared with the last experiment", sentence]
+    parts = ["## Load: compared with the last experiment", sentence, *(f"**Regression:** {each}" for each in worse)]
     if changed:
         parts.append(_format_markdown_table(changed, margin_percent))
     if others:
@@ -272,15 +321,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         old, new = read_results(options.old), read_results(options.new)
         compared = compare_results(old, new, options.margin_percent)
+        worse = list_worse(old, new, options.margin_percent)
     except (ResultsError, IncomparableError) as error:
         print(error, file=sys.stderr)
         return 2
     sentence = format_sentence(compared, options.margin_percent, list_left_out(old, new))
     print(f"{format_table(compared, options.margin_percent)}\n{sentence}")
+    for each in worse:
+        print(f"regression: {each}")
     if options.markdown is not None:
         with options.markdown.open("a", encoding="utf-8") as out:
-            out.write(format_markdown(compared, sentence, options.margin_percent))
-    return 1 if any(each.verdict == "regression" for each in compared) else 0
+            out.write(format_markdown(compared, sentence, options.margin_percent, worse))
+    return 1 if worse or any(each.verdict == "regression" for each in compared) else 0
 
 
 if __name__ == "__main__":

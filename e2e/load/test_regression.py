@@ -165,6 +165,63 @@ def test_what_vanished_or_was_deployed_otherwise_is_named(experiment):
     assert compared.isdisjoint({"digits-a0-b32", "digits-a50-b32"})
 
 
+def alter(name, under=("n75", "rest"), block=None, **changed):
+    """Results in which a configuration's runs under a profile by a protocol are others; of one block, or of all."""
+
+    def change(results):
+        runs = [
+            run.model_copy(update=changed)
+            if (run.configuration, run.profile, run.protocol) == (name, *under) and block in {None, run.block}
+            else run
+            for run in results.runs
+        ]
+        return results.model_copy(update={"runs": runs})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"p95_milliseconds": None}, "no p95 response time, which the old one has; no run has it"),
+        ({"prometheus": None}, "no Memory and no CPU a request, which the old one has; no run has it"),
+        (
+            {"void": "late"},
+            "no p95 response time and no Memory and no CPU a request, which the old one has; every run is void",
+        ),
+    ],
+)
+def test_a_judged_figure_that_only_the_old_one_has_is_a_regression(changed, told, tmp_path, experiment, capsys):
+    old = experiment()
+    rest = alter("digits-a125-b8", **changed)
+    summary = tmp_path / "summary.md"
+    assert main([str(old), str(experiment(rest)), "--markdown", str(summary)]) == 1
+    line = f"digits-a125-b8 (n75, REST by JMeter): {told}"
+    assert [each for each in capsys.readouterr().out.splitlines() if each.startswith("regression: ")] == [
+        f"regression: {line}"
+    ]
+    assert f"**Regression:** {line}" in summary.read_text()
+    # what is not judged, or what the old one lacks too, is none
+    assert main([str(old), str(experiment(alter("digits-a50-b8", **changed)))]) == 0
+    assert main([str(experiment(rest)), str(experiment(rest))]) == 0
+
+
+def test_more_failed_requests_of_ours_than_in_any_block_before_are_a_regression(experiment, capsys):
+    def fail(name, number, block=0):
+        return alter(name, block=block, failures={"503": number})
+
+    old = experiment()
+    assert main([str(old), str(experiment(fail("digits-a50-b8", 1)))]) == 1
+    (told,) = [each for each in capsys.readouterr().out.splitlines() if each.startswith("regression: ")]
+    assert told.startswith("regression: digits-a50-b8 (n75, REST by JMeter): 1 of ")
+    assert told.endswith(" requests failed; before at most 0.00% of a block's did")
+    assert main([str(old), str(experiment(fail("digits-flask", 9)))]) == 0
+    some = experiment(fail("digits-a125-b8", 3))
+    assert main([str(some), str(experiment(fail("digits-a125-b8", 3, block=1)))]) == 0
+    assert main([str(some), str(experiment(fail("digits-a125-b8", 40)))]) == 1
+    assert main([str(some), str(old)]) == 0
+
+
 def test_markdown_has_what_changed_before_the_rest(tmp_path, experiment):
     summary = tmp_path / "summary.md"
     main([str(experiment(seed=1)), str(experiment(seed=2, factor=2.0)), "--markdown", str(summary)])
