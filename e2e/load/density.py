@@ -30,6 +30,7 @@ from load.node_cap import (
     add_requests,
     compare,
     find_pod_requests,
+    is_cut_short,
     is_enforced,
     judge_standing,
     list_missed,
@@ -74,6 +75,7 @@ class Density:
             ResultsError: when what is known was counted on another node.
         """
         require_alike(self.plan, self.journal.results.density)
+        self.forget_cut_short()
         known = {entry["name"] for entry in self.journal.results.density}
         left = [each for each in self.plan.kinds() if each.name not in known]
         self.tell(
@@ -94,11 +96,18 @@ class Density:
             self.journal.finish()
         return list_missed(self.plan, self.journal.results.density, tries.left_out)
 
+    def forget_cut_short(self) -> None:
+        """Take out the counts of an older file that ended before the node was full, and what they were judged by."""
+        known = self.journal.results.density
+        whole = [entry for entry in known if not is_cut_short(entry)]
+        if len(whole) < len(known):
+            self.journal.put_density(compare(self.plan, whole))
+
     def count(self, planned: Planned, asker: Asker) -> dict[str, Any]:
         """How many of one configuration answer, as the results tell it; none of them is left afterwards.
 
         Raises:
-            ClusterError: when what one needs cannot be told.
+            ClusterError: when what one needs cannot be told, or one is neither Ready nor refused in time.
         """
         self.clear(planned)
         used = self.measure(planned, asker)
@@ -161,7 +170,11 @@ class Density:
     def fill(
         self, planned: Planned, limits: Limits, source: Mapping[str, Any], asker: Asker
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Add models until one is refused, or there are the most that are tried: what was found, and facts of a pod."""
+        """Add models until one is refused, or there are the most that are tried: what was found, and facts of a pod.
+
+        Raises:
+            ClusterError: when one is neither Ready nor refused in time, which says nothing of the room.
+        """
         applied: list[str] = []
         ready: list[str] = []
         standing: dict[str, Standing] = {}
@@ -170,6 +183,7 @@ class Density:
             self.apply(planned, more, limits, source)
             applied += more
             standing |= self.wait_for(more)
+            self.require_settled(standing)
             ready = [name for name in applied if standing[name].state == "ready"]
             self.tell(f"{planned.name}: {len(ready)} of {len(applied)} Ready")
         stopped = next((each for each in standing.values() if each.state != "ready"), None)
@@ -208,6 +222,19 @@ class Density:
             if all(each.state != "waiting" for each in found.values()) or time.monotonic() > deadline:
                 return found
             time.sleep(_BETWEEN_LOOKS_SECONDS)
+
+    def require_settled(self, standing: Mapping[str, Standing]) -> None:
+        """Refuse to take a model that is late for one that there is no room for.
+
+        Raises:
+            ClusterError: naming the first that is neither Ready nor refused.
+        """
+        late = next((name for name, each in standing.items() if each.state == "waiting"), None)
+        if late is not None:
+            raise ClusterError(
+                f"after {self.plan.ready_seconds:g} s {late} is neither Ready nor refused ({standing[late].why}): see"
+                f" what holds it (kubectl describe pods -n {self.scene.namespace}), or give it a quieter machine"
+            )
 
     def read_standing(self, wanted: Sequence[str]) -> dict[str, Standing]:
         """How these stand now."""

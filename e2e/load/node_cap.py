@@ -182,6 +182,11 @@ class Standing:
     why: str = ""
 
 
+_NO_DEPLOYMENT, _NO_POD, _NOT_READY = "it has no Deployment yet", "it has no pod yet", "its pod is not Ready yet"
+_NO_ROOM = "exceeded quota"
+"""What Kubernetes says of a pod that the quota has no room for, among others that cannot be made at the moment."""
+
+
 def judge_standing(deployment: Mapping[str, Any] | None, pods: Sequence[Mapping[str, Any]]) -> Standing:
     """Ready; refused, when the quota or the scheduler has no room; waiting otherwise.
 
@@ -190,18 +195,24 @@ def judge_standing(deployment: Mapping[str, Any] | None, pods: Sequence[Mapping[
         pods: of the model.
     """
     if deployment is None:
-        return Standing("waiting", "it has no Deployment yet")
+        return Standing("waiting", _NO_DEPLOYMENT)
     status = deployment.get("status", {})
     if status.get("readyReplicas", 0) >= 1:
         return Standing("ready")
     told = {each["type"]: each for each in status.get("conditions", ()) if each.get("status") == "True"}
-    if "ReplicaFailure" in told:
-        return Standing("refused", str(told["ReplicaFailure"].get("message", "")))
+    failure = str(told.get("ReplicaFailure", {}).get("message", ""))
+    if _NO_ROOM in failure:
+        return Standing("refused", failure)
     for pod in pods:
         for each in pod.get("status", {}).get("conditions", ()):
             if each["type"] == "PodScheduled" and each.get("reason") == "Unschedulable":
                 return Standing("refused", str(each.get("message", "")))
-    return Standing("waiting", "its pod is not Ready yet" if pods else "it has no pod yet")
+    return Standing("waiting", failure or (_NOT_READY if pods else _NO_POD))
+
+
+def is_cut_short(entry: Mapping[str, Any]) -> bool:
+    """Whether a count, of an older file, ended because a pod was not Ready in time, which says nothing of the room."""
+    return entry["stoppedBy"] in {_NO_DEPLOYMENT, _NO_POD, _NOT_READY}
 
 
 def render_entry(plan: DensityPlan, facts: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """`modelpress-bench density`: what each model asks for, what a quota has room for, and what is counted."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from cluster.processes import ClusterError
 
 from load.arguments import make_density_plan, make_parser
 from load.configurations import Limits, PlanError, Planned, render_alone
@@ -112,6 +114,9 @@ def test_a_model_is_refused_by_the_quota_or_by_the_scheduler_and_else_waits():
     assert (refused.state, refused.why) == ("refused", "exceeded quota: modelpress-density")
     assert judge_standing({"status": {}}, [pending]).why == "too many pods"
     assert judge_standing({"status": {"conditions": [{**failure, "status": "False"}]}}, []).state == "waiting"
+    # many pods at once: the next try may find room
+    conflict = {**failure, "message": "the object has been modified; please apply your changes to the latest version"}
+    assert judge_standing({"status": {"conditions": [conflict]}}, []).state == "waiting"
     assert judge_standing(None, []).state == "waiting"
     assert judge_standing({}, [{"status": {"phase": "Running"}}]).why == "its pod is not Ready yet"
 
@@ -185,8 +190,11 @@ def test_a_numbered_model_is_what_the_operator_takes_and_a_numbered_baseline_req
     assert spec["containers"][0]["resources"]["requests"]["memory"] == "9Gi"
 
 
-def make_counting(fitting):
-    """A count whose cluster has everything; it holds as many models as that."""
+FULL = {"status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]}}
+
+
+def make_counting(fitting, beyond=FULL):
+    """A count whose cluster has everything; so many models become Ready, and the Deployments beyond are so."""
 
     class Made(Density):
         asked = ()
@@ -196,9 +204,7 @@ def make_counting(fitting):
 
         def wait_for(self, wanted):
             ready = {"status": {"readyReplicas": 1}}
-            failure = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
-            full = {"status": {"conditions": [failure]}}
-            return {name: judge_standing(ready if int(name[-3:]) <= fitting else full, []) for name in wanted}
+            return {name: judge_standing(ready if int(name[-3:]) <= fitting else beyond, []) for name in wanted}
 
         def read_addresses(self):
             return dict.fromkeys(self.asked, "10.96.0.9")
@@ -213,12 +219,16 @@ def make_counting(fitting):
     return Made
 
 
-def fill(tmp_path, *arguments):
+def begin(tmp_path):
+    """A file of results with nothing in it."""
     place = Provenance(
         command="test", started_at="now", commit="0", dirty=False, seed=0, hardware="h", cores=2, memory_gi_b=8.0,
         kernel="6", versions={}, cluster="none", data="d",
     )  # fmt: skip
+    return Journal(tmp_path / "results.json", place, scenarios=True)
 
+
+def fill(tmp_path, *arguments, beyond=FULL):
     class Kubectl:
         def read(self, *arguments):
             assert arguments[:2] == ("deployment", "digits-a125-b8-n001")
@@ -226,8 +236,8 @@ def fill(tmp_path, *arguments):
 
     scene = Scene(Kubectl(), "load", "no cluster", PrometheusPlace("system", "prometheus:9090"))
     plan = replace(make_plan("--short", *arguments), settle_seconds=0.0)
-    journal = Journal(tmp_path / "results.json", place, scenarios=True)
-    made = make_counting(5)(scene, plan, journal, tmp_path, print)
+    journal = begin(tmp_path)
+    made = make_counting(5, beyond)(scene, plan, journal, tmp_path, print)
     return made, made.fill(plan.kinds()[1], Limits(), {"artifact": {}}, None)
 
 
@@ -236,6 +246,35 @@ def test_models_are_added_until_one_is_refused_and_what_does_not_answer_is_not_c
     assert made.asked == tuple(f"digits-a125-b8-n{number:03}" for number in range(1, 9))
     assert found == {"applied": 8, "ready": 5, "answered": 4, "stoppedBy": "exceeded quota", "usedMebibytes": 5.0}
     assert facts == {"podRequests": Amounts(Decimal("0.02"), Decimal(51 * 2**20))}
+
+
+def test_a_model_that_is_late_is_none_that_there_is_no_room_for(tmp_path):
+    with pytest.raises(
+        ClusterError, match=r"after 180 s digits-a125-b8-n006 is neither Ready nor refused \(it has no pod"
+    ):
+        fill(tmp_path, beyond={"status": {}})
+
+
+def test_a_count_that_is_late_each_time_is_left_out_and_one_of_an_older_file_is_judged_no_more(tmp_path, monkeypatch):
+    class Late(Density):
+        def count(self, planned, _asker):
+            raise ClusterError(f"{planned.name} is late")
+
+    monkeypatch.setattr("load.density.deploy", lambda *_, **__: None)
+    monkeypatch.setattr("load.density.require_reach", lambda *_: None)
+    monkeypatch.setattr("load.density.Asker", lambda _: nullcontext())
+    plan = replace(make_plan(), error_seconds=0.0)
+    journal = begin(tmp_path)
+    counts = {"vgg16-flask": (3, "its pod is not Ready yet"), "vgg16-a0-b32": (20, "q"), "vgg16-a125-b8": (42, "q")}
+    journal.put_density(
+        compare(plan, [entry(plan, name, count, stopped=stopped) for name, (count, stopped) in counts.items()])
+    )
+    scene = Scene(None, "load", "no cluster", PrometheusPlace("system", "prometheus:9090"))
+    assert Late(scene, plan, journal, tmp_path, print).conduct() == ["models a node, vgg16-flask: not made"]
+    results = read_results(tmp_path / "results.json")
+    assert [each["name"] for each in results.density] == ["vgg16-a0-b32", "vgg16-a125-b8"]
+    assert [each.again for each in results.troubles] == [True, True, False]
+    assert results.provenance.finished_at is None
 
 
 def test_no_more_than_the_most_are_tried_and_what_is_known_is_not_counted_again(tmp_path):
