@@ -17,11 +17,11 @@ from load.conducting import Generators
 from load.configurations import Limits, Planned, name_compression, render_manifest
 from load.deploying import Scene, Tell, provide_trained, read_served, require_reach, wait_until_ready
 from load.following import Followed, find_worst, judge_rise, list_missed, list_p95
-from load.generating import GeneratorRun, judge_generator, judge_lateness, share_percent
+from load.generating import GeneratorRun, share_percent
 from load.journal import MOST_TRIES as MOST_VOID
 from load.journal import Journal
 from load.kpis import Window, read_kpis
-from load.measuring import Key, Watch, plan_seed, plan_target, warm_up
+from load.measuring import Key, Watch, find_void, plan_seed, plan_target, warm_up
 from load.profiles import flat
 from load.results import Network
 from load.samples import Samples, read_samples, summarise
@@ -294,7 +294,7 @@ def render_entry(
         "recoveredRatio": find_worst([each.recovered_ratio for each in rises]),
         "rises": [_render_rise(each) for each in rises],
         "generatorSharePercent": share_percent(generated),
-        "void": judge_generator(generated) or judge_lateness(summary.late_p99_milliseconds),
+        "void": find_void(generated, summary),
         "missed": list_missed(rises, failures),
     }
 

@@ -18,9 +18,9 @@ from load.deploying import (
     require_reach,
 )
 from load.flask_pod import FlaskServer
-from load.generating import GeneratorError, judge_generator, judge_lateness
+from load.generating import GeneratorError
 from load.journal import Journal
-from load.measuring import Generate, Key, Patience, Subject, measure_run, plan_seed, plan_target, warm_up
+from load.measuring import Generate, Key, Patience, Subject, find_void, measure_run, plan_seed, plan_target, warm_up
 from load.order import format_left, plan_order
 from load.profiles import Profile, flat
 from load.results import Network, Protocol, Run, SaturationStep
@@ -256,7 +256,7 @@ class Conductor:
             achieved=count_in_time(samples, profile.seconds) / profile.seconds,
             p95_milliseconds=summary.p95_milliseconds,
             failures=sum(summary.failures.values()),
-            void=judge_generator(generated) or judge_lateness(summary.late_p99_milliseconds),
+            void=find_void(generated, summary),
         )
 
 

@@ -13,6 +13,9 @@ LARGEST_SHARE_PERCENT = 30.0
 LARGEST_LATENESS_MILLISECONDS = 100.0
 """At the 99th percentile: a generator that sends later than this does not send what the profile says."""
 
+NOT_SENT = "not sent"
+"""The status of a planned request that the generator left out."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -97,4 +100,16 @@ def judge_lateness(late_p99_milliseconds: float | None) -> str | None:
     return (
         f"one request in a hundred left over {late_p99_milliseconds:.0f} ms after its planned time, where"
         f" {LARGEST_LATENESS_MILLISECONDS:.0f} ms is the most: give the generator a quieter machine"
+    )
+
+
+def judge_sent(requests: int, unsent: int) -> str | None:
+    """Why a run is void because its generator left requests out, which no server can answer; None when it counts."""
+    if not requests:
+        return "the generator sent no request"
+    if not unsent:
+        return None
+    return (
+        f"{unsent} of {requests} planned requests were not sent, where each has to be: give the generator a quieter"
+        " machine, or lower the rate"
     )

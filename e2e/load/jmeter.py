@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from load.child import describe_run, run_measured
-from load.generating import GeneratorError, GeneratorRun, Target
+from load.generating import NOT_SENT, GeneratorError, GeneratorRun, Target
 from load.jmeter_home import HERE, LAUNCHER, POM, make_home
 from load.profiles import Profile, plan_arrivals, plan_jmeter_seed, render_schedule
 from load.samples import make_samples, write_samples
@@ -134,7 +134,7 @@ def parse_rows(
             elapsed = int(row["elapsedMicroseconds"]) / 1000
             parsed.append((planned, sent, elapsed, parse_status(row["responseCode"]), row["success"] == "true"))
         else:
-            parsed.append((planned, planned, 0.0, "not sent", False))
+            parsed.append((planned, planned, 0.0, NOT_SENT, False))
     return parsed
 
 

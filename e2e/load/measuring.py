@@ -13,7 +13,7 @@ from cluster.processes import ClusterError
 from load.agreement import ClientView, judge_operator, judge_run
 from load.configurations import Planned
 from load.deploying import Scene, read_address, read_ready, read_served
-from load.generating import GeneratorRun, Target, judge_generator, judge_lateness, share_percent
+from load.generating import NOT_SENT, GeneratorRun, Target, judge_generator, judge_lateness, judge_sent, share_percent
 from load.kpis import (
     OperatorKpis,
     Window,
@@ -24,7 +24,7 @@ from load.kpis import (
 )
 from load.profiles import Profile, flat
 from load.results import Agreement, PrometheusKpis, Protocol, Run
-from load.samples import Samples, percentile, read_samples, summarise
+from load.samples import Samples, Summary, percentile, read_samples, summarise
 from model_operator import names
 from model_operator.serving_pod import Served
 
@@ -174,7 +174,6 @@ def measure_run(
     samples = read_samples(folder / key.path)
     told = listen(subject, served, Seen(samples, window, watch, profile.peak_requests_per_second), patience)
     summary = summarise(samples, profile.seconds)
-    void = judge_generator(generated) or judge_lateness(summary.late_p99_milliseconds)
     run = Run(
         configuration=planned.name,
         profile=key.profile,
@@ -193,13 +192,22 @@ def measure_run(
         generator_cpu_seconds=generated.cpu_seconds,
         node_cpu_seconds=generated.node_cpu_seconds,
         generator_share_percent=share_percent(generated),
-        void=void or (None if summary.requests else "the generator sent no request"),
+        void=find_void(generated, summary),
         prometheus=told.prometheus,
         operator=told.operator,
         agreement=told.agreement,
         replicas=[(round(at - window.begin_unix, 1), ready) for at, ready in watch.looks],
     )
     return run, generated
+
+
+def find_void(generated: GeneratorRun, summary: Summary) -> str | None:
+    """Why what a generator sent says nothing of the server; None when it counts."""
+    return (
+        judge_generator(generated)
+        or judge_sent(summary.requests, summary.failures.get(NOT_SENT, 0))
+        or judge_lateness(summary.late_p99_milliseconds)
+    )
 
 
 @dataclass(frozen=True)

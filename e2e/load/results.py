@@ -191,7 +191,7 @@ class SaturationStep(_Told):
     p95_milliseconds: float | None = None
     failures: Count = 0
     void: str | None = None
-    """Why no more can be said at this rate, such as that the generator took too much of the node."""
+    """Why no more can be said at this rate, such as that the generator took too much of the node, or left some out."""
 
 
 class Saturation(_Told):

@@ -8,11 +8,11 @@ from load.configurations import Planned
 from load.deploying import Scene, has_stalled
 from load.experiment import conclude
 from load.generating import GeneratorError, GeneratorRun, Target
-from load.journal import Journal
+from load.journal import Journal, count_failures
 from load.kpis import PrometheusPlace
-from load.measuring import Key, Patience, Subject
+from load.measuring import Key, Patience, Subject, Told
 from load.profiles import PROFILES, plan_arrivals
-from load.results import Provenance, Run, read_results
+from load.results import PrometheusKpis, Provenance, Run, read_results
 from load.samples import make_samples, write_samples
 from load.trying import MOST_TRIES, Tries
 
@@ -46,12 +46,14 @@ def make_conductor(journal, generate):
     return Conductor(SCENE, PLAN, journal, generators, print, {PLANNED.name: Subject(SCENE, PLANNED, target)})
 
 
-def generate_by(*, late_seconds=0.0, load_cpu_seconds=0.1, milliseconds=2.0):
-    """A generator that sends nothing and says what it would have seen."""
+def generate_by(*, late_seconds=0.0, load_cpu_seconds=0.1, milliseconds=2.0, unsent=0):
+    """A generator that sends nothing and says what it would have seen, but for the first ones, which it left out."""
 
     def generate(_target, profile, seed, out):
         due = plan_arrivals(profile, seed)
-        write_samples(make_samples((t, t + late_seconds, milliseconds, "200", True) for t in due), out)
+        left_out = [(t, t, 0.0, "not sent", False) for t in due[:unsent]]
+        sent = [(t, t + late_seconds, milliseconds, "200", True) for t in due[unsent:]]
+        write_samples(make_samples([*left_out, *sent]), out)
         return GeneratorRun(out, 3, 20, load_cpu_seconds, profile.seconds, 0, "python", "1", 2, 4)
 
     return generate
@@ -76,6 +78,24 @@ def test_a_flat_rate_whose_requests_left_late_is_void(journal):
 def test_a_flat_rate_whose_generator_took_too_much_of_the_node_is_void(journal):
     step = make_conductor(journal, generate_by(load_cpu_seconds=1e4)).step(PLANNED, "rest", 8.0)
     assert "of the node, where 30 % is the most" in step.void
+
+
+def test_a_flat_rate_of_which_a_request_was_not_sent_is_void(journal):
+    for unsent in (1, 80):
+        step = make_conductor(journal, generate_by(unsent=unsent)).step(PLANNED, "rest", 8.0)
+        assert step.void.startswith(f"{unsent} of 80 planned requests were not sent")
+
+
+def test_a_run_of_which_a_request_was_not_sent_is_void_and_counts_for_nothing(journal, monkeypatch):
+    monkeypatch.setattr("load.measuring.read_served", lambda *_: None)
+    monkeypatch.setattr("load.measuring.read_ready", lambda *_: (1, {}))
+    monkeypatch.setattr("load.measuring.listen", lambda *_: Told(PrometheusKpis(), None, []))
+    key = Key(PLANNED.name, "n75", "rest", 0)
+    for unsent, words in ((0, None), (1, "1 of 30 planned requests were not sent")):
+        run = make_conductor(journal, generate_by(unsent=unsent)).run(key, PLAN.profiles[0])
+        assert run.void is None if words is None else run.void.startswith(words)
+        assert sum(run.failures.values()) == unsent
+    assert count_failures(journal.results.runs) == {}
 
 
 def test_answers_after_the_time_of_a_flat_rate_are_not_achieved(journal):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from load.generating import GeneratorRun, Target, judge_generator, judge_lateness, share_percent
+from load.generating import GeneratorRun, Target, judge_generator, judge_lateness, judge_sent, share_percent
 from load.profiles import Profile
 from load.samples import (
     SamplesError,
@@ -126,6 +126,12 @@ def test_a_generator_that_sent_late_makes_a_run_void():
         "one request in a hundred left over 101 ms after its planned time, where 100 ms is the most: give the generator"
         " a quieter machine"
     )
+
+
+def test_a_generator_that_left_a_request_out_makes_a_run_void():
+    assert judge_sent(900, 0) is None
+    assert judge_sent(0, 0) == "the generator sent no request"
+    assert judge_sent(900, 1).startswith("1 of 900 planned requests were not sent, where each has to be")
 
 
 def test_requests_go_to_the_models_predict_unless_the_target_says_otherwise(tmp_path):

@@ -36,10 +36,10 @@ def provenance(**changed):
     return Provenance(**{**told, **changed})
 
 
-def measure(scenario, *, void=False, failing=False):
+def measure(scenario, *, void=False, failing=""):
     """The entry of a load that was followed."""
     due = plan_arrivals(scenario.make_profile(), 1)
-    samples = make_samples((float(t), float(t), 5.0, "503" if failing else "200", not failing) for t in due)
+    samples = make_samples((float(t), float(t), 5.0, failing or "200", not failing) for t in due)
     (rise, *_) = scenario.list_rises()
     series = [(0.0, 1), (rise.begin_seconds + 20, rise.pods), (rise.end_seconds + 70, 1), (scenario.seconds - 1, 1)]
     generated = GeneratorRun(None, 5, 300, 1e6 if void else 5.0, scenario.seconds, 0, "jmeter", "5", 2, 9)
@@ -88,7 +88,10 @@ def test_an_entry_is_read_by_the_report_under_its_own_names(tmp_path):
 
 def test_failures_and_a_generator_that_took_too_much_are_told():
     (doubled, _) = make_plan("--short").scenarios()
-    assert measure(doubled, failing=True)["missed"][0].endswith("requests failed")
+    failed = measure(doubled, failing="503")
+    assert failed["missed"][0].endswith("requests failed")
+    assert failed["void"] is None
+    assert "planned requests were not sent" in measure(doubled, failing="not sent")["void"]
     assert "of the node, where 30 % is the most" in measure(doubled, void=True)["void"]
 
 
