@@ -15,7 +15,16 @@ from cluster.processes import ClusterError
 
 from load.conducting import Generators
 from load.configurations import Limits, Planned, name_compression, render_manifest
-from load.deploying import Scene, Tell, provide_trained, read_served, require_reach, wait_until_ready
+from load.deploying import (
+    Scene,
+    Tell,
+    find_digest,
+    provide_trained,
+    read_served,
+    read_server_image,
+    require_reach,
+    wait_until_ready,
+)
 from load.following import Followed, find_worst, judge_rise, list_missed, list_p95
 from load.generating import GeneratorRun, share_percent
 from load.journal import MOST_TRIES as MOST_VOID
@@ -23,7 +32,7 @@ from load.journal import Journal
 from load.kpis import Window, read_kpis
 from load.measuring import Key, Watch, find_void, plan_seed, plan_target, warm_up
 from load.profiles import flat
-from load.results import Network
+from load.results import Network, require_facts
 from load.samples import Samples, read_samples, summarise
 from load.scenarios import (
     MOST_PODS,
@@ -47,6 +56,7 @@ SETTLE_SECONDS = 20.0
 READS_SECONDS = 240.0
 CALM_SECONDS = 300.0
 WARM_UP_SECONDS = 5.0
+UNTRAINED = "initial weights, pruned and quantised without training"
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,7 @@ class Scaling:
     journal: Journal
     generators: Generators
     tell: Tell
+    _served: dict[str, str] = field(default_factory=dict)
 
     def conduct(self) -> list[str]:
         """Do what is left of it; what was to be reached and was not, in words.
@@ -140,7 +151,11 @@ class Scaling:
         Raises:
             ClusterError: when the model cannot be served, scaled or reached.
             GeneratorError: when no generator can be run.
+            ResultsError: when what is known is of another rate, image or artifact.
         """
+        weights = find_digest(self.scene, self.plan.planned) or UNTRAINED
+        self._served = {"image": read_server_image(self.scene), "weights": weights}
+        self.require_alike()
         left = [each for each in self.plan.scenarios() if not self.journal.has_scaling(self.plan.name(each))]
         self.tell(f"{len(self.plan.scenarios())} loads, {len(self.plan.scenarios()) - len(left)} of them known already")
         tries = Tries(self.journal.add_trouble, self.tell, self.plan.error_seconds)
@@ -154,6 +169,22 @@ class Scaling:
         if not self.journal.results.runs and not tries.left_out:
             self.journal.finish()
         return self.list_missed(tries.left_out)
+
+    def require_alike(self) -> None:
+        """Refuse to take a load at another rate, or on another image or artifact, for one of this plan.
+
+        Raises:
+            ResultsError: naming what differs.
+        """
+        for each in self.plan.scenarios():
+            for entry in self.journal.results.scaling:
+                if entry["name"] == self.plan.name(each):
+                    require_facts(entry, self.render_facts(each), "measured")
+
+    def render_facts(self, scenario: Scenario) -> dict[str, Any]:
+        """What a load's verdict depends on, as its entry tells it."""
+        rate = {"requestsPerSecond": scenario.requests_per_second, "load": render_load(scenario)}
+        return {**rate, **self._served}
 
     def list_missed(self, left_out: list[str]) -> list[str]:
         """Of all scenarios, those that were known before as well."""
@@ -239,7 +270,7 @@ class Scaling:
             if not entry["void"]:
                 break
             self.tell(f"void: {entry['void']}")
-        self.journal.add_scaling(entry)
+        self.journal.add_scaling(entry | self.render_facts(scenario))
         return entry
 
     def measure(self, scenario: Scenario) -> dict[str, Any]:
@@ -260,6 +291,11 @@ class Scaling:
         entry |= {"metric": METRIC_NAMES[plan.metric], "samples": key.path}
         self.tell(format_entry(entry))
         return entry
+
+
+def render_load(scenario: Scenario) -> list[list[float]]:
+    """The load over time, as results hold it."""
+    return [list(point) for point in scenario.load()]
 
 
 def is_calm(deployment: Mapping[str, Any]) -> bool:
@@ -284,7 +320,7 @@ def render_entry(
     summary = summarise(samples, scenario.seconds)
     failures = sum(summary.failures.values())
     return {
-        "load": scenario.load(),
+        "load": render_load(scenario),
         "replicas": list_steps([(at, ready) for at, ready in replicas if 0 <= at <= scenario.seconds]),
         "p95": list_p95(samples, scenario.seconds),
         "requests": summary.requests,

@@ -147,6 +147,8 @@ class Conductor:
         """
         planned = self.plan.configurations()
         self.journal.note_profiles(self.plan.profiles)
+        if self.plan.saturation_seconds:
+            self.journal.require_flat_rates(self.plan.saturation_seconds)
         self.prepare(planned)
         made = self.run_all()
         if self.plan.saturation_seconds:
@@ -219,7 +221,7 @@ class Conductor:
                     of = f"{each.name} {protocol} saturation"
                     steps = self._tries.attempt(of, partial(self.step_up, each, protocol))
                     if steps is not None:
-                        found = conclude(each.name, protocol, steps)
+                        found = conclude(each.name, protocol, steps, self.plan.saturation_seconds)
                         self.journal.add_saturation(found)
                         self.tell(f"{each.name} by {protocol}, requests/s: {format_rate(found)}")
 

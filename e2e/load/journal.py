@@ -154,6 +154,19 @@ class Journal:
         self.results.troubles.append(Trouble(at=read_now(), of=of, error=error, again=again))
         self._write()
 
+    def require_flat_rates(self, seconds: float) -> None:
+        """Refuse to put rates of saturation beside others that were searched by shorter or longer flat rates.
+
+        Raises:
+            ResultsError: when those that the file holds were.
+        """
+        for each in self.results.saturation:
+            if each.seconds is not None and each.seconds != seconds:
+                raise ResultsError(
+                    f"{self._path} holds rates of saturation by flat rates of {each.seconds:g} s instead of"
+                    f" {seconds:g}: name another folder with -o"
+                )
+
     def add_saturation(self, saturation: Saturation) -> None:
         """Add one, in place of a search that says nothing."""
         told = saturation.configuration, saturation.protocol

@@ -243,11 +243,18 @@ def render_entry(plan: DensityPlan, facts: Mapping[str, Any], found: Mapping[str
         "usedMebibytes": found["usedMebibytes"],
         "cap": plan.describe_cap(),
         "weights": facts["weights"],
+        **_tell_server(plan, facts["configuration"]),
     }
 
 
+def _tell_server(plan: DensityPlan, name: str) -> dict[str, str]:
+    """What stands before Flask, of its row."""
+    flask = {each.name for each in plan.kinds() if each.kind == "flask"}
+    return {"flaskServer": plan.flask_server} if name in flask else {}
+
+
 def require_alike(plan: DensityPlan, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse to put counts of different nodes, or of different needs, beside each other.
+    """Refuse to put counts of different nodes, needs, or servers before Flask beside each other.
 
     Raises:
         ResultsError: naming what differs.
@@ -256,7 +263,7 @@ def require_alike(plan: DensityPlan, entries: Sequence[Mapping[str, Any]]) -> No
     kinds = {each.name for each in plan.kinds()}
     for entry in entries:
         if entry["name"] in kinds:
-            require_facts(entry, wanted, "counted")
+            require_facts(entry, wanted | _tell_server(plan, entry["name"]), "counted")
 
 
 def compare(plan: DensityPlan, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

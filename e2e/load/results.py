@@ -204,6 +204,8 @@ class Saturation(_Told):
     at_least: bool = False
     """True: nothing was too much for the server; the search ended at what the generator, or the search, can do."""
     rule: str
+    seconds: float | None = None
+    """Of each flat rate; null in older files, which do not tell it."""
     steps: list[SaturationStep]
 
 

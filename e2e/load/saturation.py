@@ -67,8 +67,10 @@ def format_rate(found: Saturation) -> str:
     return ("at least " if found.at_least else "") + f"{found.requests_per_second:.4g}"
 
 
-def conclude(configuration: str, protocol: Protocol, steps: Sequence[SaturationStep]) -> Saturation:
-    """What the steps say: the last rate that was borne, which is no limit while the server refused none."""
+def conclude(
+    configuration: str, protocol: Protocol, steps: Sequence[SaturationStep], seconds: float | None = None
+) -> Saturation:
+    """What the steps, of so many seconds each, say: the last rate that was borne, no limit while none was refused."""
     unloaded = steps[0].p95_milliseconds if steps else None
     borne = [] if unloaded is None else [step.rate for step in steps if is_borne(step, unloaded)]
     refused = [] if unloaded is None else [step for step in steps if step.void is None and not is_borne(step, unloaded)]
@@ -78,5 +80,6 @@ def conclude(configuration: str, protocol: Protocol, steps: Sequence[SaturationS
         requests_per_second=max(borne, default=None),
         at_least=bool(borne) and not refused,
         rule=RULE,
+        seconds=seconds,
         steps=list(steps),
     )

@@ -10,7 +10,7 @@ from load.configurations import Limits, Planned, plan_compression
 from load.flask_pod import FlaskServer
 from load.pod_times import PodTimes
 from load.report.bootstrap import estimate_ratio
-from load.results import Network
+from load.results import Network, require_facts
 
 PLAIN, SMALLEST = (0.0, 32), (1.25, 8)
 TARGET_NETWORK: Network = "vgg16"
@@ -161,7 +161,7 @@ def render_entry(
 
     Args:
         name: of the entry.
-        facts: `configuration`, `artifactBytes`, `digest`, `weights`, `image`.
+        facts: `configuration`, `artifactBytes`, `weights`, `image`, and `flaskServer` of that baseline.
         link: `link`, and `measuredMegabitsPerSecond` as a program found it.
         starts: each once, void ones too.
     """
@@ -172,6 +172,22 @@ def render_entry(
         told[figure] = round(median(values), 3) if values else None
     ready = [start["readySeconds"] for start in counted]
     return told | {"readyFromTo": f"{min(ready):.2f} to {max(ready):.2f}" if ready else None}
+
+
+def tell_server(plan: StartupPlan, planned: Planned) -> dict[str, str]:
+    """What stands before Flask, of its starts."""
+    return {"flaskServer": plan.flask_server} if planned.kind == "flask" else {}
+
+
+def require_alike(plan: StartupPlan, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse to put starts of another server before Flask beside each other.
+
+    Raises:
+        ResultsError: naming what differs.
+    """
+    facts = {tell_name(each): tell_server(plan, each) for each in plan.configurations()}
+    for entry in entries:
+        require_facts(entry, facts.get(entry["configuration"], {}), "measured")
 
 
 def list_left(order: Sequence[Start], entries: Sequence[Mapping[str, Any]], most_void: int) -> list[Start]:

@@ -37,7 +37,9 @@ from load.start_plan import (
     list_missed,
     render_entry,
     render_start,
+    require_alike,
     tell_name,
+    tell_server,
 )
 from load.store_link import StoreLink
 from load.trying import Tries
@@ -75,8 +77,9 @@ class Startup:
 
         Raises:
             ClusterError: when a configuration cannot be served, or nothing can be started any more.
-            ResultsError: when what is known is of other weights.
+            ResultsError: when what is known is of other weights, or of another server before Flask.
         """
+        require_alike(self.plan, self.journal.results.startup)
         left = self.list_left()
         self.tell(f"{len(self.plan.order())} starts, {len(self.plan.order()) - len(left)} of them known already")
         tries = Tries(self.journal.add_trouble, self.tell, self.plan.error_seconds)
@@ -160,6 +163,7 @@ class Startup:
             "artifactBytes": artifact.get("sizeBytes"),
             "weights": format_weights(artifact),
             "image": container["image"],
+            **tell_server(self.plan, planned),
         }
         for entry in self.journal.results.startup:
             if entry["configuration"] == facts["configuration"]:

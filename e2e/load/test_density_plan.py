@@ -159,6 +159,10 @@ def test_counts_of_another_node_are_not_put_beside_these():
     with pytest.raises(ResultsError, match="with cap 'a ResourceQuota of 2 CPU and 4G memory, requested', not"):
         require_alike(make_plan("--node-memory", "8G"), [entry(plan, "vgg16-flask", 7)])
     require_alike(make_plan("--node-memory", "8G", "--network", "cnn"), [entry(plan, "vgg16-flask", 7)])
+    other = make_plan("--flask-server", "gunicorn")
+    require_alike(other, [entry(plan, "vgg16-a0-b32", 7)])
+    with pytest.raises(ResultsError, match="vgg16-flask was counted with flaskServer 'flask', not 'gunicorn'"):
+        require_alike(other, [entry(plan, "vgg16-flask", 7)])
 
 
 def test_numbered_models_are_told_from_all_others():

@@ -12,7 +12,7 @@ from load.journal import Journal, count_failures
 from load.kpis import PrometheusPlace
 from load.measuring import Key, Patience, Subject, Told
 from load.profiles import PROFILES, plan_arrivals
-from load.results import PrometheusKpis, Provenance, Run, read_results
+from load.results import PrometheusKpis, Provenance, ResultsError, Run, Saturation, read_results
 from load.samples import make_samples, write_samples
 from load.trying import MOST_TRIES, Tries
 
@@ -114,7 +114,23 @@ def test_a_void_flat_rate_is_made_once_more_and_ends_the_search_with_a_lower_bou
     conductor.find_saturation([PLANNED])
     assert made == [2, 2, 8, 16, 16]
     (found,) = read_results(journal.folder / "results.json").saturation
-    assert (found.requests_per_second, found.at_least) == (8, True)
+    assert (found.requests_per_second, found.at_least, found.seconds) == (8, True, 10)
+
+
+def test_a_search_by_flat_rates_of_another_length_is_refused_before_anything_is_deployed(journal, monkeypatch):
+    deployed = []
+    conductor = make_conductor(journal, generate_by())
+    monkeypatch.setattr(conductor, "prepare", deployed.append)
+    monkeypatch.setattr(conductor, "run_all", list)
+    known = {"configuration": PLANNED.name, "protocol": "rest", "rule": "r", "steps": []}
+    # an older file does not tell it
+    journal.add_saturation(Saturation(**known))
+    conductor.conduct()
+    assert len(deployed) == 1
+    journal.add_saturation(Saturation(**known | {"protocol": "grpc", "seconds": 20}))
+    with pytest.raises(ResultsError, match="by flat rates of 20 s instead of 10: name another folder with -o"):
+        conductor.conduct()
+    assert len(deployed) == 1
 
 
 def test_an_unloaded_rate_that_is_void_each_time_is_no_verdict_and_is_searched_again(journal):

@@ -95,8 +95,8 @@ def test_failures_and_a_generator_that_took_too_much_are_told():
     assert "of the node, where 30 % is the most" in measure(doubled, void=True)["void"]
 
 
-def make_scaling(journal, measured):
-    """A conductor whose cluster has the model already; what it measures is made up."""
+def make_scaling(journal, measured, *arguments, image="server:1"):
+    """A conductor whose cluster has the model already, by that image; what it measures is made up."""
 
     class Made(Scaling):
         def prepare(self):
@@ -114,8 +114,12 @@ def make_scaling(journal, measured):
         def run(self, *arguments):
             assert arguments[:3] == ("delete", "cmod", "digits-a125-b8-scaled")
 
+        def read(self, *_):
+            container = {"env": [{"name": "MODELPRESS_SERVER_IMAGE", "value": image}]}
+            return {"items": [{"spec": {"template": {"spec": {"containers": [container]}}}}]}
+
     scene = Scene(Kubectl(), "load", "no cluster", PrometheusPlace("system", "prometheus:9090"))
-    return Made(scene, make_plan("--short"), journal, Generators({}, None, {}, ""), print)
+    return Made(scene, make_plan("--short", *arguments), journal, Generators({}, None, {}, ""), print)
 
 
 def test_a_void_load_is_made_once_more_and_what_is_known_is_not_made_again(tmp_path):
@@ -132,6 +136,29 @@ def test_a_void_load_is_made_once_more_and_what_is_known_is_not_made_again(tmp_p
     assert first.list_missed([]) == []
     again = make_scaling(Journal(path, provenance(data="other"), scenarios=True), measured)
     assert again.conduct() == []
+    assert len(measured) == 3
+
+
+def test_a_load_of_another_rate_length_image_or_artifact_is_none_that_is_known(tmp_path, monkeypatch):
+    measured, path = [], tmp_path / "results.json"
+    make_scaling(Journal(path, provenance(), scenarios=True), measured).conduct()
+
+    def again(*arguments, **changed):
+        return make_scaling(Journal(path, provenance(), scenarios=True), measured, *arguments, **changed).conduct()
+
+    assert again() == []
+    with pytest.raises(ResultsError, match=r"doubled, .* with requestsPerSecond 10.0, not 20.0: name another folder"):
+        again("--rate", "20")
+    with pytest.raises(ResultsError, match="with image 'server:1', not 'server:2'"):
+        again(image="server:2")
+    monkeypatch.setattr("load.autoscaled.find_digest", lambda *_: "sha256:1")
+    with pytest.raises(ResultsError, match=r"with weights 'initial weights, .*', not 'sha256:1'"):
+        again()
+    monkeypatch.undo()
+    longer = make_scaling(Journal(path, provenance(), scenarios=True), measured)
+    longer.plan = make_plan("--network", "digits")
+    with pytest.raises(ResultsError, match="with load "):
+        longer.conduct()
     assert len(measured) == 3
 
 

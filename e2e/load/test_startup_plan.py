@@ -25,6 +25,8 @@ from load.start_plan import (
     list_missed,
     render_entry,
     render_start,
+    require_alike,
+    tell_server,
 )
 from load.starting import Startup, is_ready_to_stay, render_selector
 from load.store_link import parse_speed, render_environment, render_shaping
@@ -227,6 +229,18 @@ def test_starts_of_another_artifact_are_not_put_together():
         require_facts(told, facts | {"weights": "others"}, "measured")
 
 
+def test_starts_of_another_server_before_flask_are_not_put_together():
+    plan, other = make_plan(), make_plan("--flask-server", "gunicorn")
+    ours, _, flask = plan.configurations()
+    assert tell_server(plan, ours) == {}
+    known = entry("vgg16-flask", SHAPED, made(0, 20.0)) | tell_server(plan, flask)
+    require_alike(plan, [known])
+    require_alike(other, [entry("vgg16-a0-b32", SHAPED, made(0, 4.0))])
+    with pytest.raises(ResultsError, match="with flaskServer 'flask', not 'gunicorn': name another folder"):
+        require_alike(other, [known])
+    require_alike(make_plan("--flask-server", "gunicorn", "--baselines", ""), [known])
+
+
 def test_a_pod_stays_when_it_is_ready_and_nobody_ends_it():
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
     assert is_ready_to_stay({"metadata": {}, "status": ready})
@@ -315,6 +329,16 @@ def test_a_void_start_is_made_once_more_and_what_is_known_is_not_made_again(tmp_
     assert read_results(path).provenance.finished_at is not None
     assert make_startup(path, tried).conduct() == []
     assert len(tried) == len(order) + 2
+
+
+def test_known_starts_of_another_server_before_flask_are_refused_before_anything_is_started(tmp_path):
+    startup = make_startup(tmp_path / "results.json", tried := [])
+    startup.plan = make_plan("--flask-server", "gunicorn")
+    known = entry("vgg16-flask", SHAPED, *(made(block, 20.0) for block in range(5)))
+    startup.journal.put_startup([known | {"flaskServer": "flask"}])
+    with pytest.raises(ResultsError, match="with flaskServer 'flask', not 'gunicorn'"):
+        startup.conduct()
+    assert tried == []
 
 
 def test_only_what_is_left_is_started(tmp_path):
