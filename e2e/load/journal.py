@@ -41,6 +41,7 @@ class Journal:
 
     Attributes:
         results: what the file holds.
+        session: when the command began that adds to it.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Journal:
             ResultsError: when it holds something else, or what was measured under other conditions.
         """
         self._path = path
+        self.session = provenance.started_at
         if path.exists():
             self.results = read_results(path)
             has_runs = bool(self.results.runs or self.results.saturation)
@@ -145,8 +147,8 @@ class Journal:
         self.results.provenance.versions |= versions
 
     def add_run(self, run: Run) -> None:
-        """Add one."""
-        self.results.runs.append(run)
+        """Add one, of this session."""
+        self.results.runs.append(run.model_copy(update={"session": self.session}))
         self._write()
 
     def add_trouble(self, of: str, error: str, *, again: bool) -> None:

@@ -157,6 +157,8 @@ class Run(_Told):
     protocol: Protocol
     generator: Generator
     block: int
+    session: str = ""
+    """When the command began that measured it; empty in older files. Runs are pairs only within one."""
     started_unix: float
     ended_unix: float
     samples: str

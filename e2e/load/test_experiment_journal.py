@@ -63,11 +63,14 @@ def test_a_run_is_on_disk_as_soon_as_it_is_over_and_is_not_made_again(path):
     journal = Journal(path, provenance(), Prices())
     assert not journal.has(KEY)
     journal.add_run(run())
-    assert read_results(path).runs == [run()]
+    assert read_results(path).runs == [run(session="2026-01-01T00:00:00+00:00")]
     again = Journal(path, provenance(started_at="later", commit="1" * 40), Prices())
     assert again.has(KEY)
     assert not again.has(Key("cnn-a0-b32", "n75", "rest", 1))
     assert again.results.provenance.commit == "0" * 40
+    # what is measured now is of another session than what was measured then
+    again.add_run(run(key=Key("cnn-a0-b32", "n75", "rest", 1)))
+    assert [each.session for each in read_results(path).runs] == ["2026-01-01T00:00:00+00:00", "later"]
 
 
 def test_a_void_run_is_made_once_more_and_no_more(path):

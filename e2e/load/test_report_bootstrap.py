@@ -67,6 +67,14 @@ def test_a_ratio_takes_the_blocks_that_both_sides_have():
     assert estimate_ratio({0: 1.0}, {1: 1.0}) is None
 
 
+def test_a_ratio_takes_no_blocks_of_different_sessions():
+    above = {(0, "monday"): 8.0, (1, "monday"): 10.0, (2, "friday"): 1e6}
+    below = {(0, "monday"): 2.0, (1, "monday"): 2.0, (2, "monday"): 2.0}
+    ratio = estimate_ratio(above, below)
+    assert ratio.blocks == 2
+    assert ratio.value == pytest.approx(math.sqrt(4 * 5))
+
+
 def test_the_ratio_of_two_means_is_the_mean_of_their_ratios():
     above, below = {0: 3.0, 1: 5.0, 2: 4.0}, {0: 1.0, 1: 2.5, 2: 8.0}
     ratio = estimate_mean(above).value / estimate_mean(below).value

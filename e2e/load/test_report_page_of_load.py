@@ -12,6 +12,7 @@ from load.report.bootstrap import Estimate
 from load.report.cells import P95, Cells, Condition, Way
 from load.report.cost import count_cost
 from load.report.drawing import spread
+from load.report.load_tables import ratio_to
 from load.report.page import render_page
 from load.report.targets import judge_ratio
 from load.results import Prices, Results, Saturation, SaturationStep, Trouble, read_results
@@ -151,7 +152,7 @@ def test_void_runs_are_in_no_figure_and_are_told(results):
     ]
     told = made.model_copy(update={"runs": changed})
     found = Cells(told).measure("vgg16-a0-b8", Condition("n75", REST), P95)
-    assert sorted(found) == [0, 2]
+    assert sorted(found) == [(0, ""), (2, "")]
     page = render_page(told, {})
     assert "Void and counted nowhere: 4 runs (4 x the generator took 34 % of the node)." in page
     assert "1,000,000" not in page
@@ -191,8 +192,46 @@ def test_a_repeated_block_counts_once(results):
     again = first.model_copy(update={"p95_milliseconds": 77.0, "started_unix": first.started_unix + 5e6})
     found = Cells(made.model_copy(update={"runs": [*made.runs, again]}))
     name = Condition(first.profile, Way(first.protocol, first.generator))
-    assert found.measure(first.configuration, name, P95)[first.block] == 77.0
+    assert found.measure(first.configuration, name, P95)[first.block, ""] == 77.0
     assert len(found.find(first.configuration, name)) == 3
+
+
+def in_sessions(made, name):
+    """The results, each run of a session that the function names."""
+    runs = [run.model_copy(update={"session": name(run)}) for run in made.runs]
+    return made.model_copy(update={"runs": runs})
+
+
+def test_runs_of_different_sessions_are_no_pairs_and_the_report_says_so(results):
+    made = in_sessions(results(), lambda run: "friday" if run.configuration == "vgg16-flask" else "monday")
+    page = render_page(made, {})
+    tables = read_tables(page)
+    row = row_of(tables["Table V: p95 response time"][0], "\N{GREEK SMALL LETTER ALPHA} 1.25, b 8")
+    assert re.fullmatch(r"\d+\.\d\dx \| \d+\.\d\d to \d+\.\d\d", row[4])
+    assert row[5] == "no pair | no block of a session in common"
+    targets = tables["VGG-16 at (1.25, 8) against TensorFlow float32 behind Flask"][0]
+    told = row_of(targets, "Memory, times less | N = 75, REST by JMeter")
+    assert (told[1], told[3]) == ("no pair | no block of a session in common",) * 2
+    blocks = "; ".join(f"block {block} (friday, monday)" for block in range(3))
+    assert f"{blocks}: only runs of one session are paired" in page
+    assert "of one session are paired" not in render_page(results(), {})
+
+
+def test_an_experiment_that_went_on_has_its_whole_blocks_and_the_pairs_of_either_part_of_the_broken_one(results):
+    late = {"vgg16-a125-b8", "vgg16-a50-b8"}
+    made = in_sessions(
+        results(blocks=4),
+        lambda run: "tuesday" if run.block > 2 or (run.block == 2 and run.configuration in late) else "monday",
+    )
+    cells = Cells(made)
+    whole, smallest, other, small = (
+        made.find_configuration(f"vgg16-{name}") for name in ("a0-b32", "a125-b8", "a0-b8", "a50-b8")
+    )
+
+    def count(base, ours):
+        return ratio_to(cells, base, ours, Condition("n75", REST), P95).blocks
+
+    assert (count(whole, smallest), count(whole, other), count(small, smallest)) == (3, 4, 4)
 
 
 def test_names_cannot_write_into_the_page(results):

@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,8 @@ FEWEST_BLOCKS = 3
 CONFIDENCE = 0.95
 _SEED = 0
 
-Blocks = Mapping[int, float]
-"""A positive figure by the number of its block."""
+Blocks = Mapping[Any, float]
+"""A positive figure by its block: its number, or that and its session, since what is days apart is no pair."""
 
 
 @dataclass(frozen=True)

@@ -125,8 +125,8 @@ class Cells:
         return "void" if (name, condition) in self._void else "not run"
 
     def measure(self, name: str, condition: Condition, measure: Measure) -> Blocks:
-        """A figure by block; a figure that was not measured, or is 0, is left out."""
-        values = {run.block: measure.read(run) for run in self.find(name, condition)}
+        """A figure by block and session; a figure that was not measured, or is 0, is left out."""
+        values = {(run.block, run.session): measure.read(run) for run in self.find(name, condition)}
         return {block: value for block, value in values.items() if value}
 
     def rate(self, name: str, condition: Condition) -> float | None:

@@ -64,11 +64,19 @@ class _Asked:
 def ratio_to(
     cells: Cells, base: Configuration | None, made: Configuration, condition: Condition, measure: Measure
 ) -> Estimate | None:
-    """How many times less this configuration takes than the base in the same blocks."""
+    """How many times less this configuration takes than the base in the same blocks of the same sessions."""
     if base is None:
         return None
     mine = cells.measure(made.name, condition, measure)
     return estimate_ratio(cells.measure(base.name, condition, measure), mine)
+
+
+def tell_no_ratio(
+    cells: Cells, base: Configuration | None, made: Configuration | None, condition: Condition, measure: Measure
+) -> Cell:
+    """What stands in place of a ratio that there is none of."""
+    sides = [side and cells.measure(side.name, condition, measure) for side in (base, made)]
+    return UNPAIRED if all(sides) else MISSING
 
 
 def _render_measure(cells: Cells, network: str, rows: Sequence[Row], asked: _Asked) -> str:
@@ -112,8 +120,7 @@ def _render_row(
     else:
         figure = estimate_mean(cells.measure(made.name, condition, measure))
         ours = NOT_MEASURED if figure is None else format_cell(figure, measure.digits)
-        found = [ratio_to(cells, base, made, condition, measure) for base in bases]
-        ratios = [ONE if base is made else format_ratio(ratio) for base, ratio in zip(bases, found, strict=True)]
+        ratios = [ONE if base is made else _tell_ratio(cells, base, made, asked) for base in bases]
         tail = [_tell_load(cells, made, condition), _tell_generator(cells, made, condition)]
     beside = [_tell_paper(theirs, row, measure)] if theirs else []
     against = [_tell_paper_ratio(theirs, row, measure)] if theirs else []
@@ -121,8 +128,14 @@ def _render_row(
 
 
 ONE = Cell(f"1{TIMES}", kind="missing")
+UNPAIRED = Cell("no pair", "no block of a session in common", "missing")
 NOT_MEASURED = Cell("not measured", kind="missing")
 _PAPER = (P95, MEMORY, CPU)
+
+
+def _tell_ratio(cells: Cells, base: Configuration | None, made: Configuration, asked: _Asked) -> Cell:
+    ratio = ratio_to(cells, base, made, asked.condition, asked.measure)
+    return format_ratio(ratio) if ratio else tell_no_ratio(cells, base, made, asked.condition, asked.measure)
 
 
 def _read_paper(kpis: paper.Kpis, measure: Measure) -> float:

@@ -26,11 +26,11 @@ from load.results import Results, Saturation
 from load.saturation import format_rate
 
 _INTERVALS = (
-    "A figure is the geometric mean over blocks. A ratio is taken within each block, where both sides met the same"
-    " state of the machine, and then averaged. Intervals are of 95 %: whole blocks are resampled, 4,000 times, and the"
-    " spread is multiplied by Student's quantile, since the plain percentiles of three blocks would hold the true value"
-    " in three cases of four only. Requests of one run are not independent of each other and are never resampled. Void"
-    " runs are in no figure."
+    "A figure is the geometric mean over blocks. A ratio is taken within each block of a session, where both sides met"
+    " the same state of the machine, and then averaged. Intervals are of 95 %: whole blocks are resampled, 4,000 times,"
+    " and the spread is multiplied by Student's quantile, since the plain percentiles of three blocks would hold the"
+    " true value in three cases of four only. Requests of one run are not independent of each other and are never"
+    " resampled. Void runs are in no figure."
 )
 
 
@@ -167,6 +167,18 @@ def _flat_names(entries: Sequence[dict[str, Any]]) -> Iterable[str]:
     return (name for entry in entries for name, value in entry.items() if not isinstance(value, dict | list))
 
 
+def _tell_sessions(results: Results) -> dict[str, str]:
+    """The blocks whose runs are of several sessions, so that not all of them are pairs; nothing where there is none."""
+    sessions: dict[int, set[str]] = {}
+    for run in results.runs:
+        if run.void is None:
+            sessions.setdefault(run.block, set()).add(run.session or "one that is not told")
+    told = [
+        f"block {block} ({', '.join(sorted(found))})" for block, found in sorted(sessions.items()) if len(found) > 1
+    ]
+    return {"several sessions": f"{'; '.join(told)}: only runs of one session are paired"} if told else {}
+
+
 def render_provenance(results: Results) -> str:
     """All that is needed to repeat it, and how the intervals are made."""
     place = results.provenance
@@ -179,6 +191,7 @@ def render_provenance(results: Results) -> str:
         "cluster": place.cluster,
         "data": place.data,
         "versions": ", ".join(f"{name} {version}" for name, version in sorted(place.versions.items())),
+        **_tell_sessions(results),
         **place.conditions,
     }
     lines = [

@@ -23,7 +23,7 @@ from load.report.cells import (
     name_profile,
 )
 from load.report.figures import TIMES, format_interval
-from load.report.load_tables import ratio_to
+from load.report.load_tables import ratio_to, tell_no_ratio
 from load.report.markup import MISSING, Cell, render_table
 from load.results import Configuration, Saturation
 from load.saturation import format_rate, is_borne
@@ -103,10 +103,11 @@ def _compare_runs(cells: Cells, ours: Configuration | None) -> Iterator[list[Cel
             found = None if ours is None else ratio_to(cells, flask, ours, condition, target.measure)
             sides = (("ours", ours), ("Flask", flask))
             over = [side for side, made in sides if made and explain_saturated(cells, made, condition)]
-            verdict = judge_ratio(found, target.at_least)
+            none = tell_no_ratio(cells, flask, ours, condition, target.measure)
+            verdict = judge_ratio(found, target.at_least) if found else none
             yield [
                 Cell(f"{target.measure.title}, times less", name, "text"),
-                _tell_ratio(found),
+                _tell_ratio(found) if found else none,
                 _tell_wanted(target),
                 Cell("saturated", f"{' and '.join(over)}; not judged") if over and found else verdict,
             ]
