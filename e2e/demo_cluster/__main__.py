@@ -8,6 +8,7 @@ up. Where no node can run, the local chain runs instead, which is said first and
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="demo_cluster", description="From kubectl apply to a measured model.")
     parser.add_argument("--state", type=Path, default=ROOT / "build" / "cluster", help="the node's folder")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, end)
     if problems := read_problems(options.state):
         return run_local_chain_instead("; ".join(problems))
     try:
@@ -57,6 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ClusterError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
+
+
+def end(*_: object) -> None:
+    """SIGTERM ends the demo as an error does, and with it what is being built."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 def run_local_chain_instead(problem: str) -> int:
@@ -77,12 +84,12 @@ def run_local_chain(*options: str) -> int:
 def run(state: Path) -> int:
     """The whole job."""
     stages: dict[str, float] = {}
-    provisioning = Provisioning(OUT / "provisioning.log")
-    with timed(stages, "local chain"):
-        say("the local chain first; programs and images for the node are built beside it")
-        data = run_first_table()
-    with timed(stages, "programs and images"):
-        provisioning.wait()
+    with Provisioning(OUT / "provisioning.log") as provisioning:
+        with timed(stages, "local chain"):
+            say("the local chain first; programs and images for the node are built beside it")
+            data = run_first_table()
+        with timed(stages, "programs and images"):
+            provisioning.wait()
     installation = Installation(Node(Places(state.resolve(), binaries_folder())), NAMESPACE, OUT / "volumes")
     with timed(stages, "node"):
         installation.node.up(say)

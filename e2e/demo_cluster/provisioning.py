@@ -1,12 +1,15 @@
 """What the demo needs before it can start a node: programs and images, built beside the local chain."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, Self
 
 from cluster.processes import ClusterError
 from stages import say
@@ -14,10 +17,11 @@ from stages import say
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE_TARGETS = ("operator", "server", "builder")
 SECONDS_BETWEEN_REPORTS = 15
+SECONDS_TO_END = 10
 
 
 class Provisioning:
-    """Builds programs and images in a thread of its own; each step's output goes to one log.
+    """Builds programs and images in a thread of its own, as long as its block; each step's output goes to one log.
 
     Attributes:
         log: the file.
@@ -36,30 +40,68 @@ class Provisioning:
         self.images: dict[str, str] = {}
         self._problem = ""
         self._current = ""
+        self._step: subprocess.Popen[str] | None = None
+        self._is_over = False
+        self._starting = threading.Lock()
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("")
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End what is still being built, with all that it started; nothing when all is built."""
+        with self._starting:
+            self._is_over = True
+        if not self._thread.is_alive():
+            return
+        self._signal(signal.SIGTERM)
+        self._thread.join(SECONDS_TO_END)
+        self._signal(signal.SIGKILL)  # what did not mind it, and holds no pipe of ours
+        self._thread.join(SECONDS_TO_END)
+
+    def _signal(self, number: int) -> None:
+        """To the step that runs, and to the processes of its session."""
+        if self._step is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._step.pid, number)
 
     def _run(self) -> None:
         for name, arguments in self._steps:
             self._current = name
             begun = time.monotonic()
             with self.log.open("a") as log:
-                done = subprocess.run(
+                step = self._start(arguments, log)
+                if step is None:
+                    return
+                with step:
+                    output, _ = step.communicate()
+            if step.returncode != 0:
+                self._problem = name
+                return
+            self._note_images(output)
+            self.seconds[name] = time.monotonic() - begun
+
+    def _start(self, arguments: Sequence[str], log: IO[str]) -> "subprocess.Popen[str] | None":
+        """A step's process, in a session of its own, by which it is ended; None when no step is to begin any more."""
+        with self._starting:
+            if not self._is_over:
+                self._step = subprocess.Popen(
                     [sys.executable, *arguments],
-                    check=False,
                     cwd=ROOT,
                     env={**os.environ, "PYTHONPATH": str(ROOT / "e2e")},
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,
+                    start_new_session=True,
                 )
-            if done.returncode != 0:
-                self._problem = name
-                return
-            self._note_images(done.stdout)
-            self.seconds[name] = time.monotonic() - begun
+                return self._step
+        return None
 
     def _note_images(self, output: str) -> None:
         """Image names, a line each: `localhost/modelpress-operator:…`, `localhost/prometheus:…`."""

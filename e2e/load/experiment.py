@@ -106,10 +106,10 @@ def run_load(options: argparse.Namespace, command: str, path: Path) -> int:
     say(format_expected(expect(plan, options.rest_generator)))
     check = partial(check_images, path, plan, options.artifacts)
     with_jobs = require_generators(options)
-    scene = find_scene(options, with_flask="flask" in plan.baselines, with_jobs=with_jobs, check=check)
-    if missing := format_missing(sorted({each.kind for each in plan.configurations()}), scene):
-        raise ClusterError(missing)
-    with ended_afterwards(options, scene):
+    with ended_afterwards(options):
+        scene = find_scene(options, with_flask="flask" in plan.baselines, with_jobs=with_jobs, check=check)
+        if missing := format_missing(sorted({each.kind for each in plan.configurations()}), scene):
+            raise ClusterError(missing)
         generators, machine = prepare_generators(options, scene, plan.networks)
         setting = Setting(scene, generators.data, plan.render_conditions(), machine)
         journal = open_journal(options, command, path, setting)
@@ -122,8 +122,9 @@ def run_scaling(options: argparse.Namespace, command: str, path: Path) -> int:
     plan = make_scaling_plan(options)
     minutes = format_minutes(sum(each.seconds for each in plan.scenarios()))
     say(f"at least {minutes} of load, once all is deployed: {len(plan.scenarios())} loads")
-    scene = find_scene(options, with_flask=False, with_jobs=require_generators(options))
-    with ended_afterwards(options, scene):
+    with_jobs = require_generators(options)
+    with ended_afterwards(options):
+        scene = find_scene(options, with_flask=False, with_jobs=with_jobs)
         generators, machine = prepare_generators(options, scene, (plan.network,))
         conditions = {"cpuLimit": plan.limits.cpu, "memoryLimit": plan.limits.memory}
         setting = Setting(scene, generators.data, conditions, machine)
@@ -137,8 +138,8 @@ def run_startup(options: argparse.Namespace, command: str, path: Path) -> int:
     plan = make_startup_plan(options)
     starts = len(plan.order())
     say(f"about {format_minutes(starts * SECONDS_A_START)}: {starts} starts, once all is deployed")
-    scene = find_scene(options, with_flask="flask" in plan.baselines, values={"store.secretName": STORE_SECRET})
-    with ended_afterwards(options, scene):
+    with ended_afterwards(options):
+        scene = find_scene(options, with_flask="flask" in plan.baselines, values={"store.secretName": STORE_SECRET})
         bodies, journal = open_scenario(options, command, path, scene, plan)
         namespace = Places(options.state.resolve(), binaries_folder()).namespace
         with StoreLink(namespace, build_server(say), options.output / "store") as link:
@@ -150,10 +151,10 @@ def run_density(options: argparse.Namespace, command: str, path: Path) -> int:
     """Models on a node of a stated size; 0 when the target was met, or none was asked of these."""
     plan = make_density_plan(options)
     say(f"{len(plan.kinds())} configurations on {plan.describe_cap()}, {plan.most} models of each at most")
-    scene = find_scene(options, with_flask="flask" in plan.baselines)
-    if missing := format_missing(sorted({each.kind for each in plan.kinds()}), scene):
-        raise ClusterError(missing)
-    with ended_afterwards(options, scene):
+    with ended_afterwards(options):
+        scene = find_scene(options, with_flask="flask" in plan.baselines)
+        if missing := format_missing(sorted({each.kind for each in plan.kinds()}), scene):
+            raise ClusterError(missing)
         bodies, journal = open_scenario(options, command, path, scene, plan)
         missed = Density(scene, plan, journal, bodies, say).conduct()
     return tell_missed(missed)
@@ -236,13 +237,14 @@ def prepare_generators(
 
 
 @contextmanager
-def ended_afterwards(options: argparse.Namespace, scene: Scene) -> Iterator[None]:
-    """The embedded node ends with this block, where that was asked for."""
+def ended_afterwards(options: argparse.Namespace) -> Iterator[None]:
+    """The embedded node ends with this block, where that was asked for, however far it was brought up."""
     try:
         yield
     finally:
-        if options.down and scene.enter:
-            Node(Places(options.state.resolve(), binaries_folder())).down(say)
+        places = Places(options.state.resolve(), binaries_folder())
+        if options.down and not options.context and places.state.exists():
+            Node(places).down(say)
 
 
 def check_images(path: Path, plan: Plan, artifacts: Path, server_image: str, flask_image: str) -> None:

@@ -91,8 +91,8 @@ def bring_up(
     wanted = {FLASK_TARGET: with_flask, GENERATOR_TARGET: with_generators}
     targets = (*IMAGE_TARGETS, *(target for target, is_wanted in wanted.items() if is_wanted))
     tell("building programs and images that are not there yet")
-    provisioning = Provisioning(folder / "provisioning.log", targets)
-    provisioning.wait()
+    with Provisioning(folder / "provisioning.log", targets) as provisioning:
+        provisioning.wait()
     if check is not None:
         check(provisioning.images["server"], provisioning.images.get(FLASK_TARGET, ""))
     volumes = plan_volumes_folder(state)

@@ -110,6 +110,33 @@ def test_a_report_is_written_of_what_there_is_however_it_ended(tmp_path, monkeyp
     assert "the cluster is gone" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["run", "scaling", "startup", "density"])
+@pytest.mark.parametrize(("asked", "ends"), [(["--down"], 1), ([], 0), (["--down", "--context", "current"], 0)])
+def test_a_node_that_was_brought_up_by_half_ends_where_that_was_asked_for(command, asked, ends, tmp_path, monkeypatch):
+    ended, before = [], signal.getsignal(signal.SIGTERM)
+    state = tmp_path / "state"
+
+    class Ended:
+        def __init__(self, places):
+            self.places = places
+
+        def down(self, _):
+            ended.append(self.places.state)
+
+    def fail(*_, **__):
+        state.mkdir()
+        raise ClusterError("containerd ended")
+
+    monkeypatch.setattr("load.experiment.find_scene", fail)
+    monkeypatch.setattr("load.experiment.Node", Ended)
+    place = [] if "--context" in asked else ["--state", str(state)]
+    try:
+        status = main([command, *asked, *place, "-o", str(tmp_path / "out")])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (status, ended) == (1, [state] * ends)
+
+
 def test_make_measures_and_reports_into_the_folder_that_it_was_given(tmp_path):
     """The recipe of the target, with programs that say what they were given."""
     makefile = Path(__file__).resolve().parents[2] / "Makefile"
