@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from model_server.access_log import LONGEST_PATH, AccessLog
+from model_server.access_log import AccessLog
 from model_server.rest_routes import RestResponse
 
 
@@ -47,7 +47,7 @@ def test_lines_are_written_in_order_and_all_of_them_before_the_end(pipe):
 
 def test_a_path_is_kept_no_longer_than_it_helps(pipe):
     log = AccessLog(pipe[1])
-    add(log, "x" * LONGEST_PATH)
+    add(log, "x" * 1024)
     add(log, "é" * 1_000_000)
     assert [line["path"] for line in read_lines(pipe[0], 2)] == ["x" * 1024, "é" * 1024]
     log.close()
