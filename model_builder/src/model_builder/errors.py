@@ -67,7 +67,7 @@ class CheckpointError(TrainingError):
 
 
 class DivergedError(TrainingError):
-    """The loss is no number any more; the same recipe meets it again.
+    """The loss or the metric is no number any more; the same recipe meets it again.
 
     Attributes:
         epoch: in which it was seen, from 1.

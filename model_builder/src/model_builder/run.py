@@ -230,7 +230,9 @@ class Run:
             self._report.tell_measuring(len(self._position.curve) + 1, batch, which)
             if self._interruption.asked:
                 self._end_early()
-        return self._objective.measure(tally, len(labels))
+        value = self._objective.measure(tally, len(labels))
+        self._check_number(value, f"the {self._objective.name} of the {which} images")
+        return value
 
     def _kept_percent(self, kernels: Sequence[Compressed], kept: float) -> float:
         """Share of the weights that pruning left: in the last step, where what it left is not kept."""
@@ -334,11 +336,14 @@ class Run:
         return 100.0 * (1 - self._engine.count_nonzero(kernels) / _count_weights(kernels))
 
     def _check_loss(self, loss: float) -> None:
-        if not np.isfinite(loss):
+        self._check_number(loss, "the loss")
+
+    def _check_number(self, value: float, what: str) -> None:
+        if not np.isfinite(value):
             classifies, learns = self._training.task == "Classification", self._training.task == "Regression"
             other = ", or take the recipe Strong" if classifies else ", or scale the targets down" if learns else ""
             raise DivergedError(
-                f"the loss is no number any more by step {self._position.steps:,}: learningRate"
+                f"{what} is no number any more by step {self._position.steps:,}: learningRate"
                 f" {self._training.learning_rate:g} is too high for this network; lower it{other}",
                 max(self._position.steps - 1, 0) // self._schedule.steps_per_epoch + 1,
             )

@@ -1,6 +1,7 @@
 """Training for numbers and for classes of pixels, on either backend: loss, metric, what is kept, and resuming."""
 
 import re
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ from keras import layers
 from model_artifact.recipe import Compression, Evaluation, FileReference, Recipe, Training
 from model_builder.checkpoint import Checkpoints
 from model_builder.confusion import count_confusion, measure_confusion
-from model_builder.errors import TrainingError, TrainingInterruptedError
+from model_builder.errors import DivergedError, TrainingError, TrainingInterruptedError
 from model_builder.interruption import Interruption
 from model_builder.objective import plan_objective
 from model_builder.quality import measure
@@ -48,6 +49,20 @@ def learn(chosen, data, tell=lambda _: None, **options):
     task = chosen.training.task
     model = build_model(chosen, SHAPE, OUTPUTS[task], given=make_network(task))
     return model, train(model, chosen, data, tell, **options)
+
+
+def test_a_metric_that_is_no_number_ends_with_a_remedy(tiny_numbers):
+    """Training images are dark, which the network answers by its biases; the test images find what is behind."""
+    chosen = make_recipe("Regression", rule={"alpha": 0, "bits": 32}, metric="MSE", epochs=1, learning_rate=1e-6)
+    network = make_network("Regression")
+    convolution, dense = (layer for layer in network.layers if layer.weights)
+    convolution.kernel.assign(np.ones(convolution.kernel.shape, np.float32))
+    dense.kernel.assign(np.full(dense.kernel.shape, 1e17, np.float32))
+    data = replace(tiny_numbers, training_images=np.zeros_like(tiny_numbers.training_images))
+    data.test_images[:] = 255
+    model = build_model(chosen, SHAPE, 2, given=network)
+    with pytest.raises(DivergedError, match=r"the MSE of the test images is no number any more by step 4: .* lower it"):
+        train(model, chosen, data, lambda _: None)
 
 
 @pytest.fixture
