@@ -24,8 +24,8 @@ PROPERTIES = HERE / "jmeter.properties"
 
 LEAD_SECONDS = 2.0
 """From the end of the plan's warm-up to the profile's start: the thread group starts in this time."""
-TAIL_SECONDS = 11.0
-"""From the profile's end to JMeter's: longer than the timeout of a request."""
+TAIL_SECONDS = 21.0
+"""From the profile's end to JMeter's: longer than the timeouts of a connection and of its answer together."""
 
 JVM_FLAGS = (
     "-XX:TieredStopAtLevel=1",  # the second compiler would work for longer than a run lasts

@@ -122,7 +122,7 @@ def test_the_plan_has_the_schedule_of_its_profile(profile):
     assert stated == {"schedule": render_schedule(profile), "stay": f"{1000 * USER_SECONDS:.0f}"}
     group = root.find(".//OpenModelThreadGroup")
     assert group.findtext("stringProp[@name='OpenModelThreadGroup.schedule']") == (
-        "pause(${__P(lead,2)} s) ${__P(schedule,${schedule})} pause(${__P(tail,11)} s)"
+        "pause(${__P(lead,2)} s) ${__P(schedule,${schedule})} pause(${__P(tail,21)} s)"
     )
     assert group.find("elementProp[@elementType='OpenModelThreadGroupController']") is not None
     (stay,) = root.iterfind(".//TestAction[@testname='stay']/stringProp[@name='ActionProcessor.duration']")
