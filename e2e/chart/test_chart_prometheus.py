@@ -72,7 +72,8 @@ def test_prometheus_own_checker_takes_the_configuration(name, helm, variants, pr
 )
 def test_the_oldest_goes_before_the_disk_is_full(size, kept, helm, select):
     objects = helm.render({"prometheus": {"enabled": True, "storageSize": size}})
-    pod = select(objects, "Deployment", "modelpress-prometheus")["spec"]["template"]["spec"]
+    (deployment,) = select(objects, "Deployment", "modelpress-prometheus")
+    pod = deployment["spec"]["template"]["spec"]
     assert f"--storage.tsdb.retention.size={kept}B" in pod["containers"][0]["args"]
     assert {"name": "data", "emptyDir": {"sizeLimit": size}} in pod["volumes"]
 

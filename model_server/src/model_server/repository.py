@@ -310,6 +310,8 @@ def _apart(model: ServedModel, act: Callable[[ServedModel], None]) -> None:
     """Do that to one of several models; what nobody foresaw in it is told, and keeps none of the others waiting."""
     try:
         act(model)
+    except StartupError:
+        raise
     except Exception:
         _LOGGER.exception("looking for versions of %s failed", model.name)
         model.fail(f"The server failed at model {model.name}, and its log says where.")

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model_server.errors import InvalidArgumentError, LoadError, NotFoundError
+from model_server.errors import InvalidArgumentError, LoadError, NotFoundError, StartupError
 from model_server.memory import release_free_memory
 from model_server.origin import Origin
 from model_server.servable import Servable
@@ -282,6 +282,8 @@ class ServedModel:
             servable, folder = self._load_settled(folder, stop)
         except LoadError as error:
             self._note_failure(folder, str(error))
+        except StartupError:
+            raise  # what the whole server lacks
         except Exception:
             _LOGGER.exception("loading %s version %d failed", self.name, version)
             self._note_failure(
