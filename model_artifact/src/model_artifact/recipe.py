@@ -2,6 +2,8 @@
 
 Pure: pydantic alone. The digest of a recipe decides whether a model must be built, so the canonical form must never
 change by an upgrade: `recipeVersion` is raised only when the same inputs would give other weights.
+
+Over 400 lines, because the canonical form is read and changed as one: what enters the digest stands in no second place.
 """
 
 import hashlib
