@@ -5,7 +5,7 @@ import copy
 import itertools
 
 from model_operator.errors import RefusedError
-from model_operator.planning.drift import hash_kept
+from model_operator.planning.drift import hash_change
 from model_operator.prometheus import Sample
 
 
@@ -112,7 +112,7 @@ class FakeKube:
         else:
             merge(there, body)
         self.admit(there)
-        self.kept[body["kind"], namespace, body["metadata"]["name"]] = hash_kept(there)
+        self.kept[body["kind"], namespace, body["metadata"]["name"]] = hash_change(body, there)
 
     def find_kept(self, kind, namespace, name):
         return self.kept.get((kind, namespace, name))

@@ -63,12 +63,14 @@ def parse_state(job: Object, pods: Sequence[Object]) -> State:
 
 
 def is_end_awaited(job: Object, pods: Sequence[Object], now: datetime) -> bool:
-    """Whether the pods of a Job that has just ended do not say how; the watch of Jobs may be ahead of that of pods.
+    """Whether the pods of a Job that has ended do not say how yet; the watch of Jobs may be ahead of that of pods.
 
-    Of one that ended longer ago they are gone, or never will.
+    Of one that ended longer ago they are gone, or never will, unless one is known as it was before that end.
     """
     if parse_state(job, pods) not in {"Succeeded", "Failed"} or _ends(pods):
         return False
+    if any((pod.get("status") or {}).get("phase") not in {"Succeeded", "Failed"} for pod in pods):
+        return True
     ended_at = _find_end(job)
     return ended_at is None or now - ended_at < TOLD_WITHIN
 

@@ -13,7 +13,7 @@ from model_operator import names
 from model_operator.errors import ClusterError
 from model_operator.kube import WATCHED_KINDS, ApiKube, Object
 from model_operator.object_cache import ObjectCache, object_key, parse_version
-from model_operator.planning.drift import find_change, hash_kept
+from model_operator.planning.drift import find_change, hash_change
 from model_operator.recent import Recent
 from model_operator.watch_lag import ObjectKey
 
@@ -119,8 +119,11 @@ class CachedKube:
 
     def _note_kept(self, key: ObjectKey, body: Object, answer: Object) -> None:
         """Remember what the API server made of an apply, and tell where that is not what was applied."""
-        kept, path = hash_kept(answer), find_change(body, answer)
-        if path is not None and self._kept.find(key) != kept:
+        kept, path = hash_change(body, answer), find_change(body, answer)
+        if kept is None:
+            self._kept.drop(key)
+            return
+        if self._kept.find(key) != kept:
             _log.warning("%s %s/%s: an admission policy changes its %s, which is left so", *key, path)
         self._kept.keep(key, kept)
 

@@ -112,7 +112,7 @@ class Kube(Protocol):
         """Server-side apply: the fields of `body` become so, those applied before and absent now are given up."""
 
     def find_kept(self, kind: str, namespace: str, name: str) -> str | None:
-        """What the last apply of that object answered, by `hash_kept`; None where nobody remembers."""
+        """What an admission policy made of the last apply of that object, by `hash_change`; None where none did."""
 
     def scale(self, namespace: str, name: str, replicas: int) -> None:
         """Set a Deployment's replicas."""

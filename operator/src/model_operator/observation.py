@@ -94,7 +94,7 @@ class Children:
     autoscaler: Object | None = None
     disruption_budget: Object | None = None
     kept: Mapping[str, str] = field(default_factory=dict)
-    """By kind, what the last apply answered (`hash_kept`), as long as it is remembered."""
+    """By kind, what an admission policy made of the last apply (`hash_change`), as long as it is remembered."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections import Counter
 from datetime import timedelta
 
 from model_operator.errors import ClusterError, RefusedError
-from model_operator.planning.drift import hash_kept
+from model_operator.planning.drift import hash_change
 
 NAMESPACE = "press"
 RECIPE = "modelpress.dev/recipe-digest"
@@ -198,7 +198,7 @@ class SimulatedApi:
                 self.admit(there)
 
             self.change(kind, name, take)
-        self.kept[key] = hash_kept(self.live[key])
+        self.kept[key] = hash_change(body, self.live[key])
         self._tell_own(key)
 
     def find_kept(self, kind, namespace, name):

@@ -411,6 +411,26 @@ def test_what_an_admission_policy_changes_is_left_so_and_what_others_change_is_n
     assert life.tell("Ready") == ("True", "Serving")
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_an_annotation_of_ours_that_somebody_takes_away_is_put_back_each_time(life, mirrored):
+    def change_class(body):
+        if body["kind"] == "Deployment":
+            body["spec"]["template"]["spec"]["priorityClassName"] = "mine"
+
+    def take_revision(body):
+        del body["metadata"]["annotations"]["modelpress.dev/revision"]
+
+    life.api.admit = change_class if mirrored else life.api.admit
+    life.make_model()
+    life.settle()
+    annotations = dict(life.api.live["Deployment", "small"]["metadata"]["annotations"])
+    for _ in range(2):
+        life.edit_child("Deployment", "small", take_revision)
+        life.settle()
+        assert life.api.live["Deployment", "small"]["metadata"]["annotations"] == annotations
+        assert life.tell("Ready") == ("True", "Serving")
+
+
 def test_a_store_and_a_baseline_that_come_late_are_waited_for():
     life = Life(0)
     life.make_model(baseline={"name": "base"}, objectives={"quality": {"maximumLoss": 1}})

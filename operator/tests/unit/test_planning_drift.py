@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_operator import names
-from model_operator.planning.drift import find_drift, hash_kept, hash_object, render_applied
+from model_operator.planning.drift import find_drift, hash_change, hash_kept, hash_object, render_applied
 from model_operator.planning.quantity import parse_quantity
 
 CONTAINER = {
@@ -63,10 +63,31 @@ def test_what_the_api_server_made_of_it_is_no_drift_until_somebody_changes_it():
         find_drift(WANTED, with_container(image="b"), hash_kept(made))
         == "its spec.containers[server].image was changed"
     )
+    scaled = {**made, "spec": made["spec"] | {"replicas": 3}}
+    assert find_drift(WANTED, scaled, hash_kept(made)) is None
     anew = {**made, "metadata": {**made["metadata"], "uid": "10"}}
     assert find_drift(WANTED, anew, hash_kept(made)) == "its spec.containers[server].image was changed"
     other = render_applied({**WANTED, "spec": {}})
     assert find_drift(other, made, hash_kept(made)) == "another state is wanted"
+
+
+def test_what_an_apply_became_is_noted_where_it_is_not_what_was_stated():
+    made = with_container(image="mirror.example/a")
+    assert hash_change(WANTED, live()) is None
+    assert hash_change(WANTED, made) == hash_kept(made)
+
+
+def test_annotations_of_ours_and_data_are_part_of_what_an_object_became():
+    metadata = {"name": "small", "annotations": {names.ANNOTATION_REVISION: "r"}}
+    wanted = render_applied({"kind": "ConfigMap", "metadata": metadata, "data": {"a": "1", "b": "1"}})
+    made = {**wanted, "data": {"a": "1", "b": "2"}}
+    kept = hash_change(wanted, made)
+    assert find_drift(wanted, made, kept) is None
+    assert find_drift(wanted, {**made, "data": {"a": "2", "b": "2"}}, kept) == "its data.a was changed"
+    annotations = wanted["metadata"]["annotations"]
+    for noted, drifts in (({names.ANNOTATION_REVISION: "s"}, True), ({"example.com/note": "s"}, False)):
+        edited = {**made, "metadata": wanted["metadata"] | {"annotations": annotations | noted}}
+        assert (find_drift(wanted, edited, kept) is not None) is drifts
 
 
 def test_the_hash_does_not_depend_on_order():

@@ -409,7 +409,9 @@ def test_what_was_not_read_yet_is_told_as_such(body):
     assert told == ("Unknown", "InsufficientData", "p95LatencyMilliseconds was not measured yet.")
 
 
-def standing(generation=1, revision="aaa", measured=True, kinds=("Ready", "WithinObjectives", "Compared")):
+def standing(
+    generation=1, revision="aaa", measured=True, kinds=("Ready", "WithinObjectives", "Compared"), reason="Compared"
+):
     """A status that stands, or one that was made without a measurement."""
     status = "True" if measured else "Unknown"
     return CompressedModelStatus.model_validate(
@@ -419,7 +421,7 @@ def standing(generation=1, revision="aaa", measured=True, kinds=("Ready", "Withi
                 {
                     "type": kind,
                     "status": "True" if kind == "Ready" else status,
-                    "reason": "Any",
+                    "reason": reason,
                     "message": kind,
                     "lastTransitionTime": NOW,
                     "observedGeneration": generation,
@@ -490,6 +492,7 @@ def test_a_comparison_is_kept_while_only_that_was_not_read_yet():
         (standing(), BASELINE),
         (standing(), replace(COMPARISON_UNREAD, ready=False)),
         (standing(), replace(COMPARISON_UNREAD, kpis=SILENT)),
+        (standing(reason="BaselineNotReady"), COMPARISON_UNREAD),
         (standing(generation=2), COMPARISON_UNREAD),
         (standing(revision="bbb"), COMPARISON_UNREAD),
         (None, COMPARISON_UNREAD),

@@ -1,3 +1,4 @@
+import copy
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -55,7 +56,7 @@ def put_job(kube, labels, name="build-0", created="2026-01-01T00:00:00Z", **stat
     )
 
 
-def put_build_pod(kube, job, state):
+def put_build_pod(kube, job, state, phase="Succeeded"):
     kube.put(
         {
             "kind": "Pod",
@@ -64,7 +65,7 @@ def put_build_pod(kube, job, state):
                 "labels": job["metadata"]["labels"],
                 "ownerReferences": [{"kind": "Job", "uid": job["metadata"]["uid"]}],
             },
-            "status": {"containerStatuses": [{"name": "build", "state": state}]},
+            "status": {"phase": phase, "containerStatuses": [{"name": "build", "state": state}]},
         }
     )
 
@@ -162,6 +163,24 @@ def test_the_pods_of_a_build_that_ended_long_ago_are_not_asked_for_again_on_ever
             NOW - timedelta(seconds=seconds),
         )
         assert any(asked) is awaited, seconds
+
+
+def test_a_pod_that_is_known_as_running_tells_nothing_of_a_build_that_ended_long_ago(look, kube, body):
+    """After the API server was away the watch of Jobs may be back long before that of pods."""
+    _, labels = recipe_labels(body)
+    job = put_job(kube, labels, conditions=[{"type": "Complete", "status": "True"}])
+    kube.objects["Job", "press", "build-0"]["status"]["completionTime"] = "2020-01-01T00:00:00Z"
+    put_build_pod(kube, job, {"running": {}}, "Running")
+    known = copy.deepcopy(kube.objects["Pod", "press", "build-0-x"])
+    put_build_pod(kube, job, {"terminated": {"exitCode": 0, "message": format_document(SUMMARY)}})
+
+    def list_labelled(kind, *arguments, fresh=False):
+        found = type(kube).list_labelled(kube, kind, *arguments, fresh=fresh)
+        return [known] if kind == "Pod" and not fresh else found
+
+    kube.list_labelled = list_labelled
+    (attempt,) = look().attempts
+    assert attempt.summary == SUMMARY
 
 
 @pytest.mark.parametrize(("status", "phase"), [({"phase": "Bound"}, "Bound"), ({}, "Pending")])

@@ -18,6 +18,9 @@ _HASH_DIGITS = 16
 # What the items of a Kubernetes list are told apart by, the more telling first.
 _ITEM_KEYS = ("uid", "mountPath", "name")
 _UNCOMPARED = ("apiVersion", "kind")
+# Others write these all the time, and replicas are an autoscaler's.
+_UNKEPT = (*_UNCOMPARED, "metadata", "status")
+_OUR_PREFIX = f"{names.GROUP}/"
 _EMPTY: tuple[Any, ...] = ({}, [], None)
 # These are applied whole: a key that someone adds to a selector makes it select something else.
 _WHOLE = ("selector", "nodeSelector")
@@ -36,11 +39,19 @@ def render_applied(wanted: Object) -> dict[str, Any]:
 
 
 def hash_kept(there: Object) -> str:
-    """A short hash of what was applied to an object and what it became; others may note what they like beside it."""
+    """A short hash of all that an object is, but for its status and replicas and what others note in its metadata."""
     metadata = there["metadata"]
-    applied = (metadata.get("annotations") or {}).get(names.ANNOTATION_APPLIED)
+    ours = {key: value for key, value in (metadata.get("annotations") or {}).items() if key.startswith(_OUR_PREFIX)}
     marks = [metadata.get(part) for part in ("uid", "labels", "ownerReferences")]
-    return hash_object([applied, *marks, there.get("spec")])
+    content = {key: value for key, value in there.items() if key not in _UNKEPT}
+    if isinstance(spec := content.get("spec"), Mapping):
+        content["spec"] = {key: value for key, value in spec.items() if key != "replicas"}
+    return hash_object([ours, *marks, content])
+
+
+def hash_change(wanted: Object, answer: Object) -> str | None:
+    """`hash_kept` of what an apply answered, where that is not what was stated; None where it is."""
+    return None if find_change(wanted, answer) is None else hash_kept(answer)
 
 
 def find_change(wanted: Object, live: Object) -> str | None:
@@ -54,7 +65,8 @@ def find_drift(wanted: Object, live: Object | None, kept: str | None = None) -> 
     Args:
         wanted: what is stated.
         live: what is there.
-        kept: of what the last apply answered, by `hash_kept`; None where nobody remembers.
+        kept: of what the last apply answered, by `hash_change`; None where it was what was stated, or where nobody
+            remembers.
     """
     if live is None:
         return "it is not there"
