@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from kubectl_cmod.facts import find_compression
-from kubectl_cmod.words import format_number, format_ratio, format_table
+from kubectl_cmod.words import format_figure, format_number, format_ratio, format_table
 
 Object = Mapping[str, Any]
 
@@ -41,6 +41,7 @@ def _compression(key: str) -> Callable[[Object], float | None]:
     return read
 
 
+_QUALITY: Final = "quality"
 _LINES: Final = (
     ("alpha", _compression("alpha"), ""),
     ("bits", _compression("bits"), ""),
@@ -48,7 +49,7 @@ _LINES: Final = (
     ("artifact", _path("status", "artifact", "sizeBytes"), "bytes"),
     ("bits a weight", _path("status", "artifact", "bitsPerWeight"), ""),
     ("zeros", _path("status", "artifact", "sparsityPercent"), "%"),
-    ("quality", _path("status", "artifact", "quality", "value"), ""),
+    (_QUALITY, _path("status", "artifact", "quality", "value"), ""),
     ("p95 latency", _path("status", "kpis", "p95LatencyMilliseconds"), "ms"),
     ("CPU of a pod", _path("status", "kpis", "cpuMillicores"), "millicores"),
     ("memory of a pod", _path("status", "kpis", "memoryMebibytes"), "MiB"),
@@ -103,7 +104,11 @@ def format_comparison(first: Object, second: Object) -> str:
     rows = [("", *heads, "ratio")]
     for line in list_lines(first, second):
         ratio = "" if line.label in _CHOSEN else format_ratio(line.ratio)
-        rows.append((line.label, format_number(line.first, line.unit), format_number(line.second, line.unit), ratio))
+        values = [
+            format_figure(value) if line.label == _QUALITY else format_number(value, line.unit)
+            for value in (line.first, line.second)
+        ]
+        rows.append((line.label, *values, ratio))
     return "\n".join([format_table(rows), *list_doubts(first, second)])
 
 

@@ -19,8 +19,8 @@ def format_number(value: Any, unit: str = "") -> str:
 
 
 def format_figure(value: Any) -> str:
-    """The number with three significant digits and without an exponent; `-` where there is none."""
-    return _NOTHING if value is None else f"{Decimal(f'{float(value):.3g}'):f}"
+    """The number with the six significant digits of a quality, without an exponent; `-` where there is none."""
+    return _NOTHING if value is None else f"{Decimal(f'{float(value):.6g}'):f}"
 
 
 def format_ratio(value: Any) -> str:

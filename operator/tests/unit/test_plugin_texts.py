@@ -1,5 +1,6 @@
 """What `kubectl cmod` prints, letter by letter."""
 
+import copy
 import json
 from datetime import UTC, datetime
 
@@ -341,15 +342,18 @@ def test_numbers_and_ratios():
     assert (format_number(3, "ms"), format_ratio(None), format_ratio(8)) == ("3 ms", "-", "8x")
     assert format_age(None, NOW) == "-"
     figures = [format_figure(each) for each in (None, 0, 97.7778, 100, -0.5222, 0.0123456, 12345.6)]
-    assert figures == ["-", "0", "97.8", "100", "-0.522", "0.0123", "12300"]
+    assert figures == ["-", "0", "97.7778", "100", "-0.5222", "0.0123456", "12345.6"]
 
 
-def test_a_quality_of_many_digits_is_told_with_three():
+def test_a_quality_is_told_with_the_digits_that_it_is_judged_by():
     body = served().body
     quality = {"metric": "Accuracy", "value": 97.7778, "loss": 0.522222}
     body["status"]["artifact"] = {**body["status"]["artifact"], "quality": quality}
-    assert "Accuracy 97.8, 0.522 lost" in tree(ModelFacts(body))
-    assert format_list([body], NOW, everywhere=False).splitlines()[1].split()[6] == "97.8"
+    assert "Accuracy 97.7778, 0.522222 lost" in tree(ModelFacts(body))
+    assert format_list([body], NOW, everywhere=False).splitlines()[1].split()[6] == "97.7778"
+    small = copy.deepcopy(body)
+    small["status"]["artifact"]["quality"]["value"] = 0.000412
+    assert "0.000412" in format_comparison(body, small)
 
 
 def test_the_plugin_knows_every_reason_as_the_page_tells_it(repository):
