@@ -74,8 +74,8 @@ class Density:
             ClusterError: when a configuration cannot be served, or nothing can be counted any more.
             ResultsError: when what is known was counted on another node.
         """
-        require_alike(self.plan, self.journal.results.density)
         self.forget_cut_short()
+        require_alike(self.plan, self.journal.results.density)
         known = {entry["name"] for entry in self.journal.results.density}
         left = [each for each in self.plan.kinds() if each.name not in known]
         self.tell(

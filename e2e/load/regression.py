@@ -160,7 +160,7 @@ def list_worse(old: Results, new: Results, margin_percent: float = MARGIN_PERCEN
     before, after = Cells(old), Cells(new)
     judged = _choose_judged(old, new)
     found = []
-    for made, condition in _list_cells(old, new, before.ways):
+    for made, condition in _list_cells(old, new, [way for way in before.ways if way in after.ways]):
         under = f"{made.name} ({condition.profile}, {condition.way.name})"
         if made.name in judged and (gone := _list_gone(before, after, made.name, condition)):
             state = _LACKS[after.state(made.name, condition)]

@@ -28,13 +28,15 @@ class ResultsError(Exception):
 def require_facts(entry: Mapping[str, Any], facts: Mapping[str, Any], how: str) -> None:
     """Refuse to put something else beside an entry of the results, which was `how` (measured, counted) with facts.
 
+    What the entry of an older file does not tell is not held against it.
+
     Raises:
         ResultsError: naming what differs.
     """
     for name, value in facts.items():
-        if entry.get(name) != value:
+        if name in entry and entry[name] != value:
             raise ResultsError(
-                f"{entry['name']} was {how} with {name} {entry.get(name)!r}, not {value!r}: name another folder with -o"
+                f"{entry['name']} was {how} with {name} {entry[name]!r}, not {value!r}: name another folder with -o"
             )
 
 

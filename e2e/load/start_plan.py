@@ -128,11 +128,12 @@ def tell_name(planned: Planned) -> str:
     return planned.name.removesuffix("-started")
 
 
-def render_start(block: int, times: PodTimes, answered_unix: float) -> dict[str, Any]:
-    """One start, in the words of the results; the pod is ready."""
+def render_start(block: int, times: PodTimes, answered_unix: float, session: str = "") -> dict[str, Any]:
+    """One start of a session (`Journal.session`), in the words of the results; the pod is ready."""
     ready = times.ready_unix or 0.0
     return {
         "block": block,
+        "session": session,
         "readySeconds": round(ready - times.created_unix, 3),
         "scheduledToReadySeconds": _since(times.scheduled_unix, ready),
         "unpackedSeconds": _since(times.created_unix, times.unpacked_unix),
@@ -224,10 +225,12 @@ def compare(plan: StartupPlan, entries: Sequence[Mapping[str, Any]]) -> list[dic
     return sorted(told, key=lambda entry: places.get(entry["name"], 0))
 
 
-def _blocks(entries: Sequence[Mapping[str, Any]], name: str) -> dict[int, float]:
-    """Seconds to Ready by block, of the starts that count."""
+def _blocks(entries: Sequence[Mapping[str, Any]], name: str) -> dict[tuple[int, str], float]:
+    """Seconds to Ready by block and session, of the starts that count: what another session made is no pair."""
     starts = next((entry.get("starts", ()) for entry in entries if entry["name"] == name), ())
-    return {start["block"]: start["readySeconds"] for start in starts if not start["void"]}
+    return {
+        (start["block"], start.get("session", "")): start["readySeconds"] for start in starts if not start["void"]
+    }
 
 
 def _tell_ratio(ratio: Any, *, judged: bool) -> dict[str, Any]:
@@ -248,7 +251,8 @@ def list_missed(plan: StartupPlan, entries: Sequence[Mapping[str, Any]], left_ou
     wanted = {name_entry(tell_name(each), link) for each in plan.configurations() for link in plan.links}
     for entry in entries:
         if entry["name"] in wanted:
-            void = sorted({start["block"] for start in entry["starts"]} - _blocks(entries, entry["name"]).keys())
+            counted = {block for block, _ in _blocks(entries, entry["name"])}
+            void = sorted({start["block"] for start in entry["starts"]} - counted)
             found += [f"{entry['name']}: block {block} is void each time" for block in void]
             if str(entry.get("verdict", "")).startswith("missed"):
                 found.append(f"{entry['name']}: (1.25, 8) is ready {entry['smallestIsSooner']} sooner")

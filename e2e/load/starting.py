@@ -186,7 +186,7 @@ class Startup:
                 answered = self.ask(asker, planned, times)
         finally:
             self.scale(planned, 1)
-        return render_start(start.block, times, answered)
+        return render_start(start.block, times, answered, self.journal.session)
 
     def ask(self, asker: Asker, planned: Planned, times: PodTimes) -> float:
         """When the pod gave its first answer.

@@ -206,6 +206,15 @@ def test_a_judged_figure_that_only_the_old_one_has_is_a_regression(changed, told
     assert main([str(experiment(rest)), str(experiment(rest))]) == 0
 
 
+def test_runs_that_were_asked_in_another_way_are_named_and_no_regression(experiment, capsys):
+    def ask_otherwise(results):
+        runs = [run.model_copy(update={"generator": "python"}) for run in results.runs if run.protocol == "rest"]
+        return results.model_copy(update={"runs": runs + [run for run in results.runs if run.protocol != "rest"]})
+
+    assert main([str(experiment()), str(experiment(ask_otherwise))]) == 0
+    assert "digits-a125-b8 (n75, REST by JMeter)" in capsys.readouterr().out
+
+
 def test_more_failed_requests_of_ours_than_in_any_block_before_are_a_regression(experiment, capsys):
     def fail(name, number, block=0):
         return alter(name, block=block, failures={"503": number})

@@ -144,9 +144,9 @@ def test_a_pod_that_is_new_is_timed_by_the_events_of_the_watch():
     assert moments == (1000.4, 1000.6, 1003.0, 1005.7)
     assert (found.created_stamp, found.ready_stamp) == (1000, 1005)
     assert judge_times(found) is None
-    start = render_start(2, found, 1005.9)
+    start = render_start(2, found, 1005.9, "today")
     assert start == {
-        "block": 2, "readySeconds": 5.3, "scheduledToReadySeconds": 5.1, "unpackedSeconds": 2.6,
+        "block": 2, "session": "today", "readySeconds": 5.3, "scheduledToReadySeconds": 5.1, "unpackedSeconds": 2.6,
         "firstAnswerSeconds": 5.5, "void": None,
     }  # fmt: skip
 
@@ -198,6 +198,16 @@ def test_the_target_is_judged_against_flask_behind_the_shaped_link_alone():
     assert len(stated) == 3
     assert "verdict" not in found["vgg16-a125-b8 over 100 Mbit/s (tc tbf)"]
     assert list_missed(plan, list(found.values()), []) == []
+
+
+def test_starts_of_two_sessions_are_no_pairs():
+    """A block that was ended in its middle and gone on with days later."""
+    plan = make_plan()
+    ours = entry("vgg16-a125-b8", SHAPED, made(0, 4.0), made(1, 4.0) | {"session": "friday"})
+    flask = entry("vgg16-flask", SHAPED, made(0, 24.0), made(1, 80.0) | {"session": "monday"})
+    (judged,) = (each for each in compare(plan, [ours, flask]) if "verdict" in each)
+    assert judged["timesSooner"] == 6.0
+    assert list_missed(plan, [judged], []) == []
 
 
 def test_what_was_not_reached_or_not_made_is_told():
