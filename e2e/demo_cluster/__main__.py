@@ -8,7 +8,6 @@ up. Where no node can run, the local chain runs instead, which is said first and
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -34,7 +33,7 @@ from demo_cluster.loading import (
     write_noise,
 )
 from demo_cluster.models import Example, choose_examples, format_progress, format_savings, is_ready, is_stalled
-from demo_cluster.provisioning import ROOT, Provisioning
+from demo_cluster.provisioning import ROOT, Provisioning, end_by
 from model_builder.dataset import DATA_VARIABLE, FOLDER
 
 NAMESPACE = "modelpress-demo"
@@ -51,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="demo_cluster", description="From kubectl apply to a measured model.")
     parser.add_argument("--state", type=Path, default=ROOT / "build" / "cluster", help="the node's folder")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, end)
+    end_by(end)
     if problems := read_problems(options.state):
         return run_local_chain_instead("; ".join(problems))
     try:
@@ -61,9 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def end(*_: object) -> None:
-    """SIGTERM ends the demo as an error does, and with it what is being built."""
-    sys.exit(128 + signal.SIGTERM)
+def end(number: int, *_: object) -> None:
+    """A signal ends the demo as an error does, and with it what is being built."""
+    sys.exit(128 + number)
 
 
 def run_local_chain_instead(problem: str) -> int:

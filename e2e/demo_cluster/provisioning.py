@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Self
 
@@ -18,6 +18,13 @@ ROOT = Path(__file__).resolve().parents[2]
 IMAGE_TARGETS = ("operator", "server", "builder")
 SECONDS_BETWEEN_REPORTS = 15
 SECONDS_TO_END = 10
+
+
+def end_by(end: Callable[..., None]) -> None:
+    """Have SIGTERM, and the hang-up of a terminal that is not ignored (nohup), end the command in order by this."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
 
 
 class Provisioning:

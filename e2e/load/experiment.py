@@ -8,7 +8,6 @@ With --report the report of what there is is written in each of these cases.
 
 import argparse
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from cluster.node import Node
 from cluster.places import Places
 from cluster.processes import ClusterError
 from cluster.toolchain import binaries_folder
+from demo_cluster.provisioning import end_by
 from stages import say
 from store.errors import StoreServerError
 from store.programs import build_server
@@ -52,7 +52,7 @@ SECONDS_A_START = 20.0
 
 
 class _EndedError(KeyboardInterrupt):
-    """SIGTERM came."""
+    """SIGTERM or SIGHUP came."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[:1] == ["report"]:
         return write_report(given[1:])
     options = make_parser().parse_args(given)
-    signal.signal(signal.SIGTERM, _end)
+    end_by(_end)
     status = run_to_its_end(options, shlex.join(["modelpress-bench", *given]))
     if options.report:
         status = write_report([str(options.output / "results.json")]) or status

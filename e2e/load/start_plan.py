@@ -228,9 +228,7 @@ def compare(plan: StartupPlan, entries: Sequence[Mapping[str, Any]]) -> list[dic
 def _blocks(entries: Sequence[Mapping[str, Any]], name: str) -> dict[tuple[int, str], float]:
     """Seconds to Ready by block and session, of the starts that count: what another session made is no pair."""
     starts = next((entry.get("starts", ()) for entry in entries if entry["name"] == name), ())
-    return {
-        (start["block"], start.get("session", "")): start["readySeconds"] for start in starts if not start["void"]
-    }
+    return {(start["block"], start.get("session", "")): start["readySeconds"] for start in starts if not start["void"]}
 
 
 def _tell_ratio(ratio: Any, *, judged: bool) -> dict[str, Any]:

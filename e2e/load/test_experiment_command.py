@@ -74,26 +74,43 @@ def test_what_is_no_experiment_is_not_written_over(tmp_path, capsys):
     assert (tmp_path / "results.json").read_text() == "{}"
 
 
-def test_sigterm_ends_it_with_what_there_is(tmp_path, monkeypatch, capsys):
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.fixture
+def signals():
+    """SIGTERM and SIGHUP do afterwards what they did before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_hang_up_that_is_ignored_stays_so(tmp_path, monkeypatch):
+    """As under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    monkeypatch.setattr("load.experiment.run", lambda *_: 0)
+    assert main(["run", "-o", str(tmp_path)]) == 0
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_with_what_there_is(number, tmp_path, monkeypatch, capsys):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     def interrupted(*_):
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             time.sleep(0.01)
         raise AssertionError
 
     monkeypatch.setattr("load.experiment.run", interrupted)
-    try:
-        assert main(["run", "-o", str(tmp_path)]) == 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    assert main(["run", "-o", str(tmp_path)]) == 130
     assert "the same command goes on from there" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("signals")
 def test_a_report_is_written_of_what_there_is_however_it_ended(tmp_path, monkeypatch, capsys):
-    before = signal.getsignal(signal.SIGTERM)
     path = make_results(tmp_path, MadeUp(networks=("digits",), blocks=1, seconds=12.0, with_samples=False))
     empty = read_results(path).model_copy(update={"runs": []})
     write_results(path, empty)
@@ -102,18 +119,16 @@ def test_a_report_is_written_of_what_there_is_however_it_ended(tmp_path, monkeyp
         raise ClusterError("the cluster is gone")
 
     monkeypatch.setattr("load.experiment.run", fail)
-    try:
-        assert main(["run", "--report", "-o", str(tmp_path)]) == 1
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    assert main(["run", "--report", "-o", str(tmp_path)]) == 1
     assert (tmp_path / "report" / "report.html").is_file()
     assert "the cluster is gone" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize("command", ["run", "scaling", "startup", "density"])
 @pytest.mark.parametrize(("asked", "ends"), [(["--down"], 1), ([], 0), (["--down", "--context", "current"], 0)])
 def test_a_node_that_was_brought_up_by_half_ends_where_that_was_asked_for(command, asked, ends, tmp_path, monkeypatch):
-    ended, before = [], signal.getsignal(signal.SIGTERM)
+    ended = []
     state = tmp_path / "state"
 
     class Ended:
@@ -130,10 +145,7 @@ def test_a_node_that_was_brought_up_by_half_ends_where_that_was_asked_for(comman
     monkeypatch.setattr("load.experiment.find_scene", fail)
     monkeypatch.setattr("load.experiment.Node", Ended)
     place = [] if "--context" in asked else ["--state", str(state)]
-    try:
-        status = main([command, *asked, *place, "-o", str(tmp_path / "out")])
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    status = main([command, *asked, *place, "-o", str(tmp_path / "out")])
     assert (status, ended) == (1, [state] * ends)
 
 
