@@ -59,6 +59,8 @@ def build(
 ) -> Built:
     """Build the artifact of a recipe.
 
+    Over 60 lines with what is said of its arguments: the order of the steps is what this module is for.
+
     Args:
         recipe: what to build; 0 epochs keep the initial weights and need no data. Quality is measured when training
             was done in full, not when `maximumSteps` cut it short.
